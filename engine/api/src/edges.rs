@@ -1,0 +1,169 @@
+//! Where a node's packets can go: one enum per node names its edges and its drop reasons.
+
+use crate::text::Str;
+
+/// Ids that no enum of a node has: what the engine itself does to packets.
+pub mod reserved {
+    /// The node panicked: it is not called again, its packets drop.
+    pub const FAULT: u16 = u16::MAX;
+    /// A made packet for which the pass had no room left.
+    pub const INBOX_FULL: u16 = u16::MAX - 1;
+    /// A made or received packet for which the pool had no chunk.
+    pub const OUT_OF_BUFFERS: u16 = u16::MAX - 2;
+    /// A packet that the driver's transmit ring did not take.
+    pub const RING_FULL: u16 = u16::MAX - 3;
+
+    /// Name and meaning of each, in the order of counting down from [`FAULT`].
+    pub const REASONS: [(&str, &str); 4] = [
+        ("fault", "The node panicked and is out of service. The log has the message; a reload makes it anew."),
+        ("inbox-full", "More packets were made in one pass than the engine takes (256). Copies beyond are dropped."),
+        ("out-of-buffers", "The buffer pool is exhausted. Raise engine.buffers, or find who holds packets."),
+        ("ring-full", "The interface did not take the packet: it is slower than what is sent to it, or down."),
+    ];
+}
+
+/// What becomes of a packet that is given this id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum EdgeClass {
+    /// It goes on to another node. Unwired, it is dropped by the edge's name.
+    Edge = 0,
+    /// As `Edge`, but a graph that does not wire it is refused.
+    Required = 1,
+    /// It is dropped by this name, unless the graph wires it.
+    Drop = 2,
+    /// The node has taken it into a [`Held`](crate::Held).
+    Held = 3,
+    /// It has served its purpose here: freed, and not a drop.
+    Consumed = 4,
+    /// It leaves by the interface that its lane names.
+    Transmit = 5,
+}
+
+/// One variant of a node's [`Edges`].
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct EdgeInfo {
+    /// The YAML key, the metric label and the word in tests and documentation.
+    pub name: Str,
+    /// What it means; for a drop also what to do. One sentence or two.
+    pub doc: Str,
+    /// What the packets start with: see [`layer`].
+    pub layer: Str,
+    /// What becomes of them.
+    pub class: EdgeClass,
+}
+
+impl EdgeInfo {
+    const fn new(class: EdgeClass, name: &'static str, layer: &'static str) -> EdgeInfo {
+        EdgeInfo { name: Str::new(name), doc: Str::new(""), layer: Str::new(layer), class }
+    }
+
+    /// An edge that may stay unwired, and drops by its name then.
+    pub const fn edge(name: &'static str, layer: &'static str) -> EdgeInfo {
+        EdgeInfo::new(EdgeClass::Edge, name, layer)
+    }
+
+    /// An edge that must be wired.
+    pub const fn required(name: &'static str, layer: &'static str) -> EdgeInfo {
+        EdgeInfo::new(EdgeClass::Required, name, layer)
+    }
+
+    /// A drop reason. A graph may wire it all the same, to a node that takes any layer.
+    pub const fn drop(name: &'static str) -> EdgeInfo {
+        EdgeInfo::new(EdgeClass::Drop, name, layer::ANY)
+    }
+
+    /// Packets that the node keeps for later.
+    pub const fn held(name: &'static str) -> EdgeInfo {
+        EdgeInfo::new(EdgeClass::Held, name, layer::ANY)
+    }
+
+    /// Packets that end here because they have done their work.
+    pub const fn consumed(name: &'static str) -> EdgeInfo {
+        EdgeInfo::new(EdgeClass::Consumed, name, layer::ANY)
+    }
+
+    /// Packets for a driver.
+    pub const fn transmit(name: &'static str) -> EdgeInfo {
+        EdgeInfo::new(EdgeClass::Transmit, name, layer::ETHERNET)
+    }
+
+    /// The same with its documentation; [`edges!`](crate::edges) takes it from the variant's doc comment.
+    pub const fn doc(mut self, doc: &'static str) -> EdgeInfo {
+        self.doc = Str::new(doc);
+        self
+    }
+}
+
+/// What a packet starts with. The engine compares these words and knows nothing else of them; plugins may use their own.
+pub mod layer {
+    /// Whatever it is: no check.
+    pub const ANY: &str = "";
+    /// The input of a kind that takes no packets from other nodes: a source.
+    pub const NONE: &str = "none";
+    /// What the node itself was given.
+    pub const SAME: &str = "=";
+    /// An Ethernet header.
+    pub const ETHERNET: &str = "ethernet";
+    /// The rest of a VLAN tag: TCI and inner EtherType.
+    pub const VLAN: &str = "vlan";
+    /// An ARP message.
+    pub const ARP: &str = "arp";
+    /// An IPv4 header.
+    pub const IP4: &str = "ip4";
+    /// An IPv6 header.
+    pub const IP6: &str = "ip6";
+}
+
+/// Edges and drop reasons of a node. Implemented by [`edges!`](crate::edges).
+pub trait Edges: Copy + 'static {
+    /// All of them, in the order of their ids. The first is the main edge, which YAML may wire as `to: NODE`.
+    const EDGES: &'static [EdgeInfo];
+
+    /// Index in [`Edges::EDGES`].
+    fn id(self) -> u16;
+}
+
+/// Declares the enum of a node's edges and drop reasons.
+///
+/// Each variant says its class and name ([`EdgeInfo`] has one function per class: `edge`, `required`, `drop`, `held`, `consumed`,
+/// `transmit`), edges also their [`layer`]. The doc comment of a variant is what users read in the catalogue and in `swath drops`: say what it
+/// means, and for a drop what to do.
+///
+/// ```
+/// use swath_api::prelude::*;
+///
+/// edges! {
+///     /// Where packets of `ttl-check` go.
+///     pub enum Next {
+///         /// Packets that may travel on.
+///         Ok = required("ok", layer::IP4),
+///         /// The time to live has run out: a routing loop, or a traceroute.
+///         Expired = drop("ttl-expired"),
+///     }
+/// }
+/// assert_eq!(Next::Expired.id(), 1);
+/// assert_eq!(Next::EDGES[1].name.as_str(), "ttl-expired");
+/// ```
+#[macro_export]
+macro_rules! edges {
+    ($(#[$meta:meta])* $visibility:vis enum $name:ident {
+        $($(#[doc = $doc:literal])* $variant:ident = $class:ident($($argument:expr),+ $(,)?)),+ $(,)?
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u16)]
+        $visibility enum $name { $($(#[doc = $doc])* $variant),+ }
+
+        impl $crate::Edges for $name {
+            const EDGES: &'static [$crate::EdgeInfo] =
+                &[$($crate::EdgeInfo::$class($($argument),+).doc(concat!($($doc, "\n"),*))),+];
+
+            #[inline(always)]
+            fn id(self) -> u16 {
+                self as u16
+            }
+        }
+    };
+}

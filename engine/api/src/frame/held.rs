@@ -1,0 +1,119 @@
+//! Packets that a node keeps: for a neighbour's answer, for the other fragments, for a token.
+
+use std::collections::VecDeque;
+use std::ffi::c_void;
+
+use crate::packet::{Desc, Lane};
+
+/// What a node decides in [`Frame::for_each_hold`](super::Frame::for_each_hold).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict<N, K> {
+    /// The packet goes on by this edge.
+    Go(N),
+    /// The packet stays, under this key.
+    Hold(K),
+}
+
+/// A bounded queue of packets that a node has taken out of its frames, each under a key of the node's choice.
+///
+/// The key should say what the packet waits for (a next hop's address, never an adjacency index: indexes are reused). Packets left in
+/// it when it is dropped go back to the pool.
+pub struct Held<K> {
+    entries: VecDeque<(Desc, Lane, K)>,
+    capacity: usize,
+    pool: RawPool,
+}
+
+impl<K> Held<K> {
+    pub(crate) fn new(capacity: usize, pool: RawPool) -> Held<K> {
+        Held { entries: VecDeque::with_capacity(capacity), capacity, pool }
+    }
+
+    /// Packets in it.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many more it takes.
+    pub fn room(&self) -> usize {
+        self.capacity - self.entries.len()
+    }
+
+    /// The keys, oldest first.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.entries.iter().map(|(_, _, key)| key)
+    }
+
+    /// Takes the packet over; hands it back if there is no room.
+    pub(super) fn put(&mut self, desc: Desc, lane: Lane, key: K) -> bool {
+        let fits = self.room() > 0;
+        if fits {
+            self.entries.push_back((desc, lane, key));
+        }
+        fits
+    }
+
+    /// Hands each packet to `take`, oldest first, which says whether it has taken it.
+    pub(super) fn take_if(&mut self, mut take: impl FnMut(&K, Desc, Lane) -> bool) {
+        // Removed before it is handed out, so that a panic in `take` leaks a chunk at worst and never leaves two owners.
+        for _ in 0..self.entries.len() {
+            let Some((desc, lane, key)) = self.entries.pop_front() else { break };
+            if !take(&key, desc, lane) {
+                self.entries.push_back((desc, lane, key));
+            }
+        }
+    }
+}
+
+impl<K> Drop for Held<K> {
+    fn drop(&mut self) {
+        let positions: Vec<u32> = self.entries.iter().map(|(desc, _, _)| desc.position()).collect();
+        self.pool.give_back(&positions);
+    }
+}
+
+impl<K> std::fmt::Debug for Held<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Held({} of {})", self.len(), self.capacity)
+    }
+}
+
+/// A counted reference to the host's pool which any build of this crate can hold: what `Held` gives its chunks back through.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct RawPool {
+    pub host: *const c_void,
+    pub retain: unsafe extern "C" fn(*const c_void),
+    pub release: unsafe extern "C" fn(*const c_void),
+    pub give_back: unsafe extern "C" fn(*const c_void, *const u32, usize),
+}
+
+// SAFETY: the host's functions may be called from any thread: behind `host` is an `Arc<Pool>`.
+unsafe impl Send for RawPool {}
+
+impl RawPool {
+    fn give_back(&self, positions: &[u32]) {
+        // SAFETY: `host` is alive as long as this reference counts.
+        unsafe { (self.give_back)(self.host, positions.as_ptr(), positions.len()) };
+    }
+}
+
+impl Clone for RawPool {
+    fn clone(&self) -> RawPool {
+        // SAFETY: as in `give_back`.
+        unsafe { (self.retain)(self.host) };
+        RawPool { host: self.host, retain: self.retain, release: self.release, give_back: self.give_back }
+    }
+}
+
+impl Drop for RawPool {
+    fn drop(&mut self) {
+        // SAFETY: this reference was counted once, by whoever made it or by `clone`.
+        unsafe { (self.release)(self.host) };
+    }
+}

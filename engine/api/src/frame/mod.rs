@@ -1,0 +1,54 @@
+//! A frame: the packets of one call of a node, and the ways to walk them.
+
+mod emit;
+mod held;
+mod walk;
+
+pub use emit::Emit;
+pub(crate) use held::RawPool;
+pub use held::{Held, Verdict};
+pub use walk::Frame;
+
+use crate::packet::{Desc, Lane};
+
+/// A frame as it crosses the plugin boundary. The arrays have `len` entries and 32 more that may be read and written.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct RawFrame {
+    pub base: *mut u8,
+    pub stride: u32,
+    /// At most 256.
+    pub len: u32,
+    pub descs: *mut Desc,
+    pub lanes: *mut Lane,
+    pub next: *mut u16,
+    pub outbox: *mut RawOutbox,
+    /// Packets that the node took into a `Held`; their descriptors are NONE.
+    pub taken: u32,
+    /// The id that they were taken under.
+    pub taken_id: u16,
+}
+
+/// Where packets go that a node makes or releases, with the chunks to make them of.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct RawOutbox {
+    pub base: *mut u8,
+    pub stride: u32,
+    pub len: u32,
+    /// Packets that it takes in all.
+    pub room: u32,
+    /// Chunks left in `spare`; taken from the end.
+    pub spares: u32,
+    pub spare: *const u32,
+    pub descs: *mut Desc,
+    pub lanes: *mut Lane,
+    pub next: *mut u16,
+    /// Packets that came into being.
+    pub made: u32,
+    /// Packets that left a `Held`.
+    pub released: u32,
+    /// Packets that would have been made, had there been room; had there been a buffer.
+    pub no_room: u32,
+    pub no_buffer: u32,
+}

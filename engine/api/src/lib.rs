@@ -1,0 +1,48 @@
+//! The author's API of Swath: everything that a node, a table or a plugin needs, and the one crate that it imports.
+//!
+//! Read [`Node`] first: a node decides a `Next` for each packet of a [`Frame`], and the engine moves the packets. Then the ways to
+//! walk a frame, on [`Frame`]; the enum of edges and drop reasons, at [`edges!`]; shared state, at [`Table`]; header views, in
+//! [`wire`]; and how to test a node with a table of packets, in [`testkit`].
+//!
+//! A node's crate can `forbid(unsafe_code)`. The `unsafe` of this one is in `memory`, `packet`, `frame`, `abi`, `text` and `kernel`.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod abi;
+mod edges;
+mod frame;
+pub mod kernel;
+pub mod memory;
+mod node;
+mod packet;
+mod setup;
+mod table;
+pub mod testkit;
+mod text;
+pub mod wire;
+
+pub use abi::{Call, Called, NodeHost, NodeInstance, NodeKind, Outbox, TableInstance, TableKind, Wishes, WorkerTables};
+pub use edges::{EdgeClass, EdgeInfo, Edges, layer, reserved};
+pub use frame::{Emit, Frame, Held, Verdict};
+pub use kernel::{EthRewrite, Ip4Class};
+pub use memory::{Cache, Pool};
+pub use node::{Info, NoConfig, Node};
+#[cfg(debug_assertions)]
+pub use packet::meta_accesses;
+pub use packet::{Desc, INBOX, Lane, Mask, Meta, NO_INTERFACE, Nexts, Packet, Slot, SlotInfo, SlotName, VECTOR, Vector};
+pub use setup::{ConfigError, Context, Handle, Interface, Setup, TableRef, TableSetup, TypeKey};
+pub use table::{Table, TableInfo};
+pub use text::{List, Str};
+
+pub use {schemars, serde, serde_json, zerocopy};
+
+/// What the file of a node begins with: `use swath_api::prelude::*;`.
+pub mod prelude {
+    pub use crate::edges;
+    pub use crate::{
+        ConfigError, Context, EdgeInfo, Edges, Emit, Frame, Handle, Held, Info, Ip4Class, Lane, NO_INTERFACE, NoConfig, Node,
+        Packet, Setup, Slot, SlotName, Table, TableInfo, TableSetup, VECTOR, Verdict, layer,
+    };
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
+}

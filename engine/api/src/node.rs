@@ -1,0 +1,146 @@
+//! What a node is.
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use crate::edges::{Edges, layer};
+use crate::frame::{Emit, Frame};
+use crate::packet::SlotInfo;
+use crate::setup::{ConfigError, Context, Setup};
+use crate::text::{List, Str};
+
+/// A kind of node: the code decides for each packet, and only the engine moves packets.
+///
+/// An instance belongs to one worker: `&mut self`, no locks, no atomics. What nodes share lives in a [`Table`](crate::Table).
+/// `process` and `tick` run on the worker: they must not block, log, allocate, read a clock or print. A panic is contained: the node
+/// is out of service, its packets drop as `fault`, and all else goes on.
+///
+/// ```
+/// use swath_api::prelude::*;
+///
+/// /// Drops IPv4 packets that are longer than a limit.
+/// pub struct Limit {
+///     bytes: usize,
+/// }
+///
+/// #[derive(serde::Deserialize, schemars::JsonSchema)]
+/// #[serde(deny_unknown_fields)]
+/// #[schemars(crate = "swath_api::schemars")]
+/// pub struct Config {
+///     /// Longest packet that passes, in bytes.
+///     bytes: usize,
+/// }
+///
+/// edges! {
+///     /// Where packets go.
+///     pub enum Next {
+///         /// Packets within the limit.
+///         Ok = required("ok", layer::IP4),
+///         /// The packet is longer than the limit.
+///         TooLong = drop("too-long"),
+///     }
+/// }
+///
+/// impl Node for Limit {
+///     const INFO: Info = Info::new("limit", "Drops packets that are too long.").input(layer::IP4);
+///     type Config = Config;
+///     type Next = Next;
+///
+///     fn new(config: Config, _: &mut Setup<'_>) -> Result<Limit, ConfigError> {
+///         Ok(Limit { bytes: config.bytes })
+///     }
+///
+///     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
+///         frame.for_each(|packet| if packet.len() > self.bytes { Next::TooLong } else { Next::Ok });
+///     }
+/// }
+/// ```
+pub trait Node: Sized + Send + 'static {
+    /// Kind, summary, layer in, slots read and written.
+    const INFO: Info;
+    /// The settings that stand beside `kind` and `to` in YAML. Unknown keys are load errors: derive with `deny_unknown_fields`.
+    type Config: DeserializeOwned + JsonSchema;
+    /// Edges and drop reasons together, by [`edges!`](crate::edges).
+    type Next: Edges;
+
+    /// Makes the instance of one worker, on the control thread.
+    ///
+    /// # Errors
+    /// What is wrong with the settings, and where ([`ConfigError::at`]).
+    fn new(config: Self::Config, setup: &mut Setup<'_>) -> Result<Self, ConfigError>;
+
+    /// Decides a `Next` for each packet of the frame.
+    fn process(&mut self, frame: &mut Frame<'_, Self::Next>, cx: &mut Context<'_>);
+
+    /// Called when the time asked for with [`Setup::every`] has passed.
+    fn tick(&mut self, out: &mut Emit<'_, Self::Next>, cx: &mut Context<'_>) {
+        let _ = (out, cx);
+    }
+
+    /// Takes over the state of the instance that this one replaces, in O(1): swap the fields that hold state, and never handles,
+    /// which belong to the graph that they were made for.
+    fn adopt(&mut self, old: &mut Self) {
+        let _ = old;
+    }
+}
+
+/// What a kind says of itself.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct Info {
+    /// The `kind:` in YAML, the name of its page and of its file.
+    pub kind: Str,
+    /// One sentence.
+    pub summary: Str,
+    /// More, if there is more to say: behaviour, sources, what to combine it with.
+    pub about: Str,
+    /// What its packets start with: see [`layer`].
+    pub input: Str,
+    /// Slots that it expects to be written.
+    pub reads: List<SlotInfo>,
+    /// Slots that it writes in every packet that it sends on.
+    pub writes: List<SlotInfo>,
+}
+
+impl Info {
+    /// A kind that takes any layer and no slots.
+    pub const fn new(kind: &'static str, summary: &'static str) -> Info {
+        Info {
+            kind: Str::new(kind),
+            summary: Str::new(summary),
+            about: Str::new(""),
+            input: Str::new(layer::ANY),
+            reads: List::new(&[]),
+            writes: List::new(&[]),
+        }
+    }
+
+    /// With more to say.
+    pub const fn about(mut self, about: &'static str) -> Info {
+        self.about = Str::new(about);
+        self
+    }
+
+    /// With the layer that its packets start with.
+    pub const fn input(mut self, layer: &'static str) -> Info {
+        self.input = Str::new(layer);
+        self
+    }
+
+    /// With the slots that it reads.
+    pub const fn reads(mut self, slots: &'static [SlotInfo]) -> Info {
+        self.reads = List::new(slots);
+        self
+    }
+
+    /// With the slots that it writes.
+    pub const fn writes(mut self, slots: &'static [SlotInfo]) -> Info {
+        self.writes = List::new(slots);
+        self
+    }
+}
+
+/// Settings of a kind that has none: `{}`.
+#[derive(Debug, Clone, Copy, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoConfig {}

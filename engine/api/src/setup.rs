@@ -1,0 +1,389 @@
+//! What nodes and tables find when they are made, and what a node finds when it is called.
+
+use std::any::TypeId;
+use std::ffi::c_void;
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::abi::{RawContext, RawSetup, RawTable, TableInstance};
+use crate::frame::Held;
+use crate::packet::{NO_INTERFACE, Slot, SlotName};
+use crate::table::Table;
+use crate::wire::MacAddr;
+
+/// What is wrong with settings: a place in them, and a sentence. The loader makes file, line and column of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    path: String,
+    message: String,
+}
+
+impl ConfigError {
+    /// An error of the settings as a whole.
+    pub fn new(message: impl Into<String>) -> ConfigError {
+        ConfigError::at("", message)
+    }
+
+    /// An error at a place, as `routes[3].via`.
+    pub fn at(path: impl Into<String>, message: impl Into<String>) -> ConfigError {
+        ConfigError { path: path.into(), message: message.into() }
+    }
+
+    /// The place in the settings; empty for the whole.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The sentence.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.path, self.message) }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// An interface as nodes and tables see it. Its index is what [`Lane::rx`](crate::Lane) and [`Lane::tx`](crate::Lane) hold.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Interface {
+    /// Its name in the graph file.
+    pub name: String,
+    /// Its hardware address.
+    pub mac: MacAddr,
+    /// The longest layer 3 packet it carries, in bytes.
+    pub mtu: u16,
+    /// Its addresses, each with the length of its subnet's prefix.
+    pub addresses: Vec<(IpAddr, u8)>,
+}
+
+/// Which Rust type of which build of this crate something is: what is compared before a pointer is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct TypeKey {
+    id: [u64; 2],
+    library: usize,
+}
+
+impl TypeKey {
+    /// The key of a type.
+    pub fn of<T: 'static>() -> TypeKey {
+        /// Its address differs between copies of this crate, whose types must not be taken for each other.
+        static LIBRARY: u8 = 0;
+        // SAFETY: a TypeId is 16 initialised bytes (checked by the compiler: transmute wants equal sizes).
+        let id = unsafe { std::mem::transmute::<TypeId, [u64; 2]>(TypeId::of::<T>()) };
+        TypeKey { id, library: &raw const LIBRARY as usize }
+    }
+}
+
+/// A table that a node has found by name; good for the graph that the node was made for.
+pub struct Handle<T> {
+    index: u32,
+    table: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Handle<T> {
+    fn clone(&self) -> Handle<T> {
+        *self
+    }
+}
+impl<T> Copy for Handle<T> {}
+
+/// What a node finds when it is made.
+pub struct Setup<'a> {
+    raw: &'a mut RawSetup,
+    interfaces: Vec<Interface>,
+}
+
+impl<'a> Setup<'a> {
+    /// # Safety
+    /// All pointers of the raw setup are good during `'a`.
+    pub(crate) unsafe fn new(raw: &'a mut RawSetup) -> Result<Setup<'a>, ConfigError> {
+        // SAFETY: the caller's contract.
+        let bytes = unsafe { raw.interfaces.as_slice() };
+        let interfaces = serde_json::from_slice(bytes).map_err(|error| ConfigError::new(format!("interfaces: {error}")))?;
+        Ok(Setup { raw, interfaces })
+    }
+
+    /// The worker that the instance is for, from 0.
+    pub fn worker(&self) -> u32 {
+        self.raw.worker
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> u32 {
+        self.raw.workers
+    }
+
+    /// All interfaces, by index.
+    pub fn interfaces(&self) -> &[Interface] {
+        &self.interfaces
+    }
+
+    /// The index of the interface that the setting at `path` names.
+    ///
+    /// # Errors
+    /// There is no such interface.
+    pub fn interface(&self, path: &str, name: &str) -> Result<u16, ConfigError> {
+        find_interface(self.interfaces(), path, name)
+    }
+
+    /// Asks for the packets that the interface receives: they come in as frames. A node can receive from one interface.
+    pub fn receive(&mut self, interface: u16) {
+        self.raw.receive = interface;
+    }
+
+    /// Asks for [`Node::tick`](crate::Node::tick) about every `period`.
+    pub fn every(&mut self, period: Duration) {
+        self.raw.tick_every = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX).max(1);
+    }
+
+    /// The table that the setting at `path` names; without a name the only table of its kind.
+    ///
+    /// # Errors
+    /// There is no such table, or it is of another kind; without a name: there is none of the kind, or more than one.
+    pub fn table<T: Table>(&mut self, path: &str, name: Option<&str>) -> Result<Handle<T>, ConfigError> {
+        let tables = self.tables();
+        let index = find_table::<T>(tables, path, name)?;
+        Ok(Handle { index: index as u32, table: PhantomData })
+    }
+
+    /// The shared part of a table.
+    pub fn shared<T: Table>(&self, handle: Handle<T>) -> &'a T {
+        // SAFETY: the handle came from `table`, which has checked the key; the table lives during 'a.
+        unsafe { &*self.tables()[handle.index as usize].shared.cast::<T>() }
+    }
+
+    /// The place of a slot, which the node has declared in its [`Info`](crate::Info).
+    ///
+    /// # Errors
+    /// The node has not declared it.
+    pub fn slot<T: zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable + 'static>(
+        &self,
+        name: &SlotName<T>,
+    ) -> Result<Slot<T>, ConfigError> {
+        let info = name.info();
+        // SAFETY: `new`'s contract.
+        let slots = unsafe { std::slice::from_raw_parts(self.raw.slots, self.raw.slot_count) };
+        let found = slots.iter().find(|slot| slot.info == info);
+        found
+            .map(|slot| Slot::at(slot.at))
+            .ok_or_else(|| ConfigError::new(format!("the node uses the slot '{}' and does not declare it in its INFO", info.name)))
+    }
+
+    /// A place for at most `capacity` packets that the node will keep.
+    pub fn held<K>(&self, capacity: usize) -> Held<K> {
+        Held::new(capacity, self.raw.pool.clone())
+    }
+
+    fn tables(&self) -> &'a [RawTable] {
+        // SAFETY: `new`'s contract.
+        unsafe { std::slice::from_raw_parts(self.raw.tables, self.raw.table_count) }
+    }
+}
+
+impl fmt::Debug for Setup<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Setup(worker {} of {})", self.worker(), self.workers())
+    }
+}
+
+/// What a table finds when it is made.
+pub struct TableSetup<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) interfaces: &'a [Interface],
+    pub(crate) tables: &'a [RawTable],
+    pub(crate) siblings: usize,
+    pub(crate) workers: u32,
+}
+
+impl TableSetup<'_> {
+    /// The table's name.
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> u32 {
+        self.workers
+    }
+
+    /// All interfaces, by index.
+    pub fn interfaces(&self) -> &[Interface] {
+        self.interfaces
+    }
+
+    /// The indexes of the interfaces that the setting at `path` names; without it all of them, if the table is the only one of its
+    /// kind.
+    ///
+    /// # Errors
+    /// A name is unknown; or there are several tables of the kind, so that each has to say which interfaces it serves.
+    pub fn serves(&self, path: &str, names: Option<&[String]>) -> Result<Vec<u16>, ConfigError> {
+        match names {
+            Some(names) => {
+                let find = |(i, name): (usize, &String)| find_interface(self.interfaces, &format!("{path}[{i}]"), name);
+                names.iter().enumerate().map(find).collect()
+            }
+            None if self.siblings <= 1 => Ok((0..self.interfaces.len() as u16).collect()),
+            None => Err(ConfigError::new(format!(
+                "there are {} tables of this kind: say in '{path}' which interfaces this one serves",
+                self.siblings
+            ))),
+        }
+    }
+
+    /// The index of the interface that the setting at `path` names.
+    ///
+    /// # Errors
+    /// There is no such interface.
+    pub fn interface(&self, path: &str, name: &str) -> Result<u16, ConfigError> {
+        find_interface(self.interfaces, path, name)
+    }
+
+    /// Another table, kept alive by the reference. Its kind must be among [`TableInfo::uses`](crate::TableInfo::uses).
+    ///
+    /// # Errors
+    /// As [`Setup::table`].
+    pub fn table<T: Table>(&self, path: &str, name: Option<&str>) -> Result<TableRef<T>, ConfigError> {
+        let index = find_table::<T>(self.tables, path, name)?;
+        // SAFETY: `find_table` has compared the type key, which is that of this build of the crate: the instance is an
+        // `Arc<TableInstance>` of ours, alive while the setup is.
+        let instance = unsafe { &*self.tables[index].instance.cast::<Arc<TableInstance>>() };
+        Ok(TableRef { instance: Arc::clone(instance), table: PhantomData })
+    }
+}
+
+impl fmt::Debug for TableSetup<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TableSetup({})", self.name)
+    }
+}
+
+/// The shared part of a table, held by another table.
+pub struct TableRef<T> {
+    instance: Arc<TableInstance>,
+    table: PhantomData<fn() -> T>,
+}
+
+impl<T: Table> Deref for TableRef<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: `TableSetup::table`, the only constructor, has compared the type key; the instance is alive through the `Arc`.
+        unsafe { &*self.instance.shared().cast::<T>() }
+    }
+}
+
+impl<T> fmt::Debug for TableRef<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TableRef")
+    }
+}
+
+fn find_interface(interfaces: &[Interface], path: &str, name: &str) -> Result<u16, ConfigError> {
+    let found = interfaces.iter().position(|interface| interface.name == name);
+    found.map(|index| index as u16).filter(|index| *index != NO_INTERFACE).ok_or_else(|| {
+        let names: Vec<&str> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
+        ConfigError::at(path, format!("there is no interface '{name}'; there is {}", list(&names)))
+    })
+}
+
+fn find_table<T: Table>(tables: &[RawTable], path: &str, name: Option<&str>) -> Result<usize, ConfigError> {
+    let kind = T::INFO.kind;
+    let ours = || tables.iter().enumerate().filter(|(_, table)| table.key == TypeKey::of::<T>());
+    let names = || list(&ours().map(|(_, table)| table.name()).collect::<Vec<_>>());
+    let Some(name) = name else {
+        let mut found = ours();
+        return match (found.next(), found.next()) {
+            (Some((index, _)), None) => Ok(index),
+            (None, _) => Err(ConfigError::at(path, format!("this needs a table of kind {kind}, and the graph has none"))),
+            _ => {
+                Err(ConfigError::at(path, format!("there are several tables of kind {kind}: say in '{path}' which of {}", names())))
+            }
+        };
+    };
+    match tables.iter().position(|table| table.name() == name) {
+        Some(index) if tables[index].key == TypeKey::of::<T>() => Ok(index),
+        Some(_) => {
+            Err(ConfigError::at(path, format!("the table '{name}' is not of kind {kind}; of that kind there is {}", names())))
+        }
+        None => Err(ConfigError::at(path, format!("there is no table '{name}'; of kind {kind} there is {}", names()))),
+    }
+}
+
+fn list(names: &[&str]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
+/// What a node finds when it is called.
+pub struct Context<'a> {
+    raw: &'a RawContext,
+}
+
+impl<'a> Context<'a> {
+    /// # Safety
+    /// All pointers of the raw context are good during `'a`, and the shards are nobody else's.
+    pub(crate) unsafe fn new(raw: &'a RawContext) -> Context<'a> {
+        Context { raw }
+    }
+
+    /// Nanoseconds of the engine's monotonic clock, read once per sweep.
+    #[inline]
+    pub fn now(&self) -> u64 {
+        self.raw.now
+    }
+
+    /// The shared part of a table.
+    ///
+    /// # Panics
+    /// If the handle is of another graph, as after a mistaken `adopt`; the engine contains it as a fault.
+    #[inline]
+    pub fn table<T: Table>(&self, handle: Handle<T>) -> &'a T {
+        // SAFETY: `entry` has checked the key; the shared part lives during 'a.
+        unsafe { &*self.entry::<T>(handle.index).0.cast::<T>() }
+    }
+
+    /// This worker's shard of a table.
+    ///
+    /// # Panics
+    /// As [`Context::table`].
+    #[inline]
+    pub fn shard<T: Table>(&mut self, handle: Handle<T>) -> &mut T::Shard {
+        // SAFETY: `entry` has checked the key of T, whose shard this is; `&mut self` makes it the only one that is borrowed.
+        unsafe { &mut *self.entry::<T>(handle.index).1.cast::<T::Shard>() }
+    }
+
+    /// This worker's shards of two tables.
+    ///
+    /// # Panics
+    /// As [`Context::table`], and if both are the same table.
+    #[inline]
+    pub fn shards<A: Table, B: Table>(&mut self, a: Handle<A>, b: Handle<B>) -> (&mut A::Shard, &mut B::Shard) {
+        assert_ne!(a.index, b.index, "two shards at once are of two tables");
+        // SAFETY: as in `shard`, and the two are not the same.
+        unsafe { (&mut *self.entry::<A>(a.index).1.cast(), &mut *self.entry::<B>(b.index).1.cast()) }
+    }
+
+    #[inline]
+    fn entry<T: Table>(&self, index: u32) -> (*const c_void, *mut c_void) {
+        assert!(index < self.raw.table_count, "the handle is of another graph");
+        // SAFETY: index < table_count, and `new`'s contract.
+        let entry = unsafe { &*self.raw.tables.add(index as usize) };
+        assert!(entry.key == TypeKey::of::<T>(), "the handle is of another graph");
+        (entry.shared, entry.shard)
+    }
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context(at {} ns)", self.now())
+    }
+}

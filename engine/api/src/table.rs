@@ -1,0 +1,70 @@
+//! State that several nodes share.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::setup::{ConfigError, TableSetup};
+use crate::text::{List, Str};
+
+/// A kind of table, in two parts: what all workers read (`&self`), and a *shard* per worker which that worker alone changes.
+///
+/// The shared part is written by control commands and read by workers at the same time: publish snapshots, or use atomics. Workers
+/// never wait for it. A worker calls [`Table::sync`] at the top of each sweep: the place to refresh a cached snapshot in its shard.
+pub trait Table: Sized + Send + Sync + 'static {
+    /// Kind and summary.
+    const INFO: TableInfo;
+    /// The settings that stand beside `kind` in YAML.
+    type Config: DeserializeOwned + JsonSchema;
+    /// The part of one worker.
+    type Shard: Send + 'static;
+    /// What the control side may ask; externally tagged, as `{"add": {...}}`.
+    type Command: DeserializeOwned;
+    /// The answer.
+    type Reply: Serialize;
+
+    /// Makes the table, on the control thread.
+    ///
+    /// # Errors
+    /// What is wrong with the settings, and where ([`ConfigError::at`]).
+    fn new(config: Self::Config, setup: &mut TableSetup<'_>) -> Result<Self, ConfigError>;
+
+    /// Makes the part of one worker, on the control thread.
+    fn shard(&self, worker: u32) -> Self::Shard;
+
+    /// Called by each worker with its shard, at the top of each sweep.
+    fn sync(&self, shard: &mut Self::Shard) {
+        let _ = shard;
+    }
+
+    /// Carries a command out, on a control thread, while workers read.
+    ///
+    /// # Errors
+    /// Why it could not be carried out; nothing has changed then.
+    fn command(&self, command: Self::Command) -> Result<Self::Reply, ConfigError>;
+}
+
+/// What a kind of table says of itself.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct TableInfo {
+    /// The `kind:` in YAML.
+    pub kind: Str,
+    /// One sentence.
+    pub summary: Str,
+    /// Kinds of tables that it refers to, which are made before it.
+    pub uses: List<Str>,
+}
+
+impl TableInfo {
+    /// A kind that refers to no other.
+    pub const fn new(kind: &'static str, summary: &'static str) -> TableInfo {
+        TableInfo { kind: Str::new(kind), summary: Str::new(summary), uses: List::new(&[]) }
+    }
+
+    /// With the kinds that it refers to.
+    pub const fn uses(mut self, kinds: &'static [Str]) -> TableInfo {
+        self.uses = List::new(kinds);
+        self
+    }
+}

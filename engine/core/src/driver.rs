@@ -1,0 +1,136 @@
+//! What an interface driver is to the engine: ports with queues, each queue owned by one worker.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use swath_api::wire::MacAddr;
+use swath_api::{Cache, ConfigError, Pool, Vector};
+
+/// A kind of driver, as the registry lists it.
+#[derive(Debug, Clone, Copy)]
+pub struct DriverKind {
+    /// The `driver:` in YAML.
+    pub name: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// The JSON Schema of its settings.
+    pub schema: fn() -> String,
+    /// Attaches an interface.
+    pub open: fn(&PortConfig<'_>) -> Result<Box<dyn Port>, ConfigError>,
+}
+
+/// What an interface is opened with.
+#[derive(Debug)]
+pub struct PortConfig<'a> {
+    /// The interface's name.
+    pub name: &'a str,
+    /// Its index: what [`Lane::rx`](swath_api::Lane) of each packet must hold.
+    pub index: u16,
+    /// The driver's settings as JSON.
+    pub settings: &'a [u8],
+    /// Its address, if the graph says one.
+    pub mac: Option<MacAddr>,
+    /// Its MTU in bytes, if the graph says one.
+    pub mtu: Option<u16>,
+    /// How many workers there are: a driver that can makes as many receive queues.
+    pub workers: u32,
+    /// Where packets live.
+    pub pool: &'a Arc<Pool>,
+    /// What relative paths in the settings are relative to.
+    pub directory: &'a Path,
+    /// Time is that of the input, not of the clock.
+    pub virtual_time: bool,
+}
+
+impl PortConfig<'_> {
+    /// The address to use if neither graph nor device has one: locally administered, different for each interface, and the same in
+    /// each run.
+    pub fn default_mac(&self) -> MacAddr {
+        let [high, low] = self.index.to_be_bytes();
+        MacAddr::from([0x02, 0x53, 0x57, 0x00, high, low])
+    }
+}
+
+/// An attached interface; its queues belong to workers.
+pub trait Port: Send {
+    /// Its hardware address.
+    fn mac(&self) -> MacAddr;
+
+    /// The longest layer 3 packet it carries, in bytes.
+    fn mtu(&self) -> u16;
+
+    /// Takes the receive queues out; called once.
+    fn receive_queues(&mut self) -> Vec<Box<dyn RxQueue>>;
+
+    /// Takes the transmit queues out, one for each worker; called once.
+    fn transmit_queues(&mut self) -> Vec<Box<dyn TxQueue>>;
+
+    /// What the driver has to say at the end: what its sink has checked, what its files have become.
+    ///
+    /// # Errors
+    /// What went wrong with output that could not be written.
+    fn finish(&mut self) -> Result<serde_json::Value, String> {
+        Ok(serde_json::Value::Null)
+    }
+}
+
+/// What a queue works with in one call.
+#[derive(Debug)]
+pub struct Io<'a> {
+    /// Where chunks come from and go to.
+    pub cache: &'a mut Cache,
+    /// Nanoseconds of the engine's clock.
+    pub now: u64,
+}
+
+/// What a queue received.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Packets appended to the vector.
+    pub packets: u32,
+    /// Packets that arrived and were lost because the pool had no buffer.
+    pub no_buffer: u32,
+}
+
+/// When a queue has packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// At this time of the engine's clock, or now if that has passed.
+    At(u64),
+    /// Nobody knows.
+    Unknown,
+    /// Never again.
+    Ended,
+}
+
+/// A receive queue.
+pub trait RxQueue: Send {
+    /// Appends up to `max` packets to the vector, their lanes naming the interface.
+    fn receive(&mut self, packets: &mut Vector, max: usize, io: &mut Io<'_>) -> Received;
+
+    /// When the next packets come.
+    fn due(&self) -> Due {
+        Due::Unknown
+    }
+
+    /// Chunks that lie in the device's ring.
+    fn in_ring(&self) -> usize {
+        0
+    }
+}
+
+/// A transmit queue.
+pub trait TxQueue: Send {
+    /// Takes packets from the vector, all of which are for this interface; what the ring has no room for stays.
+    fn transmit(&mut self, packets: &mut Vector, io: &mut Io<'_>);
+
+    /// Called at the end of a sweep.
+    fn flush(&mut self, io: &mut Io<'_>) {
+        let _ = io;
+    }
+
+    /// Chunks that lie in the device's ring.
+    fn in_ring(&self) -> usize {
+        0
+    }
+}

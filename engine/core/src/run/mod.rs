@@ -1,0 +1,14 @@
+//! Running a plan: ports opened, tables and node instances made, workers started, counted and stopped.
+
+mod build;
+mod counters;
+mod engine;
+mod ledger;
+mod pass;
+mod worker;
+
+pub use build::BuildOptions;
+pub use counters::{BufferGauges, Counter, InterfaceCounters, NodeCounters, WorkerCounters, slot};
+pub use engine::{Engine, NodeTotals};
+pub use ledger::{Buffers, Ledger};
+pub use pass::WorkerGraph;

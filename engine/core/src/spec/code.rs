@@ -1,0 +1,180 @@
+//! Every kind of mistake that a graph file can hold, under a code that never changes.
+//!
+//! A code that is no longer used stays unused: people search for codes.
+
+macro_rules! codes {
+    ($($name:ident = $text:literal, $title:literal: $explanation:literal;)*) => {
+        /// What kind of mistake a diagnostic is about.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = $title] $name,)*
+        }
+
+        impl Code {
+            /// All codes.
+            pub const ALL: &[Code] = &[$(Code::$name),*];
+
+            /// The stable text of the code, such as `SW0003`.
+            #[must_use]
+            pub const fn text(self) -> &'static str {
+                match self { $(Code::$name => $text),* }
+            }
+
+            /// The kind of mistake in one line.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Code::$name => $title),* }
+            }
+
+            /// What is wrong, why it is refused, and what to do: one paragraph.
+            #[must_use]
+            pub const fn explanation(self) -> &'static str {
+                match self { $(Code::$name => $explanation),* }
+            }
+        }
+    };
+}
+
+codes! {
+// The text: is it YAML, and of the kind that is safe to read?
+NotUtf8 = "SW0001", "The file is not UTF-8 text.":
+    "A graph file is UTF-8 text. A byte at the place shown cannot be part of such a text: the file \
+     was saved in another encoding (Latin-1, UTF-16), or is no text at all. Save it as UTF-8.";
+TooLarge = "SW0002", "The file is too large.":
+    "A graph file may hold 64 MiB of text and eight million values, so that a mistake or an attack \
+     cannot exhaust the memory of a router. Keep large data (routes, rules, sets) in files of their \
+     own.";
+Syntax = "SW0003", "The text is not YAML.":
+    "The text cannot be read as YAML 1.2 from the place shown on. Reading stops there, so further \
+     mistakes may show up when this one is mended. The usual reasons: a tab in the indentation, a \
+     line indented differently from its neighbours, a bracket or quote that is never closed, or a \
+     value with `: `, ` #` or a special first character (`@`, `*`, `&`, `%`, `[`, `{`) that needs \
+     quotes.";
+Empty = "SW0004", "The file is empty.":
+    "The file holds nothing, or only comments. The smallest graph has `version: 1` and one node \
+     under `nodes`.";
+SeveralDocuments = "SW0005", "The file holds more than one document.":
+    "A line `---` in the middle of the file starts a second YAML document. A graph is one document: \
+     remove the line, or put the second part into a file of its own.";
+DuplicateKey = "SW0006", "A key is given twice.":
+    "The same key stands twice in one mapping. Other programs silently take the last one, which for \
+     nodes or routes means that a part of the file has no effect. Rename or remove one of the two \
+     places shown.";
+KeyNotString = "SW0007", "A key is not a string.":
+    "All keys of a graph file are strings. A key such as `1`, `true`, `null` or `[a, b]` is another \
+     type in YAML; put it in quotes if it is meant as a name.";
+MergeKey = "SW0008", "Merge keys are not supported.":
+    "`<<` merges one mapping into another in YAML 1.1; YAML 1.2 has dropped it, and with it nobody \
+     can see which value holds. Write the keys out, or use an alias for a whole value.";
+Tag = "SW0009", "Tags are not supported.":
+    "A tag (`!name` or `!!str`) gives a value another type. A graph file needs none: each setting \
+     has one type already. Put a value in quotes to make it a string. A text that starts with `!` \
+     needs quotes, too.";
+AliasBudget = "SW0010", "Aliases copy too much.":
+    "Each alias (`*name`) is a copy of the value at its anchor (`&name`). Aliases of aliases can \
+     grow a few lines to gigabytes, so all copies of a file together are limited to 131,072 values \
+     and 8 MiB of text.";
+UnknownAnchor = "SW0011", "An alias names an anchor that does not exist.":
+    "An alias (`*name`) refers to an anchor (`&name`) that stands earlier in the same file. A plain \
+     text that starts with `*`, such as a wildcard, needs quotes.";
+AliasLoop = "SW0012", "An alias contains itself.":
+    "The alias stands inside of the very value that its anchor names, so the value would be \
+     endless.";
+TooDeep = "SW0013", "Values are nested too deep.":
+    "Lists and mappings may be nested 64 deep, copies by aliases included. No setting needs that \
+     depth; a bracket is probably missing.";
+Number = "SW0014", "A number cannot be represented.":
+    "Integers must fit in 64 bits, and numbers with a fraction must be finite: `.inf` and `.nan` \
+     are refused. Put the value in quotes if it is meant as a text.";
+AnchorOnKey = "SW0015", "An anchor stands before a key.":
+    "`&name key: value` names the key alone, which is hardly ever meant. An anchor stands behind the \
+     colon, before the value that it names: `key: &name value`.";
+
+// The words: does the text say what a graph file says?
+Version = "SW0101", "The version is missing or not supported.":
+    "A graph file says `version: 1`, so that a later version of the language can never be mistaken \
+     for this one.";
+UnknownSection = "SW0102", "A section is not known.":
+    "The top level of a graph file has the sections `version`, `engine`, `interfaces`, `tables` and \
+     `nodes`. A key that is ignored is a setting without effect, so an unknown one is an error.";
+NoNodes = "SW0103", "The graph has no nodes.":
+    "The section `nodes` is the graph itself. It must be there and hold at least one node.";
+UnknownKey = "SW0104", "A key is not known.":
+    "The key is none of those that can stand here. A key that is ignored is a setting without \
+     effect, so an unknown one is an error. The message lists the known ones.";
+MissingKey = "SW0105", "A required key is missing.":
+    "The mapping lacks a key that has no default. Add it.";
+WrongType = "SW0106", "A value has the wrong type.":
+    "The setting expects another type: a string where a number stands, a list where a single value \
+     stands. Mind the types of YAML 1.2: `true` and `false` are the only booleans (`yes`, `no`, \
+     `on`, `off` are strings), and anything in quotes is a string.";
+BadValue = "SW0107", "A value is not allowed here.":
+    "The type is right, but the value is out of its range, malformed, or none of the words that the \
+     setting knows. The message says what is allowed.";
+BadName = "SW0108", "A name breaks the rule for names.":
+    "Names of interfaces, tables and nodes become metric labels and words of commands. They have 1 \
+     to 63 characters: lower-case letters a to z, digits, `-` and `_`, with a letter or digit \
+     first. A slash is reserved for the nodes of templates, which are named `instance/node`.";
+Conflict = "SW0109", "Two settings contradict each other.":
+    "Each value is right by itself, but the two places shown do not fit together.";
+Setting = "SW0110", "A setting was refused.":
+    "The kind of node, table or driver looked at its settings and refused one for the reason shown.";
+// The graph: does it fit together?
+UnknownKind = "SW0201", "A kind is not known.":
+    "The word after `kind:` names no kind of node or table of this program. `swath nodes` lists them. \
+     A kind of a plugin is known only when the plugin is loaded.";
+UnknownNode = "SW0202", "A node is not known.":
+    "An edge leads to a node that the graph does not have. Nodes are named under `nodes:`; the name \
+     must be spelled the same in both places.";
+UnknownEdge = "SW0203", "An edge is not known.":
+    "The kind of the node has no edge of this name. `swath nodes KIND` lists the edges of a kind with \
+     what they carry. The packets that a node keeps, consumes or transmits do not leave by an edge, \
+     so these cannot be wired.";
+RequiredEdge = "SW0204", "A required edge is not wired.":
+    "Most edges may stay unwired: their packets are dropped and counted by the name of the edge. This \
+     one carries what the node is for, so a graph without it is taken for a mistake. Wire it; if its \
+     packets shall really be dropped, wire it to a node of kind `drop`.";
+Cycle = "SW0205", "The graph has a cycle.":
+    "A packet could come to the same node again. Each pass visits every node once, in an order in \
+     which edges lead forwards, so this cannot be. What must be looked at again (an ICMP error, a \
+     decapsulated packet) goes to another node of the same kind that uses the same tables.";
+Layer = "SW0206", "An edge carries other packets than its target takes.":
+    "Every edge carries packets that start with a certain header, and every kind takes packets that \
+     start with a certain header. Here they differ, so the target would read one header as another.";
+UnwrittenSlot = "SW0207", "A slot is read that is not written.":
+    "The node reads a value that an earlier node must have left with the packet, but there is a path \
+     on which no node does. It would read what an earlier packet left in the same memory.";
+SlotSpace = "SW0208", "A slot has no place.":
+    "The values that nodes leave with a packet share 48 bytes, and a value has one type. This graph \
+     needs more, or two kinds (of different plugins, say) mean different things by one name.";
+Unreachable = "SW0209", "No packet can reach a node.":
+    "No edge leads to this node from a node that receives packets. The graph runs all the same; the \
+     node is never called.";
+UnknownDriver = "SW0210", "A driver is not known.":
+    "The word after `driver:` names no interface driver of this program.";
+Refused = "SW0211", "A kind refuses its settings.":
+    "The settings have the right form, but the node, table or driver that they are for cannot work \
+     with them. Its own words say why.";
+SharedInterface = "SW0212", "Two nodes receive from one interface.":
+    "The packets that an interface receives go to one node. Let one node receive, and lead its edge \
+     to where both have theirs.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_unique_and_explained() {
+        let texts: HashSet<_> = Code::ALL.iter().map(|code| code.text()).collect();
+        assert_eq!(texts.len(), Code::ALL.len());
+        for code in Code::ALL {
+            let digits = code.text().strip_prefix("SW").unwrap();
+            assert!(digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()));
+            assert!(code.title().ends_with('.'), "{}", code.text());
+            assert!(code.explanation().ends_with('.'), "{}", code.text());
+            assert!(!code.explanation().contains("  "), "{}", code.text());
+        }
+    }
+}

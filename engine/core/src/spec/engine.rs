@@ -1,0 +1,109 @@
+//! The section `engine`: what belongs to the process. A change needs a restart.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+
+use serde::Deserialize;
+
+use super::code::Code;
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::typed::deserialize_all;
+use super::value::{Node, Value};
+
+/// How many workers an engine may have.
+pub const WORKERS: RangeInclusive<u16> = 1..=64;
+/// How many buffers a pool may have.
+pub const BUFFERS: RangeInclusive<usize> = 1024..=4_194_304;
+/// How many bytes of packet data a buffer may hold: at least an Ethernet frame of standard size.
+pub const BUFFER_SIZE: RangeInclusive<usize> = 1536..=16384;
+
+/// The settings of the process.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct EngineSpec {
+    /// How many workers process packets, each on a core of its own.
+    pub workers: u16,
+    /// The core of each worker; without it, the system chooses.
+    pub cores: Option<Vec<usize>>,
+    /// How many packet buffers there are.
+    pub buffers: usize,
+    /// How many bytes of packet data one buffer holds.
+    pub buffer_size: usize,
+    /// Whether the buffers lie in huge pages.
+    pub hugepages: Hugepages,
+}
+
+/// Whether huge pages are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hugepages {
+    /// Where there are any.
+    #[default]
+    Auto,
+    /// Not at all.
+    Never,
+    /// Without them the engine does not start.
+    Required,
+}
+
+impl Default for EngineSpec {
+    fn default() -> Self {
+        Self { workers: 1, cores: None, buffers: 16384, buffer_size: 2048, hugepages: Hugepages::Auto }
+    }
+}
+
+impl EngineSpec {
+    /// Reads the section and reports all mistakes in it.
+    pub(super) fn read(section: Value, diagnostics: &mut Diagnostics) -> Self {
+        if section.node == Node::Null {
+            return Self::default();
+        }
+        if diagnostics.ok(section.expect_map().map(drop)).is_none() {
+            return Self::default();
+        }
+        let mut rest = section.clone();
+        let mut check = |key: &str, low: usize, high: usize| {
+            let value = section.get(key);
+            let checked = value.map_or(Ok(0), |value| value.expect_integer(low as u64, high as u64));
+            if let Err(mistake) = checked {
+                diagnostics.push(mistake);
+                rest.remove(key);
+            }
+        };
+        check("workers", (*WORKERS.start()).into(), (*WORKERS.end()).into());
+        check("buffers", *BUFFERS.start(), *BUFFERS.end());
+        check("buffer-size", *BUFFER_SIZE.start(), *BUFFER_SIZE.end());
+        let engine: Self = deserialize_all(rest, diagnostics).unwrap_or_default();
+        if let Some(cores) = &engine.cores {
+            engine.check_cores(cores, &section, diagnostics);
+        }
+        engine
+    }
+
+    fn check_cores(&self, cores: &[usize], section: &Value, diagnostics: &mut Diagnostics) {
+        let Some(Value { span, node: Node::Seq(values) }) = section.get("cores") else {
+            return;
+        };
+        let mut first = HashMap::new();
+        for (core, value) in cores.iter().zip(values) {
+            if let Some(before) = first.insert(core, value.span) {
+                diagnostics.push(
+                    Diagnostic::error(Code::Conflict, format!("core {core} is given to two workers"))
+                        .primary(value.span, "given again")
+                        .secondary(before, "first given here")
+                        .help("give each worker a core of its own"),
+                );
+            }
+        }
+        if cores.len() != usize::from(self.workers) {
+            let message = format!("`workers` is {}, but `cores` lists {}", self.workers, cores.len());
+            let conflict = Diagnostic::error(Code::Conflict, message)
+                .primary(*span, format!("lists {}", cores.len()))
+                .help("list one core per worker, or leave `cores` out");
+            diagnostics.push(match section.get("workers") {
+                Some(workers) => conflict.secondary(workers.span, "the number of workers"),
+                None => conflict,
+            });
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Interface drivers and packet memory.
+
+pub mod capture;
+pub mod text;

@@ -1,0 +1,114 @@
+//! `ip4-input`: the checks that a router makes on every IPv4 header (RFC 1812 §5.2.2).
+
+use swath_api::prelude::*;
+
+/// Checks IPv4 headers.
+pub struct Ip4Input;
+
+edges! {
+    /// Where packets go.
+    pub enum Next {
+        /// Packets with a sound header, without what Ethernet padded.
+        Ok = required("ok", layer::IP4),
+        /// Fewer bytes than a header, or than the header's total length: cut on the way, or a broken sender.
+        TooShort = drop("too-short"),
+        /// The version in an IPv4 frame is not 4: a broken sender.
+        BadVersion = drop("bad-version"),
+        /// The header length is less than 20 bytes: a broken sender.
+        BadHeaderLength = drop("bad-header-length"),
+        /// The total length is less than the header length: a broken sender.
+        BadLength = drop("bad-length"),
+        /// The header's checksum is wrong: damaged on the way, or by what forwarded it last.
+        BadChecksum = drop("bad-checksum"),
+    }
+}
+
+impl Node for Ip4Input {
+    const INFO: Info = Info::new("ip4-input", "Checks IPv4 headers, checksum included.")
+        .about(
+            "The checks and their order are those of RFC 1812 §5.2.2. The time to live is not among them: a packet for the router \
+             itself is good whatever its TTL (§4.2.2.9), so it is checked where a packet is forwarded, in `ip4-rewrite`.",
+        )
+        .input(layer::IP4);
+    type Config = NoConfig;
+    type Next = Next;
+
+    fn new(_: NoConfig, _: &mut Setup<'_>) -> Result<Ip4Input, ConfigError> {
+        Ok(Ip4Input)
+    }
+
+    fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
+        frame.ip4_check(|class| match class {
+            Ip4Class::Ok | Ip4Class::Options => Next::Ok,
+            Ip4Class::TooShort => Next::TooShort,
+            Ip4Class::BadVersion => Next::BadVersion,
+            Ip4Class::BadHeaderLength => Next::BadHeaderLength,
+            Ip4Class::BadLength => Next::BadLength,
+            Ip4Class::BadChecksum => Next::BadChecksum,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etherparse::{IpNumber, Ipv4Header, Ipv4Options};
+    use swath_api::testkit::{NodeKit, TestKit};
+
+    /// A packet of 28 bytes, by an independent implementation.
+    fn packet(options: &[u8]) -> Vec<u8> {
+        let mut header = Ipv4Header::new(8, 64, IpNumber::UDP, [10, 0, 0, 1], [10, 0, 0, 2]).unwrap();
+        header.options = Ipv4Options::try_from(options).unwrap();
+        header.header_checksum = header.calc_header_checksum();
+        let mut bytes = header.to_bytes().to_vec();
+        bytes.extend([0; 8]);
+        bytes
+    }
+
+    fn kit() -> NodeKit {
+        TestKit::new().node::<Ip4Input>("{}").unwrap()
+    }
+
+    /// With its header's checksum made right again.
+    fn changed(at: usize, value: u8) -> Vec<u8> {
+        let mut bytes = packet(&[]);
+        bytes[at] = value;
+        bytes[10..12].fill(0);
+        let sum: u32 = bytes[..20].chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+        let sum = (sum & 0xffff) + (sum >> 16);
+        bytes[10..12].copy_from_slice(&(!((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn rfc_1812_5_2_2() {
+        let good = packet(&[]);
+        let mut padded = good.clone();
+        padded.extend([0xaa; 18]);
+        let mut damaged = good.clone();
+        damaged[15] ^= 1;
+        let with_options = packet(&[1, 1, 1, 0]);
+        let mut damaged_options = with_options.clone();
+        damaged_options[21] ^= 2;
+        let table = [
+            ("a sound packet", good.clone(), "ok"),
+            ("padding is cut", padded, "ok"),
+            ("(1) shorter than a header", good[..19].to_vec(), "too-short"),
+            ("an empty frame", Vec::new(), "too-short"),
+            ("(2) the checksum", damaged, "bad-checksum"),
+            ("(3) the version", changed(0, 0x65), "bad-version"),
+            ("(4) the header length", changed(0, 0x44), "bad-header-length"),
+            ("(5) the total length below the header", changed(3, 19), "bad-length"),
+            ("the total length beyond the frame", changed(3, 29), "too-short"),
+            ("options are part of the checksum", with_options, "ok"),
+            ("damage in the options", damaged_options, "bad-checksum"),
+            ("TTL 0 may be for us", changed(8, 0), "ok"),
+        ];
+        for (name, bytes, edge) in table {
+            let out = kit().one(&bytes, Lane::received(0));
+            assert_eq!(out.edge, edge, "{name}");
+            let total = if edge == "ok" { usize::from(bytes[3]) } else { bytes.len() };
+            assert_eq!(out.bytes, bytes[..total], "{name}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `ip4-lookup`: where an IPv4 packet goes (RFC 1812 §5.2.4).
+
+use swath_api::prelude::*;
+
+use crate::neighbours::Neighbours;
+use crate::routes4::{Meaning, Routes4};
+
+/// Finds the longest route to each packet's destination.
+pub struct Ip4Lookup {
+    routes: Handle<Routes4>,
+    neighbours: Handle<Neighbours>,
+    // Scratch space, kept so that it need not be zeroed for each vector.
+    destinations: Box<[u32; VECTOR]>,
+    leaves: Box<[u32; VECTOR]>,
+}
+
+/// Settings.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The table of routes, of kind `fib4`. Default: the only one.
+    #[serde(default)]
+    table: Option<String>,
+    /// The table of neighbours that the routes use. Default: the only one.
+    #[serde(default)]
+    neighbours: Option<String>,
+}
+
+edges! {
+    /// Where packets go.
+    pub enum Next {
+        /// Packets for somebody else. Their lane names the adjacency and the interface to leave by.
+        Forward = required("forward", layer::IP4),
+        /// Packets for the router itself: one of its addresses, or a broadcast.
+        Local = edge("local", layer::IP4),
+        /// No route leads to the destination: add one, or a default route (`prefix: 0.0.0.0/0`).
+        NoRoute = edge("no-route", layer::IP4),
+        /// Packets for a multicast group.
+        Multicast = edge("multicast", layer::IP4),
+        /// A route of type blackhole covers the destination.
+        Blackhole = drop("blackhole"),
+        /// The destination is no address of a host (0.0.0.0/8, 127.0.0.0/8, 240.0.0.0/4; RFC 1812 §5.3.7): the sender is broken.
+        Martian = drop("martian"),
+    }
+}
+
+impl Node for Ip4Lookup {
+    const INFO: Info = Info::new("ip4-lookup", "Looks the destination of IPv4 packets up in a table of routes.").input(layer::IP4);
+    type Config = Config;
+    type Next = Next;
+
+    fn new(config: Config, setup: &mut Setup<'_>) -> Result<Ip4Lookup, ConfigError> {
+        Ok(Ip4Lookup {
+            routes: setup.table("table", config.table.as_deref())?,
+            neighbours: setup.table("neighbours", config.neighbours.as_deref())?,
+            destinations: Box::new([0; VECTOR]),
+            leaves: Box::new([0; VECTOR]),
+        })
+    }
+
+    fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
+        const DESTINATION: usize = 16;
+        let destinations = frame.gather_be32::<DESTINATION>(&mut self.destinations);
+        let leaves = &mut self.leaves[..destinations.len()];
+        let routes = cx.table(self.routes);
+        routes.lookup(destinations, leaves);
+        let neighbours = cx.shard(self.neighbours);
+        let mut destinations = destinations.iter();
+        frame.decide_lanes(leaves, |lane, leaf| {
+            let leaf = routes.leaf(*leaf);
+            let destination = destinations.next().copied().unwrap_or_default();
+            (lane.adj, lane.tx) = (leaf.adj(), leaf.tx());
+            match leaf.meaning() {
+                Meaning::Forward => Next::Forward,
+                Meaning::Attached => {
+                    // Unknown so far: adjacency 0 is nobody's, and `ip4-rewrite` says `unresolved`.
+                    lane.adj = neighbours.host(leaf.tx(), destination).unwrap_or(0);
+                    Next::Forward
+                }
+                Meaning::Local => Next::Local,
+                Meaning::None => Next::NoRoute,
+                Meaning::Multicast => Next::Multicast,
+                Meaning::Blackhole => Next::Blackhole,
+                Meaning::Martian => Next::Martian,
+            }
+        });
+    }
+}

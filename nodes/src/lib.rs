@@ -1,0 +1,34 @@
+//! The nodes and tables of Swath, one file each, and the lists of them.
+//!
+//! No I/O, no threads, no clock and no `unsafe` here: a node decides, and the engine does the rest.
+
+#![forbid(unsafe_code)]
+
+use swath_api::{NodeKind, TableKind};
+
+pub mod drop;
+pub mod ethernet_input;
+pub mod fib4;
+pub mod ip4_dscp;
+pub mod ip4_input;
+pub mod ip4_lookup;
+pub mod ip4_rewrite;
+pub mod neighbours;
+pub mod routes4;
+pub mod rx;
+pub mod tx;
+
+/// All kinds of nodes, in the order in which a packet meets them.
+pub const NODES: &[NodeKind] = &[
+    NodeKind::of::<rx::Rx>(),
+    NodeKind::of::<ethernet_input::EthernetInput>(),
+    NodeKind::of::<ip4_input::Ip4Input>(),
+    NodeKind::of::<ip4_dscp::Ip4Dscp>(),
+    NodeKind::of::<ip4_lookup::Ip4Lookup>(),
+    NodeKind::of::<ip4_rewrite::Ip4Rewrite>(),
+    NodeKind::of::<tx::Tx>(),
+    NodeKind::of::<drop::Drop>(),
+];
+
+/// All kinds of tables, those first that others refer to.
+pub const TABLES: &[TableKind] = &[TableKind::of::<neighbours::Neighbours>(), TableKind::of::<routes4::Routes4>()];

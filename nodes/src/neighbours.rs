@@ -1,0 +1,301 @@
+//! `neighbours`: who is reached over which interface by which hardware address, and the adjacencies that come of it.
+//!
+//! An *adjacency* is what a packet to one next hop gets on its way out: an Ethernet header, an interface, an MTU. Look-ups answer with
+//! an index of one ([`Lane::adj`](swath_api::Lane)); `ip4-rewrite` reads it here. Several forwarding tables can share one table of
+//! neighbours, and then share their adjacencies.
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use hashbrown::HashMap;
+use swath_api::prelude::*;
+use swath_api::wire::{EtherType, MacAddr};
+use swath_api::{EthRewrite, Interface};
+
+/// The table.
+pub struct Neighbours {
+    interfaces: Vec<Interface>,
+    state: Mutex<State>,
+    published: ArcSwap<Adjacencies>,
+    // Raised after each publication, so that a worker's sweep costs one load when nothing has changed.
+    version: AtomicU64,
+}
+
+/// What workers read: a snapshot.
+#[derive(Debug, Clone, Default)]
+pub struct Adjacencies {
+    rewrites: Vec<EthRewrite>,
+    // By interface and address. The hasher's seed is secret: the keys come from packets.
+    hosts: HashMap<(u16, u32), u32>,
+}
+
+/// A worker's view of the table, refreshed once per sweep.
+#[derive(Debug)]
+pub struct Shard {
+    version: u64,
+    snapshot: Arc<Adjacencies>,
+}
+
+impl Shard {
+    /// All adjacencies, by index. The first is nobody's, and never ready.
+    #[inline]
+    pub fn adjacencies(&self) -> &[EthRewrite] {
+        &self.snapshot.rewrites
+    }
+
+    /// The adjacency of a neighbour on the subnet of an interface, if it is known.
+    #[inline]
+    pub fn host(&self, interface: u16, address: u32) -> Option<u32> {
+        self.snapshot.hosts.get(&(interface, address)).copied()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    current: Adjacencies,
+    entries: Vec<Entry>,
+    // Snapshots that a worker may still read. The last reference is dropped here, and never on a worker.
+    retired: Vec<Arc<Adjacencies>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Entry {
+    interface: String,
+    address: Ipv4Addr,
+    mac: MacAddr,
+}
+
+/// Settings.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The interfaces whose neighbours it has. Default: all, if it is the only table of its kind.
+    #[serde(default)]
+    interfaces: Option<Vec<String>>,
+    /// Neighbours that are known from the start and never expire.
+    #[serde(default, rename = "static")]
+    entries: Vec<Neighbour>,
+}
+
+/// One neighbour.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Neighbour {
+    /// Its address.
+    address: Ipv4Addr,
+    /// Its hardware address.
+    #[schemars(with = "String")]
+    mac: MacAddr,
+    /// The interface that it is reached over. Default: the one whose subnet has the address.
+    #[serde(default)]
+    interface: Option<String>,
+}
+
+/// What the control side may ask.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Command {
+    /// Adds a neighbour, or changes its hardware address.
+    Add(Neighbour),
+    /// Lists all neighbours.
+    Show {},
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+pub struct Reply {
+    neighbours: Vec<Entry>,
+}
+
+impl Neighbours {
+    /// Opens the table for changes, which workers see when all are made.
+    pub fn edit(&self) -> Edit<'_> {
+        Edit { table: self, state: self.state.lock().unwrap_or_else(PoisonError::into_inner), changed: false }
+    }
+
+    /// The interface on whose subnet an address lies; of several the one with the longest prefix.
+    pub fn interface_of(&self, address: Ipv4Addr) -> Option<u16> {
+        let on = |(index, interface): (usize, &Interface)| {
+            let subnets = interface.addresses.iter().filter_map(|(own, len)| match own {
+                std::net::IpAddr::V4(own)
+                    if crate::fib4::Prefix4::containing(u32::from(*own), *len).contains(u32::from(address)) =>
+                {
+                    Some(*len)
+                }
+                _ => None,
+            });
+            subnets.max().map(|len| (len, index as u16))
+        };
+        let found = self.interfaces.iter().enumerate().filter_map(on);
+        found.max_by_key(|(len, _)| *len).map(|(_, index)| index)
+    }
+
+    fn add(&self, path: &str, neighbour: &Neighbour) -> Result<(), ConfigError> {
+        let field = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+        let interface = match &neighbour.interface {
+            Some(name) => self
+                .interfaces
+                .iter()
+                .position(|known| known.name == *name)
+                .map(|index| index as u16)
+                .ok_or_else(|| ConfigError::at(field("interface"), format!("there is no interface '{name}'")))?,
+            None => self.interface_of(neighbour.address).ok_or_else(|| {
+                let text = format!(
+                    "{} is on no interface's subnet: give an interface an address there, or say 'interface'",
+                    neighbour.address
+                );
+                ConfigError::at(field("address"), text)
+            })?,
+        };
+        if neighbour.mac.is_group() {
+            return Err(ConfigError::at(
+                field("mac"),
+                format!("{} is a group address, and not that of one neighbour", neighbour.mac),
+            ));
+        }
+        let own = &self.interfaces[usize::from(interface)];
+        let mut edit = self.edit();
+        let index = edit.adjacency(interface, neighbour.address);
+        edit.changed = true;
+        let rewrite = &mut edit.state.current.rewrites[index as usize];
+        rewrite.header[..6].copy_from_slice(&neighbour.mac.octets());
+        rewrite.header[6..12].copy_from_slice(&own.mac.octets());
+        rewrite.header[12..].copy_from_slice(&EtherType::IPV4.0.to_be_bytes());
+        rewrite.ready = 1;
+        let entry = Entry { interface: own.name.clone(), address: neighbour.address, mac: neighbour.mac };
+        edit.state.entries.retain(|known| (&known.interface, known.address) != (&entry.interface, entry.address));
+        edit.state.entries.push(entry);
+        Ok(())
+    }
+}
+
+/// The table, open for changes. When it is dropped, workers see them.
+pub struct Edit<'a> {
+    table: &'a Neighbours,
+    state: MutexGuard<'a, State>,
+    changed: bool,
+}
+
+impl Edit<'_> {
+    /// The adjacency of a next hop, made if there is none yet.
+    pub fn adjacency(&mut self, interface: u16, next_hop: Ipv4Addr) -> u32 {
+        let key = (interface, u32::from(next_hop));
+        let Adjacencies { rewrites, hosts } = &mut self.state.current;
+        *hosts.entry(key).or_insert_with(|| {
+            self.changed = true;
+            let mtu = self.table.interfaces.get(usize::from(interface)).map_or(0, |interface| interface.mtu);
+            rewrites.push(EthRewrite::new([0; 14], mtu, interface, false));
+            rewrites.len() as u32 - 1
+        })
+    }
+}
+
+impl Drop for Edit<'_> {
+    fn drop(&mut self) {
+        if self.changed {
+            let old = self.table.published.swap(Arc::new(self.state.current.clone()));
+            self.state.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+            self.state.retired.push(old);
+            self.table.version.fetch_add(1, Ordering::Release);
+        }
+    }
+}
+
+impl Table for Neighbours {
+    const INFO: TableInfo = TableInfo::new("neighbours", "Hardware addresses of next hops, and the adjacencies made of them.");
+    type Config = Config;
+    type Shard = Shard;
+    type Command = Command;
+    type Reply = Reply;
+
+    fn new(config: Config, setup: &mut TableSetup<'_>) -> Result<Neighbours, ConfigError> {
+        let served = setup.serves("interfaces", config.interfaces.as_deref())?;
+        let mut interfaces = setup.interfaces().to_vec();
+        for (index, interface) in interfaces.iter_mut().enumerate() {
+            if !served.contains(&(index as u16)) {
+                interface.addresses.clear();
+            }
+        }
+        let nobody = EthRewrite::new([0; 14], u16::MAX, NO_INTERFACE, false);
+        let current = Adjacencies { rewrites: vec![nobody], hosts: HashMap::new() };
+        let table = Neighbours {
+            interfaces,
+            published: ArcSwap::from_pointee(current.clone()),
+            state: Mutex::new(State { current, ..State::default() }),
+            version: AtomicU64::new(0),
+        };
+        for (index, neighbour) in config.entries.iter().enumerate() {
+            table.add(&format!("static[{index}]"), neighbour)?;
+        }
+        Ok(table)
+    }
+
+    fn shard(&self, _: u32) -> Shard {
+        Shard { version: self.version.load(Ordering::Acquire), snapshot: self.published.load_full() }
+    }
+
+    fn sync(&self, shard: &mut Shard) {
+        let version = self.version.load(Ordering::Acquire);
+        if version != shard.version {
+            *shard = Shard { version, snapshot: self.published.load_full() };
+        }
+    }
+
+    fn command(&self, command: Command) -> Result<Reply, ConfigError> {
+        match command {
+            Command::Add(neighbour) => self.add("", &neighbour)?,
+            Command::Show {} => {}
+        }
+        Ok(Reply { neighbours: self.edit().state.entries.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use swath_api::testkit::TestKit;
+
+    fn kit() -> TestKit {
+        let kit = TestKit::new().interface("lan", "02:00:00:00:00:01", 1500, &["192.168.1.1/24", "192.168.1.129/25"]);
+        kit.interface("wan", "02:00:00:00:00:02", 1400, &["203.0.113.2/30"])
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place() {
+        let table = [
+            (
+                r#"{"static": [{"address": "192.168.2.9", "mac": "02:00:00:00:00:09"}]}"#,
+                "static[0].address",
+                "no interface's subnet",
+            ),
+            (r#"{"static": [{"address": "192.168.1.9", "mac": "03:00:00:00:00:09"}]}"#, "static[0].mac", "group address"),
+            (r#"{"static": [{"address": "192.168.1.9", "mac": "02:00:00:00:00"}]}"#, "static[0].mac", ""),
+            (
+                r#"{"static": [{"address": "1.1.1.1", "mac": "02:00:00:00:00:09", "interface": "dmz"}]}"#,
+                "static[0].interface",
+                "'dmz'",
+            ),
+            (r#"{"interfaces": ["lan", "dmz"]}"#, "interfaces[1]", "there is no interface 'dmz'; there is lan, wan"),
+            (r#"{"statik": []}"#, "statik", "unknown field"),
+        ];
+        for (config, path, message) in table {
+            let error = kit().try_table::<Neighbours>("arp", config).unwrap_err();
+            assert_eq!(error.path(), path, "{error}");
+            assert!(error.message().contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_address_belongs_to_the_longest_subnet() {
+        let setup_and = |address: &str| {
+            let interfaces = kit();
+            let entry = format!(r#"{{"static": [{{"address": "{address}", "mac": "02:00:00:00:00:09"}}]}}"#);
+            interfaces.try_table::<Neighbours>("arp", &entry).is_ok()
+        };
+        assert!(setup_and("192.168.1.200"));
+        assert!(setup_and("203.0.113.1"));
+        assert!(!setup_and("203.0.113.4"));
+    }
+}

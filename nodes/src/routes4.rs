@@ -1,0 +1,350 @@
+//! `fib4`: the routes of an IPv4 router, and what each of them means for a packet.
+//!
+//! The look-up structure is [`Fib4`]: it answers with a small number. Here the number stands for a [`Leaf`]: where the packet goes and
+//! by which adjacency, in the very layout of a packet's lane.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashMap;
+use swath_api::prelude::*;
+use swath_api::{Str, TableRef};
+
+use crate::fib4::{Fib4, Fib4Error, Prefix4, Reader};
+use crate::neighbours::{Edit, Neighbours};
+
+/// Next hops, and other things that a route can mean, at most: what the array of leaves has room for.
+const MAX_LEAVES: usize = 1 << 16;
+
+/// Destinations that are never forwarded (RFC 1812 §5.3.7, RFC 6890): this network, loopback, and the reserved class E.
+const MARTIANS: [&str; 3] = ["0.0.0.0/8", "127.0.0.0/8", "240.0.0.0/4"];
+/// Class D (RFC 5771).
+const MULTICAST: &str = "224.0.0.0/4";
+
+/// What a route means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum Meaning {
+    /// There is no route.
+    None = 0,
+    /// Forward by the adjacency.
+    Forward = 1,
+    /// The destination is on the subnet of the interface: its own adjacency, if it is known.
+    Attached = 2,
+    /// The router itself.
+    Local = 3,
+    /// Drop silently.
+    Blackhole = 4,
+    /// A multicast group.
+    Multicast = 5,
+    /// Never a destination.
+    Martian = 6,
+}
+
+/// One answer of the table: `meaning:16 | tx:16 | adjacency:32`, so that the low 48 bits are those of the lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Leaf(u64);
+
+impl Leaf {
+    fn new(meaning: Meaning, tx: u16, adj: u32) -> Leaf {
+        Leaf((meaning as u64) << 48 | u64::from(tx) << 32 | u64::from(adj))
+    }
+
+    /// What the route means.
+    #[inline]
+    pub fn meaning(self) -> Meaning {
+        match self.0 >> 48 {
+            1 => Meaning::Forward,
+            2 => Meaning::Attached,
+            3 => Meaning::Local,
+            4 => Meaning::Blackhole,
+            5 => Meaning::Multicast,
+            6 => Meaning::Martian,
+            _ => Meaning::None,
+        }
+    }
+
+    /// The interface to leave by.
+    #[inline]
+    pub fn tx(self) -> u16 {
+        (self.0 >> 32) as u16
+    }
+
+    /// The adjacency; of an attached subnet: none yet.
+    #[inline]
+    pub fn adj(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// The table.
+pub struct Routes4 {
+    fib: Fib4,
+    leaves: Box<[AtomicU64]>,
+    neighbours: TableRef<Neighbours>,
+    served: Vec<u16>,
+    names: Vec<String>,
+    control: Mutex<HashMap<Leaf, u32>>,
+}
+
+/// A worker's part: what tells the table that no look-up of this worker is under way.
+pub struct Shard(Reader);
+
+/// Settings.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// The interfaces whose addresses and subnets it knows. Default: all, if it is the only table of its kind.
+    #[serde(default)]
+    interfaces: Option<Vec<String>>,
+    /// The table of neighbours. Default: the only one.
+    #[serde(default)]
+    neighbours: Option<String>,
+    /// Routes beside those to the interfaces' own subnets.
+    #[serde(default)]
+    routes: Vec<Route>,
+    /// Memory for routes longer than /24, in MiB. Default: 512, which is enough for four million of them in random places. It is used as
+    /// far as it is needed.
+    #[serde(default = "default_memory")]
+    memory_mib: u16,
+}
+
+fn default_memory() -> u16 {
+    512
+}
+
+/// A route: `via` a next hop, or directly out of an `interface`, or `blackhole`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The destinations, as `10.0.0.0/8`.
+    #[schemars(with = "String")]
+    prefix: Prefix4,
+    /// The next hop.
+    #[serde(default)]
+    via: Option<Ipv4Addr>,
+    /// The interface to leave by. Default: the one whose subnet has the next hop. Without a next hop the destinations are themselves
+    /// neighbours on this interface.
+    #[serde(default)]
+    interface: Option<String>,
+    /// Drop packets to these destinations silently.
+    #[serde(default)]
+    blackhole: bool,
+}
+
+/// What the control side may ask. Changes take effect while workers forward.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Command {
+    /// Adds a route, or replaces that of the same prefix.
+    Add(Route),
+    /// Removes the route of exactly this prefix.
+    Remove {
+        /// The prefix.
+        prefix: Prefix4,
+    },
+    /// Says what would be done with a packet to this address.
+    Lookup {
+        /// The destination.
+        address: Ipv4Addr,
+    },
+    /// Says how large the table is.
+    Show {},
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// Done.
+    Done {},
+    /// The longest route to an address.
+    Route {
+        /// Its prefix.
+        prefix: Option<Prefix4>,
+        /// What it means.
+        meaning: String,
+        /// The interface to leave by.
+        interface: Option<String>,
+    },
+    /// Sizes.
+    Table {
+        /// Routes, those to subnets and to the router itself included.
+        routes: usize,
+        /// Bytes.
+        memory: usize,
+    },
+}
+
+impl Routes4 {
+    /// Looks addresses up: for each the leaf of its longest route.
+    #[inline]
+    pub fn lookup(&self, addresses: &[u32], leaves: &mut [u32]) {
+        self.fib.lookup_batch(addresses, leaves);
+    }
+
+    /// The leaf that a look-up has answered with.
+    #[inline]
+    pub fn leaf(&self, index: u32) -> Leaf {
+        // The array is larger than any index that was given out.
+        Leaf(self.leaves.get(index as usize).map_or(0, |leaf| leaf.load(Ordering::Relaxed)))
+    }
+
+    fn control(&self) -> MutexGuard<'_, HashMap<Leaf, u32>> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of a leaf, which is stored before anybody can look it up: routes are published after it, by a release.
+    fn number(&self, known: &mut HashMap<Leaf, u32>, leaf: Leaf) -> Result<u32, ConfigError> {
+        if let Some(number) = known.get(&leaf) {
+            return Ok(*number);
+        }
+        // 0 is "no route".
+        let number = known.len() as u32 + 1;
+        let place = self.leaves.get(number as usize);
+        let place =
+            place.ok_or_else(|| ConfigError::new(format!("the table has room for {} different next hops", MAX_LEAVES - 1)))?;
+        place.store(leaf.0, Ordering::Relaxed);
+        known.insert(leaf, number);
+        Ok(number)
+    }
+
+    fn insert(&self, known: &mut HashMap<Leaf, u32>, prefix: Prefix4, leaf: Leaf) -> Result<(), ConfigError> {
+        let number = self.number(known, leaf)?;
+        self.fib.insert(prefix, number).map(drop).map_err(full)
+    }
+
+    /// What a route means; `path` is where it stands in the settings.
+    fn resolve(&self, neighbours: &mut Edit<'_>, path: &str, route: &Route) -> Result<Leaf, ConfigError> {
+        let field = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+        let Route { via, interface, blackhole, .. } = route;
+        if *blackhole {
+            if via.is_some() || interface.is_some() {
+                return Err(ConfigError::at(field("blackhole"), "a blackhole has neither next hop nor interface"));
+            }
+            return Ok(Leaf::new(Meaning::Blackhole, NO_INTERFACE, 0));
+        }
+        let named = interface.as_ref().map(|name| {
+            let known = self.served.iter().copied().find(|index| self.names[usize::from(*index)] == *name);
+            known.ok_or_else(|| ConfigError::at(field("interface"), format!("this table serves no interface '{name}'")))
+        });
+        let named = named.transpose()?;
+        match (via, named) {
+            (None, None) => Err(ConfigError::at(path, "a route says where to: `via`, `interface` or `blackhole: true`")),
+            (None, Some(interface)) => Ok(Leaf::new(Meaning::Attached, interface, 0)),
+            (Some(next_hop), named) => {
+                let found = named.or_else(|| self.neighbours.interface_of(*next_hop).filter(|index| self.served.contains(index)));
+                let interface = found.ok_or_else(|| {
+                    let text =
+                        format!("the next hop {next_hop} is on no subnet of an interface: say 'interface', or correct the address");
+                    ConfigError::at(field("via"), text)
+                })?;
+                Ok(Leaf::new(Meaning::Forward, interface, neighbours.adjacency(interface, *next_hop)))
+            }
+        }
+    }
+
+    /// Routes that follow from the interfaces' addresses, and those that RFCs ask for.
+    fn standing(&self, interfaces: &[swath_api::Interface]) -> Vec<(Prefix4, Leaf)> {
+        let fixed = |text: &str, meaning| text.parse().ok().map(|prefix: Prefix4| (prefix, Leaf::new(meaning, NO_INTERFACE, 0)));
+        let mut routes: Vec<(Prefix4, Leaf)> = MARTIANS.iter().filter_map(|text| fixed(text, Meaning::Martian)).collect();
+        routes.extend(fixed(MULTICAST, Meaning::Multicast));
+        let local = Leaf::new(Meaning::Local, NO_INTERFACE, 0);
+        // The limited broadcast is for whoever hears it (RFC 1812 §5.3.5.1).
+        routes.push((Prefix4::containing(u32::MAX, 32), local));
+        let mut own = Vec::new();
+        for index in &self.served {
+            for (address, len) in &interfaces[usize::from(*index)].addresses {
+                let IpAddr::V4(address) = address else { continue };
+                let subnet = Prefix4::containing(u32::from(*address), *len);
+                routes.push((subnet, Leaf::new(Meaning::Attached, *index, 0)));
+                // A subnet's broadcast address; links of two and single addresses have none (RFC 3021).
+                if *len < 31 {
+                    own.push((Prefix4::containing(subnet.last(), 32), local));
+                }
+                own.push((Prefix4::containing(u32::from(*address), 32), local));
+            }
+        }
+        // Last, so that an interface that is a single /32 is still the router itself.
+        routes.extend(own);
+        routes
+    }
+}
+
+fn full(error: Fib4Error) -> ConfigError {
+    ConfigError::at("", format!("{error}; raise 'memory-mib'"))
+}
+
+impl Table for Routes4 {
+    const INFO: TableInfo = TableInfo::new("fib4", "IPv4 routes: longest prefix match from destinations to next hops.")
+        .uses(&[const { Str::new("neighbours") }]);
+    type Config = Config;
+    type Shard = Shard;
+    type Command = Command;
+    type Reply = Reply;
+
+    fn new(config: Config, setup: &mut TableSetup<'_>) -> Result<Routes4, ConfigError> {
+        let fib =
+            Fib4::new(usize::from(config.memory_mib) << 20).map_err(|error| ConfigError::new(format!("no memory: {error}")))?;
+        let table = Routes4 {
+            fib,
+            leaves: (0..MAX_LEAVES).map(|_| AtomicU64::new(0)).collect(),
+            neighbours: setup.table("neighbours", config.neighbours.as_deref())?,
+            served: setup.serves("interfaces", config.interfaces.as_deref())?,
+            names: setup.interfaces().iter().map(|interface| interface.name.clone()).collect(),
+            control: Mutex::default(),
+        };
+        let mut known = table.control();
+        let mut routes: HashMap<Prefix4, Option<usize>> = HashMap::new();
+        let mut numbered: Vec<(Prefix4, u32)> = Vec::with_capacity(config.routes.len() + 16);
+        for (prefix, leaf) in table.standing(setup.interfaces()) {
+            numbered.push((prefix, table.number(&mut known, leaf)?));
+            routes.insert(prefix, None);
+        }
+        let mut neighbours = table.neighbours.edit();
+        for (index, route) in config.routes.iter().enumerate() {
+            let path = format!("routes[{index}]");
+            if let Some(Some(first)) = routes.insert(route.prefix, Some(index)) {
+                return Err(ConfigError::at(path, format!("{} has a route already: routes[{first}]", route.prefix)));
+            }
+            let leaf = table.resolve(&mut neighbours, &path, route)?;
+            numbered.push((route.prefix, table.number(&mut known, leaf)?));
+        }
+        table.fib.replace_all(numbered).map_err(full)?;
+        drop((known, neighbours));
+        Ok(table)
+    }
+
+    fn shard(&self, _: u32) -> Shard {
+        Shard(self.fib.register_reader())
+    }
+
+    fn sync(&self, shard: &mut Shard) {
+        shard.0.quiescent();
+    }
+
+    fn command(&self, command: Command) -> Result<Reply, ConfigError> {
+        match command {
+            Command::Add(route) => {
+                let leaf = self.resolve(&mut self.neighbours.edit(), "", &route)?;
+                self.insert(&mut self.control(), route.prefix, leaf)?;
+                Ok(Reply::Done {})
+            }
+            Command::Remove { prefix } => match self.fib.remove(prefix).map_err(full)? {
+                Some(_) => Ok(Reply::Done {}),
+                None => Err(ConfigError::at("prefix", format!("there is no route {prefix}"))),
+            },
+            Command::Lookup { address } => {
+                let found = self.fib.longest_match(u32::from(address));
+                let leaf = found.map_or(Leaf(0), |(_, number)| self.leaf(number));
+                Ok(Reply::Route {
+                    prefix: found.map(|(prefix, _)| prefix),
+                    meaning: format!("{:?}", leaf.meaning()).to_lowercase(),
+                    interface: self.names.get(usize::from(leaf.tx())).cloned(),
+                })
+            }
+            Command::Show {} => Ok(Reply::Table { routes: self.fib.len(), memory: self.fib.memory().total() }),
+        }
+    }
+}
