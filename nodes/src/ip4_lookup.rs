@@ -3,7 +3,7 @@
 use swath_api::prelude::*;
 
 use crate::neighbours::Neighbours;
-use crate::routes4::{Meaning, Routes4};
+use crate::routes4::{BY_DESTINATION, Meaning, Routes4};
 
 /// Finds the longest route to each packet's destination.
 pub struct Ip4Lookup {
@@ -64,25 +64,28 @@ impl Node for Ip4Lookup {
         let leaves = &mut self.leaves[..destinations.len()];
         let routes = cx.table(self.routes);
         routes.lookup(destinations, leaves);
-        let neighbours = cx.shard(self.neighbours);
-        let mut destinations = destinations.iter();
+        let table = routes.leaves();
         frame.decide_lanes(leaves, |lane, leaf| {
-            let leaf = routes.leaf(*leaf);
-            let destination = destinations.next().copied().unwrap_or_default();
-            (lane.adj, lane.tx) = (leaf.adj(), leaf.tx());
+            let leaf = table.get(*leaf);
+            lane.set_out(leaf.out());
             match leaf.meaning() {
                 Meaning::Forward => Next::Forward,
-                Meaning::Attached => {
-                    // Unknown so far: adjacency 0 is nobody's, and `ip4-rewrite` says `unresolved`.
-                    lane.adj = neighbours.host(leaf.tx(), destination).unwrap_or(0);
-                    Next::Forward
-                }
                 Meaning::Local => Next::Local,
-                Meaning::None => Next::NoRoute,
+                Meaning::NoRoute => Next::NoRoute,
                 Meaning::Multicast => Next::Multicast,
                 Meaning::Blackhole => Next::Blackhole,
                 Meaning::Martian => Next::Martian,
             }
         });
+        // A scan of its own, without an early end: the compiler makes SIMD of it, and the loop above stays short.
+        if frame.lanes().iter().fold(false, |any, lane| any | (lane.adj == BY_DESTINATION)) {
+            let neighbours = cx.shard(self.neighbours);
+            for (lane, destination) in frame.lanes().iter_mut().zip(destinations) {
+                if lane.adj == BY_DESTINATION {
+                    // Unknown so far: adjacency 0 is nobody's, and `ip4-rewrite` says `unresolved`.
+                    lane.adj = neighbours.host(lane.tx, *destination).unwrap_or(0);
+                }
+            }
+        }
     }
 }

@@ -26,43 +26,52 @@ const MULTICAST: &str = "224.0.0.0/4";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u16)]
 pub enum Meaning {
-    /// There is no route.
-    None = 0,
-    /// Forward by the adjacency.
-    Forward = 1,
-    /// The destination is on the subnet of the interface: its own adjacency, if it is known.
-    Attached = 2,
+    /// Forward: by the adjacency, or [`BY_DESTINATION`].
+    Forward = 0,
     /// The router itself.
-    Local = 3,
+    Local = 1,
+    /// There is no route.
+    NoRoute = 2,
+    /// A multicast group.
+    Multicast = 3,
     /// Drop silently.
     Blackhole = 4,
-    /// A multicast group.
-    Multicast = 5,
     /// Never a destination.
-    Martian = 6,
+    Martian = 5,
 }
+
+/// In place of an adjacency: the destination is itself a neighbour, on the subnet of the interface to leave by.
+pub const BY_DESTINATION: u32 = u32::MAX;
 
 /// One answer of the table: `meaning:16 | tx:16 | adjacency:32`, so that the low 48 bits are those of the lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Leaf(u64);
 
 impl Leaf {
-    fn new(meaning: Meaning, tx: u16, adj: u32) -> Leaf {
-        Leaf((meaning as u64) << 48 | u64::from(tx) << 32 | u64::from(adj))
+    /// The answer where there is no route, which the look-up knows by the number 0.
+    const NO_ROUTE: Leaf = Leaf::new(Meaning::NoRoute, NO_INTERFACE, 0);
+
+    const fn new(meaning: Meaning, tx: u16, adj: u32) -> Leaf {
+        Leaf((meaning as u64) << 48 | (tx as u64) << 32 | adj as u64)
     }
 
     /// What the route means.
     #[inline]
     pub fn meaning(self) -> Meaning {
         match self.0 >> 48 {
-            1 => Meaning::Forward,
-            2 => Meaning::Attached,
-            3 => Meaning::Local,
+            0 => Meaning::Forward,
+            1 => Meaning::Local,
+            3 => Meaning::Multicast,
             4 => Meaning::Blackhole,
-            5 => Meaning::Multicast,
-            6 => Meaning::Martian,
-            _ => Meaning::None,
+            5 => Meaning::Martian,
+            _ => Meaning::NoRoute,
         }
+    }
+
+    /// Interface and adjacency for [`Lane::set_out`](swath_api::Lane::set_out).
+    #[inline]
+    pub fn out(self) -> u64 {
+        self.0
     }
 
     /// The interface to leave by.
@@ -71,7 +80,7 @@ impl Leaf {
         (self.0 >> 32) as u16
     }
 
-    /// The adjacency; of an attached subnet: none yet.
+    /// The adjacency, or [`BY_DESTINATION`].
     #[inline]
     pub fn adj(self) -> u32 {
         self.0 as u32
@@ -81,7 +90,7 @@ impl Leaf {
 /// The table.
 pub struct Routes4 {
     fib: Fib4,
-    leaves: Box<[AtomicU64]>,
+    leaves: Box<[AtomicU64; MAX_LEAVES]>,
     neighbours: TableRef<Neighbours>,
     served: Vec<u16>,
     names: Vec<String>,
@@ -90,6 +99,19 @@ pub struct Routes4 {
 
 /// A worker's part: what tells the table that no look-up of this worker is under way.
 pub struct Shard(Reader);
+
+/// All leaves of a table.
+#[derive(Clone, Copy)]
+pub struct Leaves<'a>(&'a [AtomicU64; MAX_LEAVES]);
+
+impl Leaves<'_> {
+    /// The leaf that a look-up has answered with.
+    #[inline(always)]
+    pub fn get(self, number: u32) -> Leaf {
+        // No number that was given out is as large as the array; the mask spares the test.
+        Leaf(self.0[number as usize % MAX_LEAVES].load(Ordering::Relaxed))
+    }
+}
 
 /// Settings.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -184,11 +206,10 @@ impl Routes4 {
         self.fib.lookup_batch(addresses, leaves);
     }
 
-    /// The leaf that a look-up has answered with.
+    /// All leaves, by the numbers that look-ups answer with.
     #[inline]
-    pub fn leaf(&self, index: u32) -> Leaf {
-        // The array is larger than any index that was given out.
-        Leaf(self.leaves.get(index as usize).map_or(0, |leaf| leaf.load(Ordering::Relaxed)))
+    pub fn leaves(&self) -> Leaves<'_> {
+        Leaves(&self.leaves)
     }
 
     fn control(&self) -> MutexGuard<'_, HashMap<Leaf, u32>> {
@@ -232,7 +253,7 @@ impl Routes4 {
         let named = named.transpose()?;
         match (via, named) {
             (None, None) => Err(ConfigError::at(path, "a route says where to: `via`, `interface` or `blackhole: true`")),
-            (None, Some(interface)) => Ok(Leaf::new(Meaning::Attached, interface, 0)),
+            (None, Some(interface)) => Ok(Leaf::new(Meaning::Forward, interface, BY_DESTINATION)),
             (Some(next_hop), named) => {
                 let found = named.or_else(|| self.neighbours.interface_of(*next_hop).filter(|index| self.served.contains(index)));
                 let interface = found.ok_or_else(|| {
@@ -258,7 +279,7 @@ impl Routes4 {
             for (address, len) in &interfaces[usize::from(*index)].addresses {
                 let IpAddr::V4(address) = address else { continue };
                 let subnet = Prefix4::containing(u32::from(*address), *len);
-                routes.push((subnet, Leaf::new(Meaning::Attached, *index, 0)));
+                routes.push((subnet, Leaf::new(Meaning::Forward, *index, BY_DESTINATION)));
                 // A subnet's broadcast address; links of two and single addresses have none (RFC 3021).
                 if *len < 31 {
                     own.push((Prefix4::containing(subnet.last(), 32), local));
@@ -289,7 +310,7 @@ impl Table for Routes4 {
             Fib4::new(usize::from(config.memory_mib) << 20).map_err(|error| ConfigError::new(format!("no memory: {error}")))?;
         let table = Routes4 {
             fib,
-            leaves: (0..MAX_LEAVES).map(|_| AtomicU64::new(0)).collect(),
+            leaves: Box::new([const { AtomicU64::new(Leaf::NO_ROUTE.0) }; MAX_LEAVES]),
             neighbours: setup.table("neighbours", config.neighbours.as_deref())?,
             served: setup.serves("interfaces", config.interfaces.as_deref())?,
             names: setup.interfaces().iter().map(|interface| interface.name.clone()).collect(),
@@ -337,7 +358,7 @@ impl Table for Routes4 {
             },
             Command::Lookup { address } => {
                 let found = self.fib.longest_match(u32::from(address));
-                let leaf = found.map_or(Leaf(0), |(_, number)| self.leaf(number));
+                let leaf = found.map_or(Leaf::NO_ROUTE, |(_, number)| self.leaves().get(number));
                 Ok(Reply::Route {
                     prefix: found.map(|(prefix, _)| prefix),
                     meaning: format!("{:?}", leaf.meaning()).to_lowercase(),

@@ -5,7 +5,6 @@ use swath_api::prelude::*;
 /// Hands packets to the driver of the interface that their lane names.
 pub struct Tx {
     interface: Option<u16>,
-    interfaces: u16,
 }
 
 /// Settings.
@@ -20,10 +19,8 @@ pub struct Config {
 edges! {
     /// What becomes of packets.
     pub enum Next {
-        /// Taken by the driver. What it does not take is dropped as `ring-full`.
+        /// Taken by the driver. What it does not take is dropped as `ring-full`; what has no interface to leave by, as `no-interface`.
         Sent = transmit("sent"),
-        /// No node has chosen an interface for this packet: put a look-up before `tx`, or set its `interface`.
-        NoInterface = drop("no-interface"),
     }
 }
 
@@ -36,19 +33,14 @@ impl Node for Tx {
 
     fn new(config: Config, setup: &mut Setup<'_>) -> Result<Tx, ConfigError> {
         let interface = config.interface.map(|name| setup.interface("interface", &name)).transpose()?;
-        Ok(Tx { interface, interfaces: setup.interfaces().len() as u16 })
+        Ok(Tx { interface })
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
         if let Some(interface) = self.interface {
             frame.lanes().iter_mut().for_each(|lane| lane.tx = interface);
-            frame.all(Next::Sent);
-        } else if frame.lanes().iter().all(|lane| lane.tx < self.interfaces) {
-            frame.all(Next::Sent);
-        } else {
-            let known = |lane: &Lane| if lane.tx < self.interfaces { Next::Sent } else { Next::NoInterface };
-            frame.decide_lanes(&[(); VECTOR], |lane, ()| known(lane));
         }
+        frame.all(Next::Sent);
     }
 }
 
@@ -65,10 +57,8 @@ mod tests {
     #[test]
     fn packets_leave_by_the_interface_of_their_lane() {
         let lane = |tx| Lane { tx, ..Lane::received(0) };
-        let packets = [0, 1, 2, NO_INTERFACE].map(|tx| (&b"x"[..], lane(tx)));
-        let out = kit("{}").run(&packets);
-        assert_eq!(out.iter().map(|out| out.edge).collect::<Vec<_>>(), ["sent", "sent", "no-interface", "no-interface"]);
-        assert_eq!(out.iter().map(|out| out.lane.tx).collect::<Vec<_>>(), [0, 1, 2, NO_INTERFACE]);
+        let out = kit("{}").run(&[0, 1].map(|tx| (&b"x"[..], lane(tx))));
+        assert_eq!(out.iter().map(|out| (out.edge, out.lane.tx)).collect::<Vec<_>>(), [("sent", 0), ("sent", 1)]);
     }
 
     #[test]

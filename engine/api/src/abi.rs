@@ -280,8 +280,10 @@ impl<T: Table> TableShims<T> {
 
 extern "C" fn schema<C: schemars::JsonSchema>(sink: &Sink) {
     let made = catch_unwind(|| serde_json::to_string(&schemars::schema_for!(C)));
-    if let Ok(Ok(text)) = made {
-        sink.put("", &text);
+    match made {
+        Ok(Ok(text)) => sink.put("", &text),
+        Ok(Err(_)) => (),
+        Err(payload) => discard(payload),
     }
 }
 
@@ -289,11 +291,13 @@ extern "C" fn schema<C: schemars::JsonSchema>(sink: &Sink) {
 fn settings<C: DeserializeOwned>(bytes: &[u8]) -> Result<C, ConfigError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let mut track = serde_path_to_error::Track::new();
-    C::deserialize(serde_path_to_error::Deserializer::new(&mut json, &mut track)).map_err(|error| {
+    let read = C::deserialize(serde_path_to_error::Deserializer::new(&mut json, &mut track));
+    let read = read.and_then(|settings| json.end().map(|()| settings));
+    read.map_err(|error| {
         let path = track.path().to_string();
         // serde_json adds a place in the JSON, which nobody has seen.
         let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or_default();
+        let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
         ConfigError::at(if path == "." { String::new() } else { path }, message)
     })
 }
@@ -439,7 +443,8 @@ fn pool_reference(pool: &Arc<Pool>) -> RawPool {
         // SAFETY: as in `retain`; the positions are those of packets that the caller owned.
         unsafe { (*host.cast::<Pool>()).give_back(std::slice::from_raw_parts(positions, count)) };
     }
-    RawPool { host: Arc::into_raw(Arc::clone(pool)).cast(), retain, release, give_back }
+    let capacity = pool.region().geometry().chunks;
+    RawPool { host: Arc::into_raw(Arc::clone(pool)).cast(), capacity, retain, release, give_back }
 }
 
 /// An instance of a node.
@@ -462,7 +467,7 @@ pub struct Call<'a> {
     /// Gives the chunks for what it makes.
     pub cache: &'a mut Cache,
     /// The tables of its worker.
-    pub tables: &'a WorkerTables,
+    pub tables: &'a mut WorkerTables,
     /// Nanoseconds of the engine's monotonic clock.
     pub now: u64,
 }
@@ -510,6 +515,7 @@ impl Outbox {
         let first = cache.stack().len() - spares;
         let (descs, lanes) = self.packets.raw();
         RawOutbox {
+            pool: Arc::as_ptr(cache.pool()).cast(),
             base: cache.pool().region().base(),
             stride: cache.pool().region().geometry().stride,
             len: 0,
@@ -558,12 +564,14 @@ impl NodeInstance {
         packets.assert_pool(cache.pool());
         let mut called = Called::default();
         if self.faulty {
+            outbox.nexts.fill(0, 0);
             nexts.fill(len, reserved::FAULT);
             return called;
         }
         let mut raw_outbox = outbox.raw(room, cache);
         let (descs, lanes) = packets.raw();
         let mut frame = RawFrame {
+            pool: raw_outbox.pool,
             base: raw_outbox.base,
             stride: raw_outbox.stride,
             len: len as u32,
@@ -571,6 +579,7 @@ impl NodeInstance {
             lanes,
             next: nexts.raw(len),
             outbox: &raw mut raw_outbox,
+            decided: false,
             taken: 0,
             taken_id: 0,
         };
@@ -583,9 +592,9 @@ impl NodeInstance {
         if called.taken > 0 {
             packets.close_gaps(nexts);
         }
-        if code != DONE {
-            self.faulty = true;
-            called.panicked = true;
+        self.faulty = code != DONE;
+        called.panicked = self.faulty;
+        if self.faulty || !frame.decided {
             nexts.fill(packets.len(), reserved::FAULT);
         }
         called
@@ -596,6 +605,7 @@ impl NodeInstance {
         let Call { outbox, room, cache, tables, now } = call;
         let mut called = Called::default();
         if self.faulty {
+            outbox.nexts.fill(0, 0);
             return called;
         }
         let mut raw = outbox.raw(room, cache);
@@ -611,7 +621,7 @@ impl NodeInstance {
     /// Has this instance take over the state of the one that it replaces. `false` if they are not of the same kind and build, or it
     /// panicked.
     pub fn adopt(&mut self, old: &mut NodeInstance) -> bool {
-        if (self.vtable.key)() != (old.vtable.key)() || old.faulty {
+        if (self.vtable.key)() != (old.vtable.key)() || old.faulty || self.faulty {
             return false;
         }
         // SAFETY: both are instances of the type that the key names, and two.

@@ -13,12 +13,16 @@ pub mod reserved {
     /// A packet that the driver's transmit ring did not take.
     pub const RING_FULL: u16 = u16::MAX - 3;
 
+    /// A packet to be transmitted whose lane names no interface.
+    pub const NO_INTERFACE: u16 = u16::MAX - 4;
+
     /// Name and meaning of each, in the order of counting down from [`FAULT`].
-    pub const REASONS: [(&str, &str); 4] = [
+    pub const REASONS: [(&str, &str); 5] = [
         ("fault", "The node panicked and is out of service. The log has the message; a reload makes it anew."),
         ("inbox-full", "More packets were made in one pass than the engine takes (256). Copies beyond are dropped."),
         ("out-of-buffers", "The buffer pool is exhausted. Raise engine.buffers, or find who holds packets."),
         ("ring-full", "The interface did not take the packet: it is slower than what is sent to it, or down."),
+        ("no-interface", "No node has chosen an interface for this packet: put a look-up before `tx`, or set its `interface`."),
     ];
 }
 

@@ -158,8 +158,9 @@ impl<'a> Setup<'a> {
 
     /// The shared part of a table.
     pub fn shared<T: Table>(&self, handle: Handle<T>) -> &'a T {
-        // SAFETY: the handle came from `table`, which has checked the key; the table lives during 'a.
-        unsafe { &*self.tables()[handle.index as usize].shared.cast::<T>() }
+        let found = self.tables().get(handle.index as usize).filter(|table| table.key == TypeKey::of::<T>());
+        // SAFETY: the key is that of T, and the table lives during 'a.
+        unsafe { &*found.expect("the handle is of another graph").shared.cast::<T>() }
     }
 
     /// The place of a slot, which the node has declared in its [`Info`](crate::Info).

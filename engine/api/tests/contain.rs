@@ -1,4 +1,4 @@
-//! What a node's or a table's mistakes lead to: a panic anywhere is contained, and settings that are wrong say where.
+//! What panics of nodes and tables lead to: wherever they are, they are contained. And how a node takes over from another.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::panic::panic_any;
 use common::{Next, Worker, edges_of, instance, numbered, pool, run};
 use swath_api::prelude::*;
 use swath_api::testkit::{NodeKit, TestKit};
-use swath_api::{Called, NodeKind, reserved};
+use swath_api::{Called, reserved};
 
 /// A payload that panics when it is dropped, with another one that does.
 struct Bomb(u32);
@@ -233,12 +233,29 @@ fn adopted_state_moves_by_swap() {
     assert_eq!(worker.tick(&mut new), Called { made: 1, released: 3, ..Called::default() });
 }
 
+/// Another kind, with no mistakes.
+struct Other;
+
+impl Node for Other {
+    const INFO: Info = Info::new("other", "Sends all on.");
+    type Config = NoConfig;
+    type Next = Next;
+
+    fn new(_: NoConfig, _: &mut Setup<'_>) -> Result<Other, ConfigError> {
+        Ok(Other)
+    }
+
+    fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
+        frame.all(Next::A);
+    }
+}
+
 #[test]
 fn another_kind_and_a_node_at_fault_are_not_adopted() {
     let pool = pool();
     let make = |at| instance::<Mine>(&pool, &config(at, "text"), &[], (0, 1)).unwrap().0;
     let mut worker = Worker::new(&pool, 0, &[]);
-    let (mut other, _) = instance::<Settings>(&pool, GOOD, &[], (0, 1)).unwrap();
+    let (mut other, _) = instance::<Other>(&pool, "{}", &[], (0, 1)).unwrap();
     let (mut new, mut faulty) = (make("nowhere"), make("process"));
     assert!(!new.adopt(&mut other) && !other.adopt(&mut new));
     assert!(worker.process(&mut faulty, 8).panicked && faulty.is_faulty());
@@ -320,87 +337,4 @@ fn a_table_that_panics_later_serves_on() {
             }
         }
     }
-}
-
-/// Settings of some depth.
-struct Settings;
-
-#[derive(Deserialize, JsonSchema)]
-#[schemars(crate = "swath_api::schemars")]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-#[allow(dead_code)]
-struct SettingsConfig {
-    /// Some limits.
-    limits: Vec<Limit>,
-    /// A choice.
-    #[serde(default)]
-    on_excess: Option<Payload>,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[schemars(crate = "swath_api::schemars")]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code)]
-struct Limit {
-    /// How much.
-    bytes: u16,
-    /// Of whom.
-    names: Vec<String>,
-}
-
-const GOOD: &str = r#"{"limits": [{"bytes": 1, "names": []}]}"#;
-
-impl Node for Settings {
-    const INFO: Info = Info::new("settings", "Has settings of some depth.");
-    type Config = SettingsConfig;
-    type Next = Next;
-
-    fn new(config: SettingsConfig, _: &mut Setup<'_>) -> Result<Settings, ConfigError> {
-        let long = config.limits.iter().position(|limit| limit.bytes > 9000);
-        long.map_or(Ok(Settings), |i| Err(ConfigError::at(format!("limits[{i}].bytes"), "no frame is longer than 9000 bytes")))
-    }
-
-    fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
-        frame.all(Next::A);
-    }
-}
-
-#[test]
-fn settings_that_are_wrong_say_where_and_what() {
-    for (config, path, message) in [
-        (r#"{"limits": [], "limit": 3}"#, "limit", "unknown field `limit`, expected `limits` or `on-excess`"),
-        (r#"{}"#, "", "missing field `limits`"),
-        (r#"{"limits": 3}"#, "limits", "invalid type: integer `3`, expected a sequence"),
-        (r#"{"limits": [{"bytes": 1, "names": []}, {"bytes": 1}]}"#, "limits[1]", "missing field `names`"),
-        (
-            r#"{"limits": [{"bytes": 1, "names": [], "more": 1}]}"#,
-            "limits[0].more",
-            "unknown field `more`, expected `bytes` or `names`",
-        ),
-        (r#"{"limits": [{"bytes": "1", "names": []}]}"#, "limits[0].bytes", "invalid type: string \"1\", expected u16"),
-        (r#"{"limits": [{"bytes": 70000, "names": []}]}"#, "limits[0].bytes", "invalid value: integer `70000`, expected u16"),
-        (r#"{"limits": [{"bytes": 1, "names": ["a", 2]}]}"#, "limits[0].names[1]", "invalid type: integer `2`, expected a string"),
-        (
-            r#"{"limits": [], "on-excess": "shout"}"#,
-            "on-excess",
-            "unknown variant `shout`, expected one of `text`, `formatted`, `number`, `bomb`",
-        ),
-        (r#"{"limits": [{"bytes": 9001, "names": []}]}"#, "limits[0].bytes", "no frame is longer than 9000 bytes"),
-        (r#"[]"#, "", "invalid length 0, expected struct SettingsConfig with 2 elements"),
-        (r#"{"limits": ["#, "limits", "EOF while parsing a list"),
-    ] {
-        let error = TestKit::new().node::<Settings>(config).unwrap_err();
-        assert_eq!((error.path(), error.message()), (path, message), "{config}");
-        let whole = if path.is_empty() { message.to_string() } else { format!("{path}: {message}") };
-        assert_eq!(error.to_string(), whole);
-    }
-    assert!(TestKit::new().node::<Settings>(GOOD).is_ok());
-}
-
-#[test]
-fn the_schema_of_the_settings_is_theirs() {
-    let schema: swath_api::serde_json::Value = swath_api::serde_json::from_str(&NodeKind::of::<Settings>().schema()).unwrap();
-    assert_eq!(schema["properties"]["limits"]["description"], "Some limits.");
-    assert_eq!(schema["required"], swath_api::serde_json::json!(["limits"]));
-    assert_eq!(schema["additionalProperties"], false);
 }

@@ -118,24 +118,22 @@ fn decide_lanes_sees_lanes_and_values() {
 }
 
 #[test]
-fn packets_without_a_value_are_not_decided_anew_and_the_last_walk_counts() {
+fn the_last_walk_counts_and_each_packet_needs_a_value() {
     for size in SIZES {
-        let half = size / 2;
-        let expected: Vec<_> = (0..size).map(|i| if i < half { "a" } else { "c" }).collect();
         let mut kit = walker(TestKit::new(), move |frame, _| {
             frame.for_each(|_| Next::Bad);
             frame.all(Next::C);
-            frame.decide(&[(); VECTOR][..half], |_, ()| Next::A);
+            frame.decide(&[(); 2 * VECTOR], |_, ()| Next::A);
         });
-        assert_eq!(edges_of(&run(&mut kit, &numbered(size))), expected);
-        let mut kit = walker(TestKit::new(), move |frame, _| {
-            frame.all(Next::C);
-            frame.decide_lanes(&[(); VECTOR][..half], |_, ()| Next::A);
-        });
-        assert_eq!(edges_of(&run(&mut kit, &numbered(size))), expected);
-        // More values than packets: the rest is ignored.
-        let mut kit = walker(TestKit::new(), |frame, _| frame.decide(&[(); 2 * VECTOR], |_, ()| Next::A));
         assert_eq!(edges_of(&run(&mut kit, &numbered(size))), vec!["a"; size]);
+        let few: [fn(&mut Frame<'_, Next>); 2] = [
+            |frame| frame.decide(&vec![(); frame.len() - 1], |_, ()| Next::A),
+            |frame| frame.decide_lanes(&vec![(); frame.len() - 1], |_, ()| Next::A),
+        ];
+        for walk in few {
+            let mut kit = walker(TestKit::new(), move |frame, _| walk(frame));
+            assert_eq!(edges_of(&run(&mut kit, &numbered(size))), vec!["fault"; size]);
+        }
     }
 }
 
@@ -304,6 +302,10 @@ fn an_empty_frame_is_walked_by_all_and_does_nothing() {
 #[test]
 fn reserved_names_are_in_the_order_of_their_ids() {
     let names: Vec<_> = reserved::REASONS.iter().map(|(name, _)| *name).collect();
-    let ids = [reserved::FAULT, reserved::INBOX_FULL, reserved::OUT_OF_BUFFERS, reserved::RING_FULL];
-    assert_eq!(ids.map(|id| names[usize::from(u16::MAX - id)]), ["fault", "inbox-full", "out-of-buffers", "ring-full"]);
+    let ids = [reserved::FAULT, reserved::INBOX_FULL, reserved::OUT_OF_BUFFERS, reserved::RING_FULL, reserved::NO_INTERFACE];
+    assert_eq!(
+        ids.map(|id| names[usize::from(u16::MAX - id)]),
+        ["fault", "inbox-full", "out-of-buffers", "ring-full", "no-interface"]
+    );
+    assert_eq!(names.len(), ids.len());
 }

@@ -40,7 +40,7 @@ const IDS: u32 = 1 << 16;
 const MADE: u32 = 1 << 31;
 const FILL: u8 = 0xfd;
 
-fn op() -> impl Strategy<Value = Op> {
+fn op() -> impl Strategy<Value = Op> + Clone {
     prop_oneof![
         (0..200_u16).prop_map(Op::Advance),
         Just(Op::Prepend),
@@ -166,7 +166,8 @@ fn play(steps: Vec<Step>, buffers: u32, capacity: usize) -> Result<(), TestCaseE
         let ids = first..first + step.packet.len() as u32;
         prop_assert!(ids.end < IDS);
         ledger.received.extend(ids.clone());
-        let packets: Vec<_> = ids.zip(&step.packet).map(|(id, (len, _, _))| (vec![id as u8; *len], Lane { adj: id, ..Lane::received(1) })).collect();
+        let packets: Vec<_> =
+            ids.zip(&step.packet).map(|(id, (len, _, _))| (vec![id as u8; *len], Lane { adj: id, ..Lane::received(1) })).collect();
         let packets: Vec<_> = packets.iter().map(|(bytes, lane)| (bytes.as_slice(), *lane)).collect();
         let outcomes = kit.run(&packets);
         ledger.book(&kit, packets.len(), &outcomes)?;

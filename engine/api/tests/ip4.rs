@@ -163,11 +163,7 @@ fn each_class_is_found_at_each_place_of_a_frame() {
 /// Adjacencies: the first one leads to interface 7, the second over a small MTU, the third is not resolved.
 fn adjacencies() -> [EthRewrite; 3] {
     let header = |last: u8| [0x52, 0x54, 0, 1, 2, last, 2, 0, 0, 0, 0, last, 8, 0];
-    [
-        EthRewrite { header: header(1), mtu: 1500, tx: 7, ready: 1 },
-        EthRewrite { header: header(2), mtu: 60, tx: 8, ready: 1 },
-        EthRewrite { header: header(3), mtu: 1500, tx: 9, ready: 0 },
-    ]
+    [EthRewrite::new(header(1), 1500, 7, true), EthRewrite::new(header(2), 60, 8, true), EthRewrite::new(header(3), 1500, 9, false)]
 }
 
 fn forwarder() -> NodeKit {

@@ -32,17 +32,11 @@ struct Tally {
 #[serde(deny_unknown_fields)]
 struct TallyConfig {
     /// What a packet counts.
-    #[serde(default = "one")]
-    weight: u64,
+    weight: Option<u64>,
     /// Whose packets.
     interfaces: Option<Vec<String>>,
 }
 
-fn one() -> u64 {
-    1
-}
-
-#[derive(Debug)]
 struct Count {
     worker: u32,
     weight: u64,
@@ -74,7 +68,7 @@ impl Table for Tally {
 
     fn new(config: TallyConfig, setup: &mut TableSetup<'_>) -> Result<Tally, ConfigError> {
         let serves = setup.serves("interfaces", config.interfaces.as_deref())?;
-        Ok(Tally { name: setup.name().into(), weight: config.weight.into(), total: Arc::default(), serves })
+        Ok(Tally { name: setup.name().into(), weight: config.weight.unwrap_or(1).into(), total: Arc::default(), serves })
     }
 
     fn shard(&self, worker: u32) -> Count {
@@ -248,7 +242,7 @@ fn two_shards_at_once_are_of_two_tables() {
     assert_eq!(edges_of(&run(&mut kit, &numbered(33))), ["a"; 33]);
     LOG.take();
     drop(kit);
-    assert_eq!(LOG.take(), ["odd: shard 0", "even: shard 0", "even: total 17", "odd: total 16"]);
+    assert_eq!(LOG.take(), ["odd: shard 0", "even: shard 0", "odd: total 16", "even: total 17"]);
 
     let kit = TestKit::new().table::<Tally>("t", "{}").table::<Report>("r", "{}");
     let mut kit = kit.node::<Counter>(r#"{"report": "r"}"#).unwrap();

@@ -1,4 +1,24 @@
-//! Interface drivers and packet memory.
+//! What packets live in and where they come from: packet memory, interface drivers, captures, and packets in text form.
+//!
+//! - [`open_region`] maps the memory of all packets, on huge pages where there are any.
+//! - [`DRIVERS`] lists the drivers, each of which attaches interfaces as a [`Port`](swath_core::driver::Port) with queues:
+//!   [`memory`](drivers::memory) generates packets and checks what comes back, [`pcap`](drivers::pcap) replays and writes captures.
+//!   Neither needs a privilege, and both keep virtual time.
+//! - [`flow_hash()`] says which worker a packet comes in on, alike in every driver that has to decide it itself.
+//! - [`capture`] reads, writes and compares captures; [`text`] reads and writes packets as people do.
+//!
+//! `unsafe` is in `region` only, for the mapping.
 
 pub mod capture;
+pub mod drivers;
+mod flow_hash;
+mod region;
 pub mod text;
+
+pub use flow_hash::{flow_hash, queue_of};
+pub use region::{PageKind, Pages, RegionError, open_region};
+
+use swath_core::driver::DriverKind;
+
+/// All drivers, in reading order.
+pub const DRIVERS: &[DriverKind] = &[drivers::memory::KIND, drivers::pcap::KIND];

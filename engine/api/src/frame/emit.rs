@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::{Held, RawOutbox};
 use crate::edges::Edges;
-use crate::memory::{DATA, LINE};
+use crate::memory::{DATA, LINE, META_AT};
 use crate::packet::{Desc, Lane, Packet};
 
 /// The power to send on a node's edges, given to [`Node::tick`](crate::Node::tick) and to
@@ -48,15 +48,18 @@ impl<'a, N: Edges> Emit<'a, N> {
         true
     }
 
-    /// Makes a copy of a packet, lane included and the cold line not, and sends it. `false` if it could not be made, which has been
+    /// Makes a copy of a packet, with its lane and its cold line, and sends it. `false` if it could not be made, which has been
     /// counted.
     pub fn copy(&mut self, packet: &Packet<'_>, next: N) -> bool {
         let Some(position) = self.reserve() else { return false };
-        let (data, offset) = packet.parts();
-        let to = position as usize * LINE + offset;
+        let (data, offset, meta) = packet.parts();
         // SAFETY: the chunk at `position` is a spare one and thus another than the packet's; offset + data.len() <= stride is the
-        // packet's own invariant, and all chunks have the same stride.
-        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), self.raw.base.add(to), data.len()) };
+        // packet's own invariant, all chunks have the same stride, and the cold line lies before HEAD in each.
+        unsafe {
+            let chunk = self.raw.base.add(position as usize * LINE);
+            std::ptr::copy_nonoverlapping(data.as_ptr(), chunk.add(offset), data.len());
+            std::ptr::copy_nonoverlapping(meta, chunk.add(META_AT), LINE);
+        }
         self.raw.spares -= 1;
         self.raw.made += 1;
         self.put(Desc::new(position, offset as u16, data.len() as u16), *packet.lane_ref(), next);
@@ -66,6 +69,7 @@ impl<'a, N: Edges> Emit<'a, N> {
     /// Sends held packets on, oldest first: those for which `choose` names an edge, as far as there is room; the others stay.
     /// Returns how many went.
     pub fn release<K>(&mut self, held: &mut Held<K>, mut choose: impl FnMut(&K) -> Option<N>) -> usize {
+        held.assert_pool(self.raw.pool);
         let before = self.raw.len;
         held.take_if(|key, desc, lane| {
             if self.raw.len >= self.raw.room {

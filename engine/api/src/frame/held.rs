@@ -26,6 +26,8 @@ pub struct Held<K> {
 
 impl<K> Held<K> {
     pub(crate) fn new(capacity: usize, pool: RawPool) -> Held<K> {
+        // More than all packets there are it will never hold.
+        let capacity = capacity.min(pool.capacity as usize);
         Held { entries: VecDeque::with_capacity(capacity), capacity, pool }
     }
 
@@ -49,6 +51,12 @@ impl<K> Held<K> {
         self.entries.iter().map(|(_, _, key)| key)
     }
 
+    /// # Panics
+    /// If the packets of a frame or an outbox are not of the pool that this gives its chunks back to: it was made for another graph.
+    pub(super) fn assert_pool(&self, pool: *const c_void) {
+        assert_eq!(self.pool.host, pool, "packets are held for the pool that they belong to");
+    }
+
     /// Takes the packet over; hands it back if there is no room.
     pub(super) fn put(&mut self, desc: Desc, lane: Lane, key: K) -> bool {
         let fits = self.room() > 0;
@@ -60,11 +68,13 @@ impl<K> Held<K> {
 
     /// Hands each packet to `take`, oldest first, which says whether it has taken it.
     pub(super) fn take_if(&mut self, mut take: impl FnMut(&K, Desc, Lane) -> bool) {
-        // Removed before it is handed out, so that a panic in `take` leaks a chunk at worst and never leaves two owners.
+        // Removed as soon as it is taken: `take` may panic, but not after it has said so.
         for _ in 0..self.entries.len() {
-            let Some((desc, lane, key)) = self.entries.pop_front() else { break };
-            if !take(&key, desc, lane) {
-                self.entries.push_back((desc, lane, key));
+            let Some((desc, lane, key)) = self.entries.front() else { break };
+            let taken = take(key, *desc, *lane);
+            let Some(entry) = self.entries.pop_front() else { break };
+            if !taken {
+                self.entries.push_back(entry);
             }
         }
     }
@@ -88,6 +98,8 @@ impl<K> std::fmt::Debug for Held<K> {
 #[repr(C)]
 pub(crate) struct RawPool {
     pub host: *const c_void,
+    /// Chunks of the pool.
+    pub capacity: u32,
     pub retain: unsafe extern "C" fn(*const c_void),
     pub release: unsafe extern "C" fn(*const c_void),
     pub give_back: unsafe extern "C" fn(*const c_void, *const u32, usize),
@@ -107,7 +119,7 @@ impl Clone for RawPool {
     fn clone(&self) -> RawPool {
         // SAFETY: as in `give_back`.
         unsafe { (self.retain)(self.host) };
-        RawPool { host: self.host, retain: self.retain, release: self.release, give_back: self.give_back }
+        RawPool { host: self.host, capacity: self.capacity, retain: self.retain, release: self.release, give_back: self.give_back }
     }
 }
 

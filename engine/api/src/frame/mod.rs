@@ -9,12 +9,16 @@ pub(crate) use held::RawPool;
 pub use held::{Held, Verdict};
 pub use walk::Frame;
 
+use std::ffi::c_void;
+
 use crate::packet::{Desc, Lane};
 
 /// A frame as it crosses the plugin boundary. The arrays have `len` entries and 32 more that may be read and written.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct RawFrame {
+    /// The pool that the packets belong to, as [`RawPool::host`] names it.
+    pub pool: *const c_void,
     pub base: *mut u8,
     pub stride: u32,
     /// At most 256.
@@ -23,6 +27,8 @@ pub(crate) struct RawFrame {
     pub lanes: *mut Lane,
     pub next: *mut u16,
     pub outbox: *mut RawOutbox,
+    /// Whether the node has decided for all packets.
+    pub decided: bool,
     /// Packets that the node took into a `Held`; their descriptors are NONE.
     pub taken: u32,
     /// The id that they were taken under.
@@ -33,6 +39,8 @@ pub(crate) struct RawFrame {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct RawOutbox {
+    /// The pool that the packets belong to, as [`RawPool::host`] names it.
+    pub pool: *const c_void,
     pub base: *mut u8,
     pub stride: u32,
     pub len: u32,

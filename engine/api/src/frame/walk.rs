@@ -61,6 +61,7 @@ impl<'a, N: Edges> Frame<'a, N> {
     #[inline]
     pub fn all(&mut self, next: N) {
         self.nexts().fill(next.id());
+        self.raw.decided = true;
     }
 
     /// Decides packet by packet.
@@ -71,6 +72,7 @@ impl<'a, N: Edges> Frame<'a, N> {
             // SAFETY: index < len.
             unsafe { *self.raw.next.add(index) = next.id() };
         }
+        self.raw.decided = true;
     }
 
     /// Decides packet by packet, with the power to send more packets.
@@ -84,6 +86,7 @@ impl<'a, N: Edges> Frame<'a, N> {
             // SAFETY: index < len.
             unsafe { *self.raw.next.add(index) = next.id() };
         }
+        self.raw.decided = true;
     }
 
     /// Decides packet by packet, and keeps some: they go into `held` and count as `taken`, which must be a variant of class *held*;
@@ -102,6 +105,7 @@ impl<'a, N: Edges> Frame<'a, N> {
         let class = N::EDGES.get(usize::from(taken)).map(|edge| edge.class);
         assert_eq!(class, Some(EdgeClass::Held), "packets are held under a variant of class held");
         self.assert_whole();
+        held.assert_pool(self.raw.pool);
         for index in 0..self.len() {
             let id = match self.visit_unchecked(index, &mut decide) {
                 Verdict::Go(next) => next.id(),
@@ -123,6 +127,7 @@ impl<'a, N: Edges> Frame<'a, N> {
             // SAFETY: index < len.
             unsafe { *self.raw.next.add(index) = id };
         }
+        self.raw.decided = true;
     }
 
     /// Sends more packets, and decides nothing.
@@ -153,20 +158,30 @@ impl<'a, N: Edges> Frame<'a, N> {
         &mut keys[..self.raw.len as usize]
     }
 
-    /// Decides with a value for each packet, of which there must be as many: packets without one are not decided anew.
+    /// Decides with a value for each packet.
+    ///
+    /// # Panics
+    /// If there are fewer values than packets.
     #[inline(always)]
     pub fn decide<K>(&mut self, values: &[K], mut decide: impl FnMut(&mut Packet<'_>, &K) -> N) {
+        assert!(values.len() >= self.len(), "a value for each packet");
         for (index, value) in values.iter().enumerate().take(self.len()) {
             let next = self.visit(index, |packet| decide(packet, value));
             // SAFETY: index < len.
             unsafe { *self.raw.next.add(index) = next.id() };
         }
+        self.raw.decided = true;
     }
 
     /// As [`Frame::decide`], without a look at the packets: no byte of them is loaded.
+    ///
+    /// # Panics
+    /// If there are fewer values than packets.
     #[inline(always)]
     pub fn decide_lanes<K>(&mut self, values: &[K], mut decide: impl FnMut(&mut Lane, &K) -> N) {
         let len = self.len();
+        assert!(values.len() >= len, "a value for each packet");
+        self.raw.decided = true;
         // SAFETY: both arrays have `len` entries, ours during 'a, and they are not the same memory.
         let (lanes, nexts) =
             unsafe { (std::slice::from_raw_parts_mut(self.raw.lanes, len), std::slice::from_raw_parts_mut(self.raw.next, len)) };
@@ -188,18 +203,22 @@ impl<'a, N: Edges> Frame<'a, N> {
         for (slot, (ethertype, next)) in known[..types.len()].iter_mut().zip(types) {
             *slot = (ethertype.0.to_be(), next.id());
         }
-        let checks = |rx: u16| {
-            // A packet of no interface is nobody's: no frame is sent to the address of zeroes.
-            let [a, b, c, d, e, f] = macs.get(usize::from(rx)).map_or([0; 6], |mac| mac.octets());
+        self.raw.decided = true;
+        let (base, chunk, len) = (self.raw.base, self.raw.stride as usize, self.len());
+        let check = |mac: &MacAddr| {
+            let [a, b, c, d, e, f] = mac.octets();
             let mac = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
-            let (known, chunk) = (&known[..types.len()], self.raw.stride as usize);
-            EthCheck::new(mac, known, other.id(), not_ours.id(), too_short.id(), chunk).expect("at most eight types")
+            EthCheck::new(mac, &known[..types.len()], other.id(), not_ours.id(), too_short.id(), chunk)
+                .expect("at most eight types")
         };
-        let (base, len) = (self.raw.base, self.len());
         let Some(&Lane { rx, .. }) = self.lanes_ref().first() else { return };
-        if self.lanes_ref().iter().all(|lane| lane.rx == rx) {
+        // Without an early end, so that the compiler makes SIMD of it.
+        let others = self.lanes_ref().iter().fold(0, |others, lane| others | (lane.rx ^ rx));
+        if others == 0
+            && let Some(mac) = macs.get(usize::from(rx))
+        {
             // SAFETY: the frame's arrays are as the kernels want them.
-            unsafe { (kernels().eth_check)(base, self.raw.descs.cast(), self.raw.next, len, &checks(rx)) };
+            unsafe { (kernels().eth_check)(base, self.raw.descs.cast(), self.raw.next, len, &check(mac)) };
             return;
         }
         // Frames of several interfaces come in runs of each. A run has no padding behind it that a kernel may overwrite, so each is
@@ -208,6 +227,12 @@ impl<'a, N: Edges> Frame<'a, N> {
         while first < len {
             let rx = self.lanes_ref()[first].rx;
             let run = self.lanes_ref()[first..].iter().position(|lane| lane.rx != rx).unwrap_or(len - first);
+            let Some(mac) = macs.get(usize::from(rx)) else {
+                // A packet of no interface is nobody's, not even if it is a broadcast.
+                self.nexts()[first..first + run].fill(not_ours.id());
+                first += run;
+                continue;
+            };
             let mut descs = [Desc::NONE; VECTOR + PAD];
             let mut next = [0u16; VECTOR + PAD];
             // SAFETY: first + run <= len, so the entries exist; the copies have padding as the kernels want it, and name the frame's
@@ -215,7 +240,7 @@ impl<'a, N: Edges> Frame<'a, N> {
             unsafe {
                 let (frame_descs, frame_next) = (self.raw.descs.add(first), self.raw.next.add(first));
                 std::ptr::copy_nonoverlapping(frame_descs, descs.as_mut_ptr(), run);
-                (kernels().eth_check)(base, descs.as_mut_ptr().cast(), next.as_mut_ptr(), run, &checks(rx));
+                (kernels().eth_check)(base, descs.as_mut_ptr().cast(), next.as_mut_ptr(), run, &check(mac));
                 std::ptr::copy_nonoverlapping(descs.as_ptr(), frame_descs, run);
                 std::ptr::copy_nonoverlapping(next.as_ptr(), frame_next, run);
             }
@@ -231,6 +256,7 @@ impl<'a, N: Edges> Frame<'a, N> {
         for class in Ip4Class::ALL {
             ids[class as usize] = map(class).id();
         }
+        self.raw.decided = true;
         // SAFETY: the frame's arrays are as the kernels want them.
         unsafe { (kernels().ip4_check)(self.raw.base, self.raw.descs.cast(), self.raw.next, self.len(), &ids) };
     }
@@ -246,6 +272,7 @@ impl<'a, N: Edges> Frame<'a, N> {
             unresolved: unresolved.id(),
             bad: bad.id(),
         };
+        self.raw.decided = true;
         // SAFETY: the frame's arrays are as the kernels want them, and the slice has the number of entries that it has.
         unsafe {
             let (descs, lanes) = (self.raw.descs.cast(), self.raw.lanes.cast());

@@ -86,6 +86,8 @@ impl Pool {
 
     /// Gives chunks back from a thread that has no cache.
     pub(crate) fn give_back(&self, positions: &[u32]) {
+        // Counted before they can be taken, so that the count never runs below zero.
+        self.depot.fetch_add(positions.len(), Ordering::Relaxed);
         let mut loose = self.loose.lock().unwrap_or_else(PoisonError::into_inner);
         loose.extend_from_slice(positions);
         while loose.len() >= BATCH {
@@ -96,7 +98,6 @@ impl Pool {
             // Cannot be full: it has room for every batch that there is.
             let _ = self.full.push(batch);
         }
-        self.depot.fetch_add(positions.len(), Ordering::Relaxed);
     }
 }
 

@@ -73,6 +73,19 @@ impl Region {
         Region::new(map, geometry).ok_or_else(|| std::io::Error::from(std::io::ErrorKind::InvalidInput))
     }
 
+    /// As [`Region::anonymous`], on huge pages if the kernel gives them for the asking.
+    ///
+    /// # Errors
+    /// What `mmap` says.
+    pub fn anonymous_huge(geometry: Geometry) -> std::io::Result<Region> {
+        const HUGE: usize = 2 << 20;
+        let map = MmapMut::map_anon(geometry.bytes().next_multiple_of(HUGE))?;
+        // Advice: a kernel without transparent huge pages refuses it.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
+        Region::new(map, geometry).ok_or_else(|| std::io::Error::from(std::io::ErrorKind::InvalidInput))
+    }
+
     /// How it is cut.
     pub fn geometry(&self) -> Geometry {
         self.geometry

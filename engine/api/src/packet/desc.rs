@@ -1,5 +1,7 @@
 //! The hot state of a packet: 16 bytes in two words, which travel in the frame and not in the chunk.
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
+
 use crate::memory::LINE;
 
 /// Which bytes are the packet: `position:32 | offset:16 | length:16`.
@@ -55,7 +57,7 @@ impl std::fmt::Debug for Desc {
 pub const NO_INTERFACE: u16 = u16::MAX;
 
 /// What travels with the packet beside its place: who received it, where it goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(8))]
 pub struct Lane {
     /// The adjacency that a look-up found, or a word that the nodes of a flow agree on.
@@ -71,6 +73,17 @@ impl Lane {
     #[inline]
     pub const fn received(rx: u16) -> Lane {
         Lane { adj: 0, tx: NO_INTERFACE, rx }
+    }
+}
+
+impl Lane {
+    /// Sets the adjacency and the interface to leave by from one word, `tx:16 | adj:32` in its low 48 bits, with one load and one store:
+    /// field by field, the next node's wide loads would wait for the narrow stores.
+    #[inline(always)]
+    pub fn set_out(&mut self, word: u64) {
+        const RX: u64 = 0xffff << 48;
+        let old: u64 = transmute!(*self);
+        *self = transmute!(old & RX | word & !RX);
     }
 }
 

@@ -9,8 +9,14 @@ use crate::memory::{HEAD, Pool, WINDOW};
 #[repr(C, align(64))]
 struct Words {
     descs: [Desc; INBOX + PAD],
+    // So that the words of one packet, which are used together, do not agree in the low 12 bits of their addresses: the processor
+    // takes a load for one that must wait for a store if they do.
+    _apart: [u64; APART],
     lanes: [Lane; INBOX + PAD],
 }
+
+/// Half a page and a line, less what `descs` is longer than a page.
+const APART: usize = (4096 / 2 + 64) / 8 - PAD;
 
 /// Up to 512 packets of one pool.
 ///
@@ -25,7 +31,7 @@ pub struct Vector {
 impl Vector {
     /// An empty vector for packets of this pool.
     pub fn new(pool: &Arc<Pool>) -> Vector {
-        let words = Words { descs: [Desc::NONE; INBOX + PAD], lanes: [Lane::received(0); INBOX + PAD] };
+        let words = Words { descs: [Desc::NONE; INBOX + PAD], _apart: [0; APART], lanes: [Lane::received(0); INBOX + PAD] };
         Vector { words: Box::new(words), len: 0, pool: Arc::clone(pool) }
     }
 
@@ -117,8 +123,11 @@ impl Vector {
     /// # Panics
     /// If there is no such target.
     pub fn split(&mut self, keep: &Mask, targets: &mut [Vector], mut target: impl FnMut(usize) -> usize) -> usize {
+        assert!(self.len <= VECTOR, "a mask names the packets of one vector");
         let mut lost = 0;
-        for index in keep.complement(self.len) {
+        // Out of reach until all have moved: a panic in `target` leaks packets and never leaves two owners.
+        let len = std::mem::take(&mut self.len);
+        for index in keep.complement(len) {
             let to = &mut targets[target(index)];
             self.assert_pool(&to.pool);
             if to.len < INBOX {
@@ -130,6 +139,7 @@ impl Vector {
                 lost += 1;
             }
         }
+        self.len = len;
         self.retain(keep);
         lost
     }

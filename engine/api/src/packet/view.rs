@@ -136,6 +136,7 @@ impl<'a> Packet<'a> {
     /// Puts `N` bytes before the start. `None` if the headroom is used up.
     #[inline(always)]
     pub fn prepend<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        const { assert!(N <= u16::MAX as usize) };
         if self.offset < (HEAD + N) as u32 || self.length + N as u32 > u32::from(u16::MAX) {
             return None;
         }
@@ -180,9 +181,10 @@ impl<'a> Packet<'a> {
         unsafe { self.chunk.add(self.offset as usize) }
     }
 
-    /// The chunk's bytes, and where in them this packet is, for a copy.
-    pub(crate) fn parts(&self) -> (&[u8], usize) {
-        (self.data(), self.offset as usize)
+    /// What a copy needs: the bytes, where in the chunk they start, and the cold line.
+    pub(crate) fn parts(&self) -> (&[u8], usize, *const u8) {
+        // SAFETY: META_AT lies in the chunk.
+        (self.data(), self.offset as usize, unsafe { self.chunk.add(META_AT) })
     }
 }
 

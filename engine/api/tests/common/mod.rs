@@ -99,9 +99,9 @@ pub fn random(cases: u32) -> TestRunner {
     TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
 }
 
-/// A pool of 1,024 chunks, as the kit's.
+/// A pool that is enough for four workers: a worker's cache keeps 768 chunks for itself.
 pub fn pool() -> Arc<Pool> {
-    Pool::new(Region::anonymous(Geometry::new(1024, 2048)).unwrap())
+    Pool::new(Region::anonymous(Geometry::new(4096, 2048)).unwrap())
 }
 
 /// An instance of a node, for one of `workers`.

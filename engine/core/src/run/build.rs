@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use swath_api::wire::MacAddr;
-use swath_api::{ConfigError, EdgeClass, Interface, NodeHost, Pool, TableInstance, WorkerTables};
+use swath_api::{ConfigError, EdgeClass, Interface, NodeHost, Pool, TableInstance, WorkerTables, reserved};
 
-use super::counters::{BufferGauges, Counter, InterfaceCounters, NodeCounters, WorkerCounters};
+use super::counters::{BufferGauges, Counter, InterfaceCounters, NodeCounters, WorkerCounters, slot};
 use super::engine::Engine;
 use super::pass::{FREE, Running, Source, TRANSMIT, WorkerGraph};
 use crate::driver::{Port, PortConfig, RxQueue, TxQueue};
@@ -161,6 +161,7 @@ fn make_nodes(
             instance,
             to: routes(node, plan.nodes.len()),
             edges,
+            slots: slots(node),
             transmit: node.kind.edges().iter().position(|edge| edge.class == EdgeClass::Transmit),
             majority: 0,
             tick: wishes.tick_every.map(|every| (every, 0)),
@@ -170,6 +171,13 @@ fn make_nodes(
     (made.len() == plan.nodes.len()).then_some(made)
 }
 
+/// The counter slot of each edge: its own, but for what is only said to be held.
+fn slots(node: &NodePlan) -> Box<[u16]> {
+    let edges = node.kind.edges();
+    let fault = slot(reserved::FAULT, edges.len());
+    edges.iter().enumerate().map(|(id, edge)| if edge.class == EdgeClass::Held { fault as u16 } else { id as u16 }).collect()
+}
+
 /// For each counter slot of a node the index of the vector that its packets go to.
 fn routes(node: &NodePlan, nodes: usize) -> Box<[u16]> {
     let edges = node.kind.edges().iter().zip(&node.targets).map(|(edge, target)| match (target, edge.class) {
@@ -177,7 +185,7 @@ fn routes(node: &NodePlan, nodes: usize) -> Box<[u16]> {
         (None, EdgeClass::Transmit) => nodes + TRANSMIT,
         (None, _) => nodes + FREE,
     });
-    let reserved = std::iter::repeat_n(nodes + FREE, swath_api::reserved::REASONS.len());
+    let reserved = std::iter::repeat_n(nodes + FREE, reserved::REASONS.len());
     edges.chain(reserved).map(|to| to as u16).collect()
 }
 

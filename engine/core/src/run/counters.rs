@@ -122,6 +122,6 @@ mod tests {
         assert_eq!(slot(reserved::RING_FULL, 3), 6);
         assert_eq!(slot(3, 3), 3);
         assert_eq!(slot(1000, 3), 3);
-        assert_eq!(NodeCounters::new(3).edges().len(), 7);
+        assert_eq!(NodeCounters::new(3).edges().len(), 3 + reserved::REASONS.len());
     }
 }

@@ -17,6 +17,9 @@ pub(super) struct Running {
     pub instance: NodeInstance,
     /// By counter slot: the index of the vector that its packets go to.
     pub to: Box<[u16]>,
+    /// The counter slot of each edge. That of a *held* one is the fault's: what the node keeps is gone from the vector, so a packet
+    /// that is still there was only said to be kept.
+    pub slots: Box<[u16]>,
     /// Number of edges of the node's own.
     pub edges: usize,
     /// The slot of its edge of class transmit, if it has one.
@@ -25,6 +28,13 @@ pub(super) struct Running {
     pub majority: u16,
     /// Ticks wanted: every so many nanoseconds, and when next.
     pub tick: Option<(u64, u64)>,
+}
+
+impl Running {
+    #[inline]
+    fn slot(&self, id: u16) -> usize {
+        self.slots.get(usize::from(id)).map_or_else(|| slot(id, self.edges), |slot| usize::from(*slot))
+    }
 }
 
 /// A receive queue and the node that its packets go to.
@@ -296,7 +306,7 @@ impl WorkerGraph {
         if count < len {
             let ids = nexts.ids();
             lost = current.split(&keep, vectors, |at| {
-                let slot = slot(ids[at], node.edges);
+                let slot = node.slot(ids[at]);
                 tally[slot] += 1;
                 usize::from(node.to[slot])
             });
@@ -309,7 +319,7 @@ impl WorkerGraph {
                 *count = 0;
             }
         }
-        let main = slot(majority, node.edges);
+        let main = node.slot(majority);
         let to = usize::from(node.to[main]);
         // What is transmitted is counted when the driver has taken it.
         if to != inboxes + TRANSMIT {
@@ -341,8 +351,12 @@ impl WorkerGraph {
             let packets = &mut self.vectors[at];
             let Some(first) = packets.lanes().first() else { break };
             let tx = first.tx;
-            let same = Mask::from_fn(packets.len(), |at| packets.lanes()[at].tx == tx);
-            packets.split(&same, std::slice::from_mut(&mut self.other_ports), |_| 0);
+            // Without an early end, so that the compiler makes SIMD of it.
+            let others = packets.lanes().iter().fold(0, |others, lane| others | (lane.tx ^ tx));
+            if others != 0 {
+                let same = Mask::from_fn(packets.len(), |at| packets.lanes()[at].tx == tx);
+                packets.split(&same, std::slice::from_mut(&mut self.other_ports), |_| 0);
+            }
             self.send(index, usize::from(tx), now);
             std::mem::swap(&mut self.vectors[at], &mut self.other_ports);
         }
@@ -363,7 +377,8 @@ impl WorkerGraph {
             }
         }
         if !packets.is_empty() {
-            edges[slot(reserved::RING_FULL, node.edges)].add(packets.len() as u64);
+            let reason = if tx < self.ports.len() { reserved::RING_FULL } else { reserved::NO_INTERFACE };
+            edges[slot(reason, node.edges)].add(packets.len() as u64);
             self.cache.free(packets);
         }
     }

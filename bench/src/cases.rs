@@ -1,0 +1,103 @@
+//! What is measured: a graph, and the packets that go into it.
+
+use etherparse::PacketBuilder;
+use swath_api::VECTOR;
+
+/// A graph with its traffic.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// One sentence.
+    pub about: &'static str,
+    /// Which packets.
+    pub traffic: Traffic,
+    /// Routes beside the default route.
+    pub routes: &'static [&'static str],
+}
+
+/// Which packets come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Traffic {
+    /// One flow.
+    OneFlow,
+    /// Each packet to another destination, of so many.
+    Destinations(u32),
+    /// One flow, but one packet in 40 is ARP, and another one in 40 has a TTL of 1.
+    Exceptions,
+}
+
+/// The router's address on the side that receives.
+pub const OUR_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
+/// Its address on the other side.
+pub const OUT_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x02];
+/// The next hop's.
+pub const NEXT_HOP_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x99];
+const SENDER_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x77];
+
+impl Case {
+    /// All cases.
+    pub fn all() -> Vec<Case> {
+        let case = |name, about, traffic| Case { name, about, traffic, routes: &[] };
+        vec![
+            case("ip4-1", "IPv4 router, 1 route, 1 flow, header checksum verified", Traffic::OneFlow),
+            case("ip4-1-exceptions", "the same with 5 % exceptions at two nodes (ARP, TTL 1)", Traffic::Exceptions),
+            case("ip4-131k", "IPv4 router, 1 route, 131,072 destinations", Traffic::Destinations(131_072)),
+        ]
+    }
+
+    /// The graph file.
+    pub fn graph(&self) -> String {
+        let routes: String = self.routes.iter().map(|prefix| format!("      - {{ prefix: {prefix}, via: 192.0.2.2 }}\n")).collect();
+        format!(
+            "version: 1
+engine: {{ buffers: 4096, buffer-size: 1984 }}
+interfaces:
+  in:  {{ driver: bench-source, mac: '02:00:00:00:00:01', addresses: [198.51.100.1/24] }}
+  out: {{ driver: bench-sink, mac: '02:00:00:00:00:02', addresses: [192.0.2.1/24] }}
+tables:
+  neighbours: {{ kind: neighbours, static: [{{ address: 192.0.2.2, mac: '02:00:00:00:00:99' }}] }}
+  routes:
+    kind: fib4
+    routes:
+      - {{ prefix: 0.0.0.0/0, via: 192.0.2.2 }}
+{routes}nodes:
+  rx:      {{ kind: rx, interface: in, to: eth }}
+  eth:     {{ kind: ethernet-input, to: ip4 }}
+  ip4:     {{ kind: ip4-input, to: lookup }}
+  lookup:  {{ kind: ip4-lookup, to: rewrite }}
+  rewrite: {{ kind: ip4-rewrite, to: tx }}
+  tx:      {{ kind: tx }}
+"
+        )
+    }
+
+    /// The packet at a place of the sequence: frames of 60 bytes (64 with the checksum that a NIC adds).
+    pub fn packet(&self, number: u64) -> Vec<u8> {
+        let arp = self.traffic == Traffic::Exceptions && number % 40 == 7;
+        if arp {
+            let mut frame = [&[0xff; 6], &SENDER_MAC[..], &[0x08, 0x06]].concat();
+            frame.resize(60, 0);
+            return frame;
+        }
+        let ttl = if self.traffic == Traffic::Exceptions && number % 40 == 23 { 1 } else { 64 };
+        let destination = match self.traffic {
+            Traffic::Destinations(count) => 0x0a00_0000 + (number % u64::from(count)) as u32 * 97,
+            _ => 0x0a01_0203,
+        };
+        let builder = PacketBuilder::ethernet2(SENDER_MAC, OUR_MAC).ipv4([198, 51, 100, 7], destination.to_be_bytes(), ttl);
+        let mut frame = Vec::with_capacity(60);
+        builder.udp(4000, 53).write(&mut frame, &[0u8; 18]).unwrap_or_default();
+        frame
+    }
+
+    /// The vectors that come in, one after the other and round again.
+    pub fn vectors(&self) -> usize {
+        match self.traffic {
+            Traffic::OneFlow => 1,
+            Traffic::Destinations(count) => count as usize / VECTOR,
+            // So that exceptions stand at other places in each vector.
+            Traffic::Exceptions => 5,
+        }
+    }
+}

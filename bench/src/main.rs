@@ -1,0 +1,131 @@
+//! `swath-bench`: what the graph costs, in TSC cycles per packet.
+//!
+//! *Graph cost* is the time from the end of receive to the start of transmit: all nodes, the moving of packets between them, counters.
+//! Packets are written just before, 256 per vector, so that their headers are in cache as a NIC with DDIO leaves them. What leaves is
+//! checked against an independent implementation after the clock has stopped.
+
+#![forbid(unsafe_code)]
+
+mod cases;
+mod measure;
+mod rig;
+mod verify;
+
+use std::process::Command;
+
+use clap::Parser;
+
+use cases::Case;
+use measure::{Measurement, Settings};
+
+/// Measures the graph cost of a case, with each set of SIMD kernels that the processor has.
+#[derive(Parser, Debug)]
+#[command(name = "swath-bench")]
+struct Arguments {
+    /// The case; without it, all. `--list` shows them.
+    #[arg(long)]
+    case: Option<String>,
+    /// Lists the cases.
+    #[arg(long)]
+    list: bool,
+    /// Samples, each of one vector. More of them on a noisy machine.
+    #[arg(long, default_value_t = 20_000)]
+    samples: usize,
+    /// The core to run on.
+    #[arg(long, default_value_t = 1)]
+    core: usize,
+    /// Runs so many vectors under callgrind's eyes instead: how this program counts its own instructions.
+    #[arg(long, hide = true)]
+    vectors: Option<usize>,
+    /// Measures with the kernels that this process has chosen, and prints JSON: how this program calls itself.
+    #[arg(long, hide = true)]
+    child: bool,
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    if arguments.list {
+        Case::all().iter().for_each(|case| println!("{:<22} {}", case.name, case.about));
+        return;
+    }
+    let cases: Vec<Case> = match &arguments.case {
+        None => Case::all(),
+        Some(name) => match Case::all().into_iter().find(|case| case.name == name) {
+            Some(case) => vec![case],
+            None => fail(&format!("there is no case '{name}'; --list shows them")),
+        },
+    };
+    if let Some(vectors) = arguments.vectors {
+        rig::Rig::new(&cases[0]).run(vectors);
+        return;
+    }
+    let settings = Settings { samples: arguments.samples, core: arguments.core };
+    if arguments.child {
+        match measure::measure(&cases[0], &settings) {
+            Ok(measured) => println!("{}", measured.to_json()),
+            Err(error) => fail(&error),
+        }
+        return;
+    }
+    println!("{}", measure::machine());
+    for case in &cases {
+        report(case, &settings);
+    }
+}
+
+/// Measures one case with each set of kernels in a process of its own, since a process chooses its kernels once.
+fn report(case: &Case, settings: &Settings) {
+    println!("\n### {}: {}\n", case.name, case.about);
+    println!("| kernels | total | per node | remainder | instructions | CPU share | samples kept | best |");
+    println!("|---|---|---|---|---|---|---|---|");
+    for kernels in swath_api::kernel::all_supported().iter().map(|kernels| kernels.name) {
+        match child(case, settings, kernels) {
+            Ok(measured) => println!("{}", measured.row(kernels, instructions(case, kernels))),
+            Err(error) => println!("| {kernels} | {error} | | | | | | |"),
+        }
+    }
+}
+
+fn child(case: &Case, settings: &Settings, kernels: &str) -> Result<Measurement, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let output = Command::new(program)
+        .args(["--child", "--case", case.name, "--samples", &settings.samples.to_string(), "--core", &settings.core.to_string()])
+        .env("SWATH_KERNELS", kernels)
+        .output()
+        .map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().replace('\n', " "));
+    }
+    Measurement::from_json(text.trim()).ok_or_else(|| format!("no measurement in: {text}"))
+}
+
+/// Instructions per packet of the passes alone, by callgrind: the difference of two runs, so that set-up cancels out. `None` without
+/// valgrind, or for kernels that it cannot run (AVX-512).
+fn instructions(case: &Case, kernels: &str) -> Option<f64> {
+    let (few, many) = (20, 120);
+    let count = |vectors: usize| -> Option<u64> {
+        let output = Command::new("valgrind")
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"])
+            .args(["--toggle-collect=*graph_pass*", "--toggle-collect=*SinkQueue*transmit*"])
+            .arg(std::env::current_exe().ok()?)
+            .args(["--case", case.name, "--vectors", &vectors.to_string()])
+            .env("SWATH_KERNELS", kernels)
+            .output()
+            .ok()?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        let line = text.lines().find(|line| line.contains("Collected :"))?;
+        line.rsplit(' ').next()?.parse().ok()
+    };
+    if kernels == "avx512" {
+        return None;
+    }
+    let (few_counted, many_counted) = (count(few)?, count(many)?);
+    let packets = (many - few) * swath_api::VECTOR;
+    Some((many_counted.checked_sub(few_counted)?) as f64 / packets as f64)
+}
+
+fn fail(message: &str) -> ! {
+    eprintln!("swath-bench: {message}");
+    std::process::exit(1)
+}

@@ -1,0 +1,24 @@
+//! The drivers, one directory for each.
+
+pub mod memory;
+pub mod pcap;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use swath_api::ConfigError;
+
+/// Settings from JSON, with the path of what is wrong.
+fn settings<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ConfigError> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        // serde_json adds a place in the JSON, which nobody has seen.
+        let message = error.inner().to_string();
+        let message = message.split(" at line ").next().unwrap_or_default();
+        ConfigError::at(if path == "." { String::new() } else { path }, message)
+    })
+}
+
+fn schema<T: JsonSchema>() -> String {
+    schemars::schema_for!(T).to_value().to_string()
+}
