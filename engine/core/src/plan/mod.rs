@@ -11,6 +11,9 @@ use crate::driver::DriverKind;
 use crate::registry::Registry;
 use crate::spec::{Code, Diagnostic, Diagnostics, EngineSpec, InterfaceSpec, NodeSpec, Spanned, Spec, TableSpec, suggestion};
 
+/// Buffers for each worker, at least: its cache alone may keep 768 that no other worker can have.
+const BUFFERS_PER_WORKER: usize = 1024;
+
 /// A graph that is sound as far as can be told without making its parts.
 #[derive(Debug)]
 pub struct Plan {
@@ -59,7 +62,16 @@ impl Plan {
     /// Plans a graph. `None`, with diagnostics, if it is not sound.
     pub fn new(spec: Spec, registry: &Registry, diagnostics: &mut Diagnostics) -> Option<Plan> {
         let mut errors = diagnostics.errors();
-        let Spec { engine, interfaces, tables, nodes, .. } = spec;
+        let Spec { engine, engine_span, interfaces, tables, nodes, .. } = spec;
+        let needed = usize::from(engine.workers) * BUFFERS_PER_WORKER;
+        if engine.buffers < needed {
+            let few = format!("{} buffers are too few for {} workers", engine.buffers, engine.workers);
+            let mut diagnostic = Diagnostic::error(Code::Refused, few).help(format!("raise `buffers` to {needed} or more"));
+            if let Some(span) = engine_span {
+                diagnostic = diagnostic.primary(span, format!("each worker needs {BUFFERS_PER_WORKER} at least"));
+            }
+            diagnostics.push(diagnostic);
+        }
         let interfaces = interfaces.into_iter().filter_map(|spec| {
             let known: Vec<&str> = registry.drivers().iter().map(|driver| driver.name).collect();
             let driver = registry.driver(&spec.driver.value);

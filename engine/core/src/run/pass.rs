@@ -137,7 +137,8 @@ impl WorkerGraph {
         self.sources.iter().all(|source| source.queue.due() == Due::Ended)
     }
 
-    /// Takes up to 256 packets from the receive queues, each queue in turn being the first.
+    /// Takes up to 256 packets from the receive queues, each queue in turn being the first. Returns how many arrived, those lost for want
+    /// of a buffer included.
     pub fn receive(&mut self, now: u64) -> usize {
         let mut left = VECTOR;
         let count = self.sources.len();
@@ -164,7 +165,8 @@ impl WorkerGraph {
             if packets > 0 {
                 self.pending[source.node / 64] |= 1 << (source.node % 64);
             }
-            arrived += packets;
+            // Lost ones too: there may be more behind them.
+            arrived += packets + received.no_buffer as usize;
             left -= packets.min(left);
             if left == 0 {
                 break;

@@ -1,0 +1,63 @@
+# Everything that one does with this repository. `make run` and `make test` work from a clean clone.
+
+CARGO ?= cargo
+# The profile that tests of whole graphs run in: optimised, with debug assertions, so that the counters of debug builds are there.
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+export RUST_BACKTRACE ?= 0
+
+.PHONY: run check test test-long bench fuzz deps lint deny asan valgrind doc
+
+## make run: traffic from a generator through a router, with a live line of rates and drops. No privileges, no system packages.
+run:
+	$(CARGO) run --release -p swath -- run graphs/quickstart.yaml
+
+## make check: formatting, lints and the tests that need no root. Five minutes at most.
+check: lint
+	$(CARGO) test --workspace --lib --bins --doc
+
+## make test: everything that must hold. As root it installs what the tests need.
+test: deps lint doc
+ifeq ($(NEXTEST),)
+	$(CARGO) test --workspace --no-fail-fast
+else
+	$(CARGO) nextest run --workspace --no-fail-fast
+	$(CARGO) test --workspace --doc
+endif
+
+## make test-long: the same tests with larger numbers, and the unsafe code under AddressSanitizer and valgrind.
+test-long: deps asan valgrind
+	SWATH_TEST_SCALE=20 SWATH_KERNEL_FRAMES=20000 PROPTEST_CASES=20000 $(CARGO) test --profile fast --workspace --no-fail-fast
+
+## make bench [CASE=ip4-1]: graph cost in TSC cycles per packet. Wants an idle machine.
+bench:
+	$(CARGO) build --release -p swath-bench
+	target/release/swath-bench $(if $(CASE),--case $(CASE)) $(BENCH_ARGS)
+
+## make fuzz [SECONDS=60]: random input to everything that reads input, for a while.
+SECONDS ?= 60
+fuzz:
+	PROPTEST_CASES=$$(( $(SECONDS) * 2000 )) $(CARGO) test --profile fast --workspace --lib --tests -- random fuzz mutat
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+
+## make deny: licences and advisories of all dependencies (cargo install cargo-deny).
+deny:
+	$(CARGO) deny check licenses bans sources
+
+# AddressSanitizer needs an unstable flag of the pinned compiler, and a target directory of its own.
+SANITIZED := -p swath-api -p swath-io
+asan:
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Ctarget-cpu=x86-64-v3" ASAN_OPTIONS=detect_leaks=0 \
+	$(CARGO) test --target x86_64-unknown-linux-gnu --target-dir target/asan $(SANITIZED) --lib --tests -- --skip packets_views_and_shards
+
+# valgrind knows no AVX-512: what runs here are the AVX2 kernels and the scalar ones.
+valgrind: deps
+	PROPTEST_CASES=8 SWATH_KERNEL_FRAMES=20 .ci/valgrind $(SANITIZED)
+
+deps:
+	.ci/deps

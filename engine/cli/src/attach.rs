@@ -1,0 +1,99 @@
+//! Other drivers in the place of a graph's own, so that it needs no privilege and touches no device.
+
+use swath_api::ConfigError;
+use swath_api::wire::MacAddr;
+use swath_core::driver::{DriverKind, Port, PortConfig, RxQueue, TxQueue};
+use swath_core::plan::{InterfacePlan, Plan};
+use swath_core::spec::{Entry, Node, Value};
+use swath_io::drivers::{memory, pcap};
+
+/// Attaches every interface to nothing. Those that were from the start stay as they are, with what they generate and check.
+pub fn detach(plan: &mut Plan) {
+    for interface in plan.interfaces.iter_mut().filter(|interface| !is_detached(interface)) {
+        attach(interface, memory::KIND, Vec::new());
+    }
+}
+
+/// Whether an interface is attached to nothing by its own driver.
+pub fn is_detached(interface: &InterfacePlan) -> bool {
+    interface.driver.name == memory::KIND.name
+}
+
+/// Whether an interface receives packets that nobody has sent.
+pub fn generates(interface: &InterfacePlan) -> bool {
+    is_detached(interface) && interface.spec.settings.get("generate").is_some()
+}
+
+/// Attaches an interface to captures. Its name, its addresses, its MAC address and its MTU stay.
+pub fn to_captures(interface: &mut InterfacePlan, settings: Vec<(&str, Node)>) {
+    attach(interface, pcap::KIND, settings);
+}
+
+/// Attaches an interface that generates packets to a capture on the side where it sends.
+pub fn to_output(interface: &mut InterfacePlan, settings: Vec<(&str, Node)>) {
+    let receive = interface.spec.settings.node.clone();
+    let send = mapping(interface, settings).node;
+    attach(interface, TWO_SIDES, vec![("receive", receive), ("send", send)]);
+}
+
+fn attach(interface: &mut InterfacePlan, driver: DriverKind, settings: Vec<(&str, Node)>) {
+    interface.spec.settings = mapping(interface, settings);
+    interface.spec.driver.value = driver.name.into();
+    interface.driver = driver;
+}
+
+/// Settings that nobody has written: whatever is said of them is said of the interface.
+fn mapping(interface: &InterfacePlan, settings: Vec<(&str, Node)>) -> Value {
+    let span = interface.spec.name.span;
+    let entry = |(key, node): (&str, Node)| Entry { key: key.into(), key_span: span, value: Value { span, node } };
+    Value { span, node: Node::Map(settings.into_iter().map(entry).collect()) }
+}
+
+/// A generator and a capture as one interface: no driver of its own that a graph could name.
+const TWO_SIDES: DriverKind = DriverKind {
+    name: "memory, pcap",
+    summary: "Receives from a generator and sends to a capture.",
+    schema: || "{}".into(),
+    open: open_two_sides,
+};
+
+struct TwoSides {
+    receive: Box<dyn Port>,
+    send: Box<dyn Port>,
+}
+
+fn open_two_sides(config: &PortConfig<'_>) -> Result<Box<dyn Port>, ConfigError> {
+    let settings: serde_json::Value =
+        serde_json::from_slice(config.settings).map_err(|error| ConfigError::new(error.to_string()))?;
+    let side = |kind: DriverKind, side: &str| {
+        let bytes = settings[side].to_string();
+        let PortConfig { name, index, mac, mtu, workers, pool, directory, virtual_time, .. } = *config;
+        let config = PortConfig { settings: bytes.as_bytes(), name, index, mac, mtu, workers, pool, directory, virtual_time };
+        (kind.open)(&config).map_err(|error| ConfigError::at(format!("{side}.{}", error.path()), error.message()))
+    };
+    Ok(Box::new(TwoSides { receive: side(memory::KIND, "receive")?, send: side(pcap::KIND, "send")? }))
+}
+
+impl Port for TwoSides {
+    fn mac(&self) -> MacAddr {
+        self.receive.mac()
+    }
+
+    fn mtu(&self) -> u16 {
+        self.receive.mtu()
+    }
+
+    fn receive_queues(&mut self) -> Vec<Box<dyn RxQueue>> {
+        self.receive.receive_queues()
+    }
+
+    fn transmit_queues(&mut self) -> Vec<Box<dyn TxQueue>> {
+        self.send.transmit_queues()
+    }
+
+    fn finish(&mut self) -> Result<serde_json::Value, String> {
+        let mut report = self.send.finish()?;
+        report["generated"] = self.receive.finish()?["generated"].take();
+        Ok(report)
+    }
+}

@@ -1,0 +1,93 @@
+//! The `swath` program as a library: the one crate that sees all the others.
+//!
+//! ```text
+//! YAML ─► Graph ─plan─► Plan ─build─► Engine ─► run: threads and the clock
+//!                        │                   └► replay: one thread and virtual time
+//!                        └ with other drivers in place of its own, to validate and to replay
+//! ```
+//!
+//! Tests and benchmarks build engines of their own from [`Graph`], [`registry`] and [`packet_memory`]:
+//!
+//! ```
+//! let mut graph = swath::Graph::from_text(
+//!     "sink.yaml",
+//!     "version: 1
+//! interfaces: { lan: { driver: memory } }
+//! nodes:
+//!   in:   { kind: rx, interface: lan, to: sink }
+//!   sink: { kind: drop }",
+//! );
+//! let plan = graph.plan(&swath::registry())?;
+//! let (pool, _) = swath::packet_memory(&plan.engine)?;
+//! let mut engine = graph.build(plan, &pool, swath::Time::Virtual)?;
+//! engine.step_until(u64::MAX);
+//! assert_eq!(engine.ledger().discrepancies(), Vec::<String>::new());
+//! # Ok::<(), swath::Failure>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod attach;
+mod compare;
+mod exit;
+mod figures;
+mod line;
+mod load;
+mod nodes;
+mod replay;
+mod report;
+mod run;
+mod schema;
+mod signals;
+mod table;
+mod terminal;
+mod validate;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use swath_core::Registry;
+
+use args::{Args, Command};
+use terminal::Terminal;
+
+pub use exit::{Exit, Failure};
+pub use load::{Graph, Time, packet_memory};
+
+/// All kinds that this program has.
+#[must_use]
+pub fn registry() -> Registry {
+    Registry::new(swath_nodes::NODES, swath_nodes::TABLES, swath_io::DRIVERS)
+}
+
+/// The program: does what its arguments say, the first of which is its own name.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(asked_or_wrong) => {
+            // Where nobody listens there is nobody to tell.
+            let _ = asked_or_wrong.print();
+            return if asked_or_wrong.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
+        }
+    };
+    let terminal = Terminal::new(args.color);
+    let done = match &args.command {
+        Command::Run(args) => run::run(args, &terminal),
+        Command::Validate(args) => validate::validate(args, &terminal),
+        Command::Replay(args) => match args.compare.as_deref() {
+            Some([a, b]) => compare::compare(a, b, args.limit, &terminal),
+            _ => replay::replay(args, &terminal),
+        },
+        Command::Nodes(args) => nodes::nodes(args, &terminal),
+    };
+    match done {
+        Ok(exit) => exit,
+        Err(failure) => {
+            terminal.fail(&failure);
+            failure.exit()
+        }
+    }
+    .into()
+}

@@ -1,0 +1,74 @@
+//! The line that says each second what happens.
+
+use std::time::Duration;
+
+use swath_core::run::Ledger;
+
+use crate::figures::rate;
+
+/// Reasons that are named.
+const REASONS: usize = 3;
+
+/// What happened between two readings, `elapsed` apart; `since_start` is what it begins with.
+pub fn line(before: &Ledger, now: &Ledger, elapsed: Duration, since_start: Duration, workers: usize) -> String {
+    let seconds = elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+    let per_second = |before: u64, now: u64| now.saturating_sub(before) as f64 / seconds;
+    let mut drops: Vec<(f64, String)> = Vec::new();
+    for (node, reasons) in &now.dropped {
+        for (reason, count) in reasons {
+            let before = before.dropped.get(node).and_then(|reasons| reasons.get(reason)).copied().unwrap_or(0);
+            drops.push((per_second(before, *count), format!("{node}.{reason}")));
+        }
+    }
+    let dropped: f64 = drops.iter().map(|(rate, _)| rate).sum();
+    drops.retain(|(rate, _)| *rate > 0.0);
+    drops.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    let mut text = format!(
+        "{:>4} s  {} worker{}  received {}/s  sent {}/s  dropped {}/s",
+        since_start.as_secs_f64().round(),
+        workers,
+        if workers == 1 { "" } else { "s" },
+        rate(per_second(before.received, now.received)),
+        rate(per_second(before.sent, now.sent)),
+        rate(dropped),
+    );
+    let named: Vec<String> = drops.iter().take(REASONS).map(|(per_second, name)| format!("{name} {}", rate(*per_second))).collect();
+    let more = drops.len().saturating_sub(REASONS);
+    if !named.is_empty() {
+        text += &format!(" ({}{})", named.join(", "), if more > 0 { format!(", {more} more") } else { String::new() });
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_and_the_reasons_that_matter_most() {
+        let drop = |ledger: &mut Ledger, node: &str, reason: &str, count: u64| {
+            ledger.dropped.entry(node.into()).or_default().insert(reason.into(), count);
+        };
+        let mut before = Ledger { received: 1000, sent: 500, ..Ledger::default() };
+        drop(&mut before, "lookup", "no-route", 500);
+        let mut now = Ledger { received: 5_001_000, sent: 4_000_500, ..Ledger::default() };
+        drop(&mut now, "lookup", "no-route", 900_500);
+        drop(&mut now, "ip4", "bad-checksum", 60_000);
+        drop(&mut now, "ip4", "too-short", 20_000);
+        drop(&mut now, "rewrite", "ttl-expired", 20_001);
+        drop(&mut now, "rewrite", "too-big", 0);
+        let line = line(&before, &now, Duration::from_secs(2), Duration::from_millis(2999), 2);
+        assert_eq!(
+            line,
+            "   3 s  2 workers  received 2.50 M/s  sent 2.00 M/s  dropped 500 k/s \
+             (lookup.no-route 450 k, ip4.bad-checksum 30.0 k, rewrite.ttl-expired 10.0 k, 1 more)"
+        );
+    }
+
+    #[test]
+    fn nothing_is_said_of_drops_where_there_are_none() {
+        let nothing = Ledger::default();
+        let line = line(&nothing, &nothing, Duration::ZERO, Duration::from_secs(12), 1);
+        assert_eq!(line, "  12 s  1 worker  received 0/s  sent 0/s  dropped 0/s");
+    }
+}

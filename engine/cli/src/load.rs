@@ -1,0 +1,133 @@
+//! From a file to an engine, step by step, with all that was found wrong on the way.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use swath_api::Pool;
+use swath_api::memory::Geometry;
+use swath_core::Registry;
+use swath_core::plan::Plan;
+use swath_core::run::{BuildOptions, Engine};
+use swath_core::spec::{Diagnostics, EngineSpec, SourceMap, Spec};
+use swath_io::{Pages, open_region};
+
+use crate::exit::Failure;
+use crate::figures::counted;
+
+/// The clock of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Time {
+    /// The machine's.
+    Real,
+    /// That of the input: for replays and tests.
+    Virtual,
+}
+
+/// A graph file that was read.
+#[derive(Debug)]
+pub struct Graph {
+    name: String,
+    directory: PathBuf,
+    sources: SourceMap,
+    spec: Spec,
+    diagnostics: Diagnostics,
+    colour: bool,
+}
+
+impl Graph {
+    /// Reads a file. What is wrong in it is said by [`Graph::plan`].
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn open(path: &Path) -> Result<Graph, Failure> {
+        let bytes = std::fs::read(path).map_err(|error| Failure::no_input(path, &error))?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        Ok(Graph::read(path.display().to_string(), bytes, directory.into()))
+    }
+
+    /// Reads a text, of which messages speak by this name. Relative paths in it are relative to the working directory.
+    pub fn from_text(name: &str, text: &str) -> Graph {
+        Graph::read(name.into(), text.into(), PathBuf::new())
+    }
+
+    fn read(name: String, bytes: Vec<u8>, directory: PathBuf) -> Graph {
+        let (mut sources, mut diagnostics) = (SourceMap::new(), Diagnostics::new());
+        let id = diagnostics.ok(sources.add_bytes(&name, bytes));
+        let source = id.and_then(|id| sources.get(id));
+        let spec = source.map(|source| Spec::read(source, &mut diagnostics)).unwrap_or_default();
+        Graph { name, directory, sources, spec, diagnostics, colour: false }
+    }
+
+    /// With colours in what is said of it, or without.
+    #[must_use]
+    pub fn colour(mut self, colour: bool) -> Graph {
+        self.colour = colour;
+        self
+    }
+
+    /// Plans it.
+    ///
+    /// # Errors
+    /// There are mistakes in it: all of them, with their places.
+    pub fn plan(&mut self, registry: &Registry) -> Result<Plan, Failure> {
+        // What has a mistake is missing in the spec, which serves to look for more of them.
+        let plan = Plan::new(self.spec.clone(), registry, &mut self.diagnostics);
+        plan.filter(|_| self.diagnostics.errors() == 0).ok_or_else(|| self.refused())
+    }
+
+    /// Builds a plan of it, whose drivers may have been replaced.
+    ///
+    /// # Errors
+    /// A driver, a table or a node refuses.
+    pub fn build(&mut self, plan: Plan, pool: &Arc<Pool>, time: Time) -> Result<Engine, Failure> {
+        let options = BuildOptions { pool, directory: &self.directory, virtual_time: time == Time::Virtual };
+        let engine = Engine::build(plan, &options, &mut self.diagnostics);
+        engine.filter(|_| self.diagnostics.errors() == 0).ok_or_else(|| self.refused())
+    }
+
+    /// The name of the file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What was found so far.
+    pub fn diagnostics(&self) -> &Diagnostics {
+        &self.diagnostics
+    }
+
+    /// What was found so far, to add to it.
+    pub fn diagnostics_mut(&mut self) -> &mut Diagnostics {
+        &mut self.diagnostics
+    }
+
+    /// The texts that diagnostics refer to.
+    pub fn sources(&self) -> &SourceMap {
+        &self.sources
+    }
+
+    /// What was found so far, for people; empty if nothing was.
+    pub fn render(&self) -> String {
+        self.diagnostics.render(&self.sources, self.colour)
+    }
+
+    /// What was found so far, as the reason to go no further.
+    pub fn refused(&self) -> Failure {
+        let (errors, warnings) = (self.diagnostics.errors(), self.diagnostics.warnings());
+        let mut counts = counted(errors, "error");
+        if warnings > 0 {
+            counts = format!("{counts}, {}", counted(warnings, "warning"));
+        }
+        Failure::config(format!("{}{}: {counts}", self.render(), self.name))
+    }
+}
+
+/// Makes the pool that a graph's section `engine` asks for, and says what it lies on.
+///
+/// # Errors
+/// The memory cannot be had.
+pub fn packet_memory(engine: &EngineSpec) -> Result<(Arc<Pool>, Pages), Failure> {
+    let chunks = u32::try_from(engine.buffers).unwrap_or(u32::MAX);
+    let opened = open_region(Geometry::new(chunks, engine.buffer_size), engine.hugepages);
+    let (region, pages) = opened.map_err(|error| Failure::other(error.to_string()))?;
+    Ok((Pool::new(region), pages))
+}

@@ -1,0 +1,248 @@
+//! `swath nodes`: what a graph can be made of. All of it comes from the kinds themselves.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use swath_api::{EdgeClass, EdgeInfo, NodeKind, TableKind, layer};
+use swath_core::Registry;
+use swath_core::driver::DriverKind;
+use swath_core::spec::suggestion;
+
+use crate::args::{Format, NodesArgs};
+use crate::exit::{Exit, Failure};
+use crate::schema::{Schema, one_line};
+use crate::table::Table;
+use crate::terminal::{Style, Terminal, paint};
+
+/// Shows all kinds, or one of them.
+///
+/// # Errors
+/// There is no such kind.
+pub fn nodes(args: &NodesArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let registry = crate::registry();
+    let all = pages(&registry);
+    let text = match (&args.kind, args.format) {
+        (None, Format::Text) => overview(&all, terminal.data_colour),
+        (None, Format::Json) => pretty(&all.iter().map(Page::brief).collect()),
+        (Some(kind), format) => {
+            let page = all.iter().find(|page| page.kind == *kind).ok_or_else(|| unknown(kind, &all))?;
+            if format == Format::Json { pretty(&page.to_json()) } else { page.text(terminal.data_colour) }
+        }
+    };
+    terminal.data(&text)?;
+    Ok(Exit::Ok)
+}
+
+/// What is known of a kind.
+struct Page {
+    /// `node`, `table` or `driver`.
+    class: &'static str,
+    kind: &'static str,
+    summary: &'static str,
+    about: String,
+    /// What its packets start with; for a node only.
+    input: Option<&'static str>,
+    schema: Value,
+    edges: &'static [EdgeInfo],
+    /// Kinds of tables that it refers to.
+    uses: Vec<&'static str>,
+}
+
+fn pages(registry: &Registry) -> Vec<Page> {
+    let nodes = registry.nodes().iter().map(Page::of_node);
+    let tables = registry.tables().iter().map(Page::of_table);
+    let drivers = registry.drivers().iter().map(Page::of_driver);
+    nodes.chain(tables).chain(drivers).collect()
+}
+
+fn unknown(kind: &str, all: &[Page]) -> Failure {
+    let kinds: Vec<&str> = all.iter().map(|page| page.kind).collect();
+    let help = suggestion(kind, "there are", &kinds).map_or(String::new(), |help| format!("; {help}"));
+    Failure::usage(format!("there is no kind `{kind}`{help}"))
+}
+
+impl Page {
+    fn of_node(kind: &NodeKind) -> Page {
+        let info = kind.info();
+        Page {
+            class: "node",
+            kind: info.kind.as_str(),
+            summary: info.summary.as_str(),
+            about: one_line(info.about.as_str()),
+            input: Some(info.input.as_str()),
+            schema: parse(&kind.schema()),
+            edges: kind.edges(),
+            uses: Vec::new(),
+        }
+    }
+
+    fn of_table(kind: &TableKind) -> Page {
+        let info = kind.info();
+        Page {
+            class: "table",
+            kind: info.kind.as_str(),
+            summary: info.summary.as_str(),
+            about: String::new(),
+            input: None,
+            schema: parse(&kind.schema()),
+            edges: &[],
+            uses: info.uses.as_slice().iter().map(|kind| kind.as_str()).collect(),
+        }
+    }
+
+    fn of_driver(kind: &DriverKind) -> Page {
+        let schema = parse(&(kind.schema)());
+        Page {
+            class: "driver",
+            kind: kind.name,
+            summary: kind.summary,
+            about: Schema::new(&schema).description(),
+            input: None,
+            schema,
+            edges: &[],
+            uses: Vec::new(),
+        }
+    }
+
+    fn brief(&self) -> Value {
+        json!({ "class": self.class, "kind": self.kind, "summary": self.summary })
+    }
+
+    fn to_json(&self) -> Value {
+        let edge = |edge: &EdgeInfo| {
+            json!({
+                "name": edge.name.as_str(), "class": class_word(edge.class), "layer": edge.layer.as_str(),
+                "doc": one_line(edge.doc.as_str()),
+            })
+        };
+        let mut page = self.brief();
+        page["about"] = self.about.as_str().into();
+        page["settings"] = self.schema.clone();
+        if let Some(input) = self.input {
+            page["input"] = input.into();
+            page["edges"] = self.edges.iter().map(edge).collect();
+        }
+        if self.class == "table" {
+            page["uses"] = self.uses.clone().into();
+        }
+        page
+    }
+
+    fn text(&self, colour: bool) -> String {
+        let bold = |text: &str| paint(text, Style::Bold, colour);
+        let mut text = format!("{} ({})\n{}\n", bold(self.kind), self.class, wrap(self.summary, 2));
+        if !self.about.is_empty() {
+            let _ = writeln!(text, "{}", wrap(&self.about, 2));
+        }
+        if let Some(input) = self.input {
+            let _ = writeln!(text, "\n{}\n{}", bold("Takes"), wrap(layer_words(input), 2));
+        }
+        for uses in &self.uses {
+            let _ = writeln!(text, "\n{}\n  a table of kind {uses}", bold("Refers to"));
+        }
+        let _ = writeln!(text, "\n{}", bold("Settings"));
+        let settings = Schema::new(&self.schema).settings();
+        if settings.is_empty() {
+            text.push_str("  none\n");
+        }
+        for setting in settings {
+            let default = setting.default.map_or(String::new(), |default| format!("; default {default}"));
+            let required = if setting.required { "; required" } else { "" };
+            let _ = writeln!(text, "  {}: {}{required}{default}", bold(&setting.path), setting.kind);
+            if !setting.doc.is_empty() {
+                let _ = writeln!(text, "{}", wrap(&setting.doc, 6));
+            }
+        }
+        for (heading, drops) in [("Edges", false), ("Drop reasons", true)] {
+            let edges: Vec<&EdgeInfo> = self.edges.iter().filter(|edge| (edge.class == EdgeClass::Drop) == drops).collect();
+            if !edges.is_empty() {
+                let _ = writeln!(text, "\n{}", bold(heading));
+            }
+            for edge in edges {
+                let _ = writeln!(text, "  {}{}", bold(edge.name.as_str()), edge_words(edge));
+                let _ = writeln!(text, "{}", wrap(&one_line(edge.doc.as_str()), 6));
+            }
+        }
+        text
+    }
+}
+
+fn overview(all: &[Page], colour: bool) -> String {
+    let mut text = String::new();
+    for (class, headings) in
+        [("node", ["NODE", "TAKES", "SUMMARY"]), ("table", ["TABLE", "", "SUMMARY"]), ("driver", ["DRIVER", "", "SUMMARY"])]
+    {
+        let headings = if class == "node" { headings.to_vec() } else { vec![headings[0], headings[2]] };
+        let mut table = Table::new(&headings, 0..0);
+        for page in all.iter().filter(|page| page.class == class) {
+            let input = page.input.map(|input| if input == layer::ANY { "any" } else { input }.to_owned());
+            table.row([Some(page.kind.into()), input, Some(page.summary.into())].into_iter().flatten());
+        }
+        text.push_str(&table.render(colour));
+        text.push('\n');
+    }
+    text + "`swath nodes KIND` says everything about one of them.\n"
+}
+
+fn layer_words(layer: &str) -> &str {
+    match layer {
+        layer::ANY => "packets of any kind",
+        layer::NONE => "nothing: packets come from an interface",
+        other => other,
+    }
+}
+
+fn edge_words(edge: &EdgeInfo) -> String {
+    let carries = match edge.layer.as_str() {
+        layer::ANY => String::new(),
+        layer::SAME => " (as taken)".into(),
+        other => format!(" ({other})"),
+    };
+    match edge.class {
+        EdgeClass::Required => format!("{carries}: must be wired"),
+        EdgeClass::Edge => format!("{carries}: drops by this name if it is not wired"),
+        EdgeClass::Drop => String::new(),
+        EdgeClass::Held => ": kept by the node".into(),
+        EdgeClass::Consumed => ": ends here, and is no drop".into(),
+        EdgeClass::Transmit => ": leaves by an interface".into(),
+    }
+}
+
+fn class_word(class: EdgeClass) -> &'static str {
+    match class {
+        EdgeClass::Edge => "edge",
+        EdgeClass::Required => "required",
+        EdgeClass::Drop => "drop",
+        EdgeClass::Held => "held",
+        EdgeClass::Consumed => "consumed",
+        EdgeClass::Transmit => "transmit",
+    }
+}
+
+fn parse(schema: &str) -> Value {
+    serde_json::from_str(schema).unwrap_or_default()
+}
+
+fn pretty(json: &Value) -> String {
+    serde_json::to_string_pretty(json).unwrap_or_default() + "\n"
+}
+
+/// A text in lines that are indented, and not longer than a terminal is wide.
+fn wrap(text: &str, indent: usize) -> String {
+    const WIDTH: usize = 100;
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.len() - 1;
+        let length = lines[last].chars().count();
+        if length > 0 && indent + length + 1 + word.chars().count() > WIDTH {
+            lines.push(word.into());
+        } else {
+            if length > 0 {
+                lines[last].push(' ');
+            }
+            lines[last].push_str(word);
+        }
+    }
+    let indented: Vec<String> = lines.iter().map(|line| format!("{:indent$}{line}", "")).collect();
+    indented.join("\n")
+}

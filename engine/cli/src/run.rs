@@ -1,0 +1,91 @@
+//! `swath run`: a graph on its interfaces, by threads and the clock.
+
+use std::time::{Duration, Instant};
+
+use swath_core::run::Engine;
+
+use crate::args::{RunArgs, Stats};
+use crate::exit::{Exit, Failure};
+use crate::figures::counted;
+use crate::line::line;
+use crate::load::{Graph, Time, packet_memory};
+use crate::report::{Destination, Report};
+use crate::signals::Stop;
+use crate::terminal::Terminal;
+
+/// How long a signal may wait for an answer.
+const LOOK: Duration = Duration::from_millis(20);
+/// Time between two lines.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Runs a graph until somebody or something ends it.
+///
+/// # Errors
+/// It cannot be read, planned, built or started; or its ledger does not add up.
+pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let mut graph = Graph::open(&args.graph)?.colour(terminal.colour);
+    let plan = graph.plan(&crate::registry())?;
+    let (pool, pages) = packet_memory(&plan.engine)?;
+    let mut engine = graph.build(plan, &pool, Time::Real)?;
+    let destination = args.report.as_deref().map(Destination::open).transpose()?;
+    let stop = Stop::on_signals().map_err(|error| Failure::other(format!("cannot wait for signals: {error}")))?;
+    if graph.diagnostics().warnings() > 0 {
+        terminal.say(graph.render());
+    }
+    if let Some(warning) = pages.warning() {
+        terminal.warn(&warning);
+    }
+    let plan = engine.plan();
+    terminal.say(format!(
+        "{}: {} on {}, {}; {pages}",
+        graph.name(),
+        counted(plan.nodes.len(), "node"),
+        counted(plan.interfaces.len(), "interface"),
+        counted(plan.engine.workers.into(), "worker"),
+    ));
+    engine.start().map_err(|error| Failure::other(format!("a worker could not be started: {error}")))?;
+    let end = watch(&engine, &stop, args, terminal);
+    engine.stop();
+    terminal.say(format!("{end}\n"));
+    Report::of(&mut engine).deliver(&engine, destination, terminal)
+}
+
+/// Says each second what happens, and returns why it is over.
+fn watch(engine: &Engine, stop: &Stop, args: &RunArgs, terminal: &Terminal) -> String {
+    let redraw = args.stats == Stats::Auto && terminal.interactive;
+    let workers = engine.counters().len();
+    let start = Instant::now();
+    let (mut before, mut read_at) = (engine.ledger(), start);
+    let mut drawn = false;
+    let end = loop {
+        let now = Instant::now();
+        let mut ended = false;
+        if now - read_at >= SECOND {
+            let ledger = engine.ledger();
+            if args.stats != Stats::None {
+                let line = line(&before, &ledger, now - read_at, now - start, workers);
+                if redraw {
+                    terminal.redraw(&line)
+                } else {
+                    terminal.say(line)
+                }
+                drawn = redraw;
+            }
+            ended = ledger.received == before.received && engine.ended();
+            (before, read_at) = (ledger, now);
+        }
+        if stop.asked() {
+            break "ended by a signal".into();
+        }
+        if ended {
+            break "all inputs have ended".into();
+        }
+        if args.duration.is_some_and(|duration| now - start >= duration) {
+            break format!("ended after {:.1} s", (now - start).as_secs_f64());
+        }
+        let left = args.duration.map_or(LOOK, |duration| duration.saturating_sub(start.elapsed()));
+        std::thread::sleep(left.min(SECOND.saturating_sub(read_at.elapsed())).min(LOOK));
+    };
+    // Below the line that was drawn last.
+    if drawn { format!("\n{end}") } else { end }
+}

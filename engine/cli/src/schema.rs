@@ -1,0 +1,290 @@
+//! What a JSON Schema says: as a list of settings for people, and as mistakes in what was written.
+//!
+//! Of the language (draft 2020-12) this knows what schemas that are made from Rust types consist of.
+
+use serde_json::Value;
+
+/// A schema, or a part of one.
+#[derive(Debug, Clone, Copy)]
+pub struct Schema<'a> {
+    root: &'a Value,
+    here: &'a Value,
+}
+
+/// One setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Its place: `routes[].prefix`.
+    pub path: String,
+    /// What may stand there, in words.
+    pub kind: String,
+    /// Whether it must be there.
+    pub required: bool,
+    /// What holds without it, as JSON, where that is more than nothing.
+    pub default: Option<String>,
+    /// What it means.
+    pub doc: String,
+}
+
+/// A mistake: its place, and a sentence in the manner of serde.
+pub type Mistake = (String, String);
+
+impl<'a> Schema<'a> {
+    /// A whole schema.
+    pub fn new(root: &'a Value) -> Schema<'a> {
+        Schema { root, here: root }.resolved()
+    }
+
+    /// What the schema says of itself.
+    pub fn description(&self) -> String {
+        self.here["description"].as_str().map(one_line).unwrap_or_default()
+    }
+
+    /// All settings, each before those inside of it.
+    pub fn settings(&self) -> Vec<Setting> {
+        let mut found = Vec::new();
+        // Longer than any setting is deep: types may contain themselves.
+        self.collect("", 8, &mut found);
+        found
+    }
+
+    fn collect(&self, path: &str, depth: usize, found: &mut Vec<Setting>) {
+        if depth == 0 {
+            return;
+        }
+        for schema in self.alternatives() {
+            for (name, here) in properties(schema.here) {
+                let member = Schema { here, ..*self };
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let default = here.get("default").filter(|value| !is_nothing(value));
+                found.push(Setting {
+                    path: path.clone(),
+                    kind: member.words(),
+                    required: schema.required().any(|required| required == name),
+                    default: default.map(Value::to_string),
+                    doc: member.doc(),
+                });
+                member.collect(&path, depth - 1, found);
+            }
+            if let Some(items) = schema.here.get("items") {
+                Schema { here: items, ..*self }.collect(&format!("{path}[]"), depth - 1, found);
+            }
+        }
+    }
+
+    /// What is wrong with a value.
+    pub fn check(&self, value: &Value) -> Vec<Mistake> {
+        let mut mistakes = Vec::new();
+        self.check_at("", value, &mut mistakes);
+        mistakes
+    }
+
+    fn check_at(&self, path: &str, value: &Value, mistakes: &mut Vec<Mistake>) {
+        let alternatives = self.alternatives();
+        let of_type: Vec<&Schema<'_>> = alternatives.iter().filter(|schema| schema.has_type(value)).collect();
+        match of_type[..] {
+            [] => mistakes.push((path.into(), format!("invalid type: {}, expected {}", found(value), self.words()))),
+            [one] => one.check_inside(path, value, mistakes),
+            _ => {
+                let tried = of_type.iter().map(|schema| {
+                    let mut mistakes = Vec::new();
+                    schema.check_inside(path, value, &mut mistakes);
+                    mistakes
+                });
+                let least = tried.min_by_key(Vec::len).unwrap_or_default();
+                let words: Vec<&Value> = of_type.iter().flat_map(|schema| schema.words_allowed()).collect();
+                if !least.is_empty() && words.len() == of_type.len() {
+                    mistakes.push((path.into(), unknown_word(value, &words)));
+                } else {
+                    mistakes.extend(least);
+                }
+            }
+        }
+    }
+
+    /// Looks into a value of the right type.
+    fn check_inside(&self, path: &str, value: &Value, mistakes: &mut Vec<Mistake>) {
+        let words: Vec<&Value> = self.words_allowed();
+        if !words.is_empty() && !words.contains(&value) {
+            mistakes.push((path.into(), unknown_word(value, &words)));
+        }
+        let bound = |key: &str| self.here.get(key).and_then(Value::as_f64);
+        let (low, high) = (bound("minimum").unwrap_or(f64::MIN), bound("maximum").unwrap_or(f64::MAX));
+        if value.as_f64().is_some_and(|number| !(low..=high).contains(&number)) {
+            mistakes.push((path.into(), format!("invalid value: {}, expected {}", found(value), self.words())));
+        }
+        if let (Some(values), Some(items)) = (value.as_array(), self.here.get("items")) {
+            for (index, value) in values.iter().enumerate() {
+                Schema { here: items, ..*self }.check_at(&format!("{path}[{index}]"), value, mistakes);
+            }
+        }
+        let Some(members) = value.as_object() else { return };
+        let known: Vec<String> = properties(self.here).map(|(name, _)| format!("`{name}`")).collect();
+        for (name, value) in members {
+            match self.here.get("properties").and_then(|properties| properties.get(name)) {
+                Some(here) => {
+                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    Schema { here, ..*self }.check_at(&path, value, mistakes);
+                }
+                None if self.here["additionalProperties"] == Value::Bool(false) => {
+                    mistakes.push((path.into(), format!("unknown field `{name}`, expected one of {}", known.join(", "))));
+                }
+                None => {}
+            }
+        }
+        for name in self.required().filter(|name| !members.contains_key(*name)) {
+            mistakes.push((path.into(), format!("missing field `{name}`")));
+        }
+    }
+
+    fn resolved(self) -> Schema<'a> {
+        let mut schema = self;
+        // A chain of references longer than this is a circle.
+        for _ in 0..8 {
+            let Some(name) = schema.here["$ref"].as_str().and_then(|reference| reference.strip_prefix("#/$defs/")) else { break };
+            schema.here = &schema.root["$defs"][name];
+        }
+        schema
+    }
+
+    /// The schemas of which one holds.
+    fn alternatives(&self) -> Vec<Schema<'a>> {
+        let schema = self.resolved();
+        let alternatives = ["oneOf", "anyOf"].iter().find_map(|key| schema.here.get(key)?.as_array());
+        match alternatives {
+            Some(list) => list.iter().flat_map(|here| Schema { here, ..*self }.alternatives()).collect(),
+            None => vec![schema],
+        }
+    }
+
+    fn types(&self) -> Vec<&'a str> {
+        match &self.here["type"] {
+            Value::String(one) => vec![one],
+            Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
+            _ if self.here.get("const").is_some() || self.here.get("enum").is_some() => vec!["string"],
+            _ => Vec::new(),
+        }
+    }
+
+    fn has_type(&self, value: &Value) -> bool {
+        let types = self.types();
+        types.is_empty()
+            || types.iter().any(|known| match *known {
+                "null" => value.is_null(),
+                "boolean" => value.is_boolean(),
+                "integer" => value.is_i64() || value.is_u64(),
+                "number" => value.is_number(),
+                "string" => value.is_string(),
+                "array" => value.is_array(),
+                "object" => value.is_object(),
+                _ => true,
+            })
+    }
+
+    fn required(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.here["required"].as_array().into_iter().flatten().filter_map(Value::as_str)
+    }
+
+    fn words_allowed(&self) -> Vec<&'a Value> {
+        let words = self.here.get("const").into_iter().chain(self.here["enum"].as_array().into_iter().flatten());
+        words.collect()
+    }
+
+    /// What may stand here, in words.
+    fn words(&self) -> String {
+        self.words_for(false)
+    }
+
+    fn words_for(&self, plural: bool) -> String {
+        let alternatives = self.alternatives();
+        let words = alternatives.iter().flat_map(Schema::words_allowed);
+        let mut named: Vec<String> = words.filter_map(|word| Some(format!("`{}`", word.as_str()?))).collect();
+        for schema in alternatives.iter().filter(|schema| schema.words_allowed().is_empty()) {
+            for name in schema.types() {
+                let word = match name {
+                    "null" => continue,
+                    "boolean" => "`true` or `false`".into(),
+                    "integer" => schema.bounded(if plural { "integers" } else { "an integer" }),
+                    "number" => if plural { "numbers" } else { "a number" }.into(),
+                    "array" => {
+                        let list = if plural { "lists" } else { "a list" };
+                        let items = schema.here.get("items").map(|here| Schema { here, ..*self }.words_for(true));
+                        items.map_or(list.into(), |items| format!("{list} of {items}"))
+                    }
+                    "object" => if plural { "mappings" } else { "a mapping" }.into(),
+                    _ => if plural { "strings" } else { "a string" }.into(),
+                };
+                if !named.contains(&word) {
+                    named.push(word);
+                }
+            }
+        }
+        match &named[..] {
+            [] => if plural { "values" } else { "any value" }.into(),
+            [one] => one.clone(),
+            [one, other] => format!("{one} or {other}"),
+            [others @ .., last] => format!("{}, or {last}", others.join(", ")),
+        }
+    }
+
+    fn bounded(&self, what: &str) -> String {
+        let bound = |key: &str| self.here.get(key).and_then(Value::as_number).map(ToString::to_string);
+        match (bound("minimum"), bound("maximum")) {
+            (Some(low), Some(high)) => format!("{what} from {low} to {high}"),
+            (Some(low), None) => format!("{what} from {low}"),
+            (None, Some(high)) => format!("{what} up to {high}"),
+            (None, None) => what.into(),
+        }
+    }
+
+    /// Its own documentation or that of its type, and what its words mean.
+    fn doc(&self) -> String {
+        let alternatives = self.alternatives();
+        let of_types = alternatives.iter().filter(|schema| schema.words_allowed().is_empty());
+        let mut docs = [*self, self.resolved()].into_iter().chain(of_types.copied()).map(|schema| schema.description());
+        let mut doc = docs.find(|doc| !doc.is_empty()).unwrap_or_default();
+        for (word, meaning) in alternatives.iter().filter_map(|schema| Some((schema.here["const"].as_str()?, schema.description()))) {
+            if !meaning.is_empty() {
+                doc += &format!(" `{word}`: {meaning}");
+            }
+        }
+        doc.trim_start().into()
+    }
+}
+
+fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    schema["properties"].as_object().into_iter().flatten()
+}
+
+fn unknown_word(value: &Value, known: &[&Value]) -> String {
+    let known: Vec<String> = known.iter().filter_map(|word| Some(format!("`{}`", word.as_str()?))).collect();
+    let word = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    format!("unknown variant `{word}`, expected one of {}", known.join(", "))
+}
+
+/// A default that is said by saying nothing.
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.is_object()
+}
+
+/// What is there, as serde says it.
+fn found(value: &Value) -> String {
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(value) => format!("boolean `{value}`"),
+        Value::Number(value) if value.is_f64() => format!("floating point `{value}`"),
+        Value::Number(value) => format!("integer `{value}`"),
+        Value::String(value) => format!("string {value:?}"),
+        Value::Array(_) => "sequence".into(),
+        Value::Object(_) => "map".into(),
+    }
+}
+
+/// A text whose line breaks mean nothing, as one line.
+pub fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+#[path = "schema_tests.rs"]
+mod tests;

@@ -1,0 +1,93 @@
+//! `swath validate`: everything that can be said of a graph without its machine.
+
+use std::path::Path;
+
+use serde_json::json;
+use swath_core::Registry;
+use swath_core::plan::Plan;
+use swath_core::spec::{BUFFERS, Diagnostic, EngineSpec, Hugepages};
+
+use crate::args::{Format, ValidateArgs};
+use crate::attach;
+use crate::exit::{Exit, Failure};
+use crate::figures::counted;
+use crate::load::{Graph, Time, packet_memory};
+use crate::schema::Schema;
+use crate::terminal::{Style, Terminal, paint};
+
+/// Checks all graphs, whatever is wrong with one of them.
+///
+/// # Errors
+/// The result could not be written.
+pub fn validate(args: &ValidateArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let registry = crate::registry();
+    let mut exit = Exit::Ok;
+    let mut results = Vec::new();
+    for path in &args.graphs {
+        let graph = match check(path, &registry, terminal) {
+            Ok(graph) => graph,
+            Err(failure) => {
+                if args.format == Format::Text {
+                    terminal.fail(&failure);
+                }
+                results.push(json!({ "graph": path.display().to_string(), "valid": false, "error": failure.to_string() }));
+                // What was not looked at is worse than what was found.
+                exit = failure.exit();
+                continue;
+            }
+        };
+        let (errors, warnings) = (graph.diagnostics().errors(), graph.diagnostics().warnings());
+        let valid = errors == 0 && !(args.deny_warnings && warnings > 0);
+        if !valid && exit == Exit::Ok {
+            exit = Exit::Config;
+        }
+        results.push(json!({
+            "graph": graph.name(), "valid": valid, "errors": errors, "warnings": warnings,
+            "diagnostics": graph.diagnostics().to_json(graph.sources()),
+        }));
+        if args.format == Format::Text {
+            terminal.say(format!("{}{}: {}", graph.render(), graph.name(), verdict(errors, warnings, valid, terminal.colour)));
+        }
+    }
+    if args.format == Format::Json {
+        let json = serde_json::to_string_pretty(&results).unwrap_or_default();
+        terminal.data(&(json + "\n"))?;
+    }
+    Ok(exit)
+}
+
+/// Reads, plans and builds a graph; what is wrong with it is in its diagnostics.
+fn check(path: &Path, registry: &Registry, terminal: &Terminal) -> Result<Graph, Failure> {
+    let mut graph = Graph::open(path)?.colour(terminal.colour);
+    let Ok(mut plan) = graph.plan(registry) else { return Ok(graph) };
+    check_drivers(&plan, &mut graph);
+    attach::detach(&mut plan);
+    // As many buffers as must be: nothing is received.
+    plan.engine = EngineSpec { buffers: *BUFFERS.start(), hugepages: Hugepages::Never, cores: None, ..plan.engine };
+    let (pool, _) = packet_memory(&plan.engine)?;
+    // Its refusal is in the diagnostics.
+    let _ = graph.build(plan, &pool, Time::Real);
+    Ok(graph)
+}
+
+/// Checks the settings of drivers that will be replaced, for opening an interface touches the world.
+fn check_drivers(plan: &Plan, graph: &mut Graph) {
+    for interface in plan.interfaces.iter().filter(|interface| !attach::is_detached(interface)) {
+        let schema = serde_json::from_str(&(interface.driver.schema)()).unwrap_or_default();
+        let settings = &interface.spec.settings;
+        for (path, message) in Schema::new(&schema).check(&settings.to_json()) {
+            graph.diagnostics_mut().push(Diagnostic::at_path(settings, &path, &message));
+        }
+    }
+}
+
+fn verdict(errors: usize, warnings: usize, valid: bool, colour: bool) -> String {
+    let counts = match (errors, warnings) {
+        (0, 0) => "ok".into(),
+        (0, warnings) if valid => format!("ok, {}", counted(warnings, "warning")),
+        (0, warnings) => format!("{}, which are denied", counted(warnings, "warning")),
+        (errors, 0) => counted(errors, "error"),
+        (errors, warnings) => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
+    };
+    paint(&counts, if valid { Style::Good } else { Style::Error }, colour)
+}

@@ -1,0 +1,104 @@
+//! What the tests of the program share: commands, captures, and a place for them.
+
+#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use swath_io::capture::{Reader, Writer};
+use swath_io::text::{Mac, TextPacket};
+use tempfile::TempDir;
+
+/// The interfaces of `graphs/ip4-router.yaml`, and the neighbours behind them.
+pub const LAN: Mac = Mac([2, 0, 0, 0, 1, 1]);
+pub const WAN: Mac = Mac([2, 0, 0, 0, 2, 1]);
+pub const HOST: Mac = Mac([2, 0, 0, 0, 1, 0x10]);
+pub const UPLINK: Mac = Mac([2, 0, 0, 0, 2, 2]);
+
+/// The program with these arguments, for people who do not see colours.
+pub fn swath<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = assert_cmd::cargo::cargo_bin_cmd!("swath");
+    command.args(args).env_remove("SWATH_COLOR").env_remove("SWATH_STATS").env_remove("NO_COLOR");
+    command
+}
+
+/// A graph that is shipped.
+pub fn graph(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../graphs").join(name)
+}
+
+/// What a command said.
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+pub fn said<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Said {
+    said_by(&mut swath(args))
+}
+
+pub fn said_by(command: &mut Command) -> Said {
+    let output = command.output().unwrap();
+    Said {
+        code: output.status.code().expect("it was not killed"),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// The report of `replay` or `run`, without the ledger of the buffers.
+pub fn without_buffers(json: &str) -> serde_json::Value {
+    let mut report: serde_json::Value = serde_json::from_str(json).unwrap();
+    report.as_object_mut().unwrap().remove("buffers").expect("a ledger of the buffers");
+    report
+}
+
+/// A directory for files of one test.
+pub struct Place(TempDir);
+
+impl Place {
+    pub fn new() -> Place {
+        Place(TempDir::new().unwrap())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn text(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub fn capture<F: AsRef<[u8]>>(&self, name: &str, frames: impl IntoIterator<Item = (u64, F)>) -> PathBuf {
+        let path = self.path(name);
+        let mut writer = Writer::create(&path).unwrap();
+        for (timestamp, frame) in frames {
+            writer.write(timestamp, frame.as_ref()).unwrap();
+        }
+        writer.finish().unwrap();
+        path
+    }
+}
+
+/// `IF=FILE`.
+pub fn at(interface: &str, file: &Path) -> String {
+    format!("{interface}={}", file.display())
+}
+
+/// The frame of a packet in text form.
+pub fn frame(text: &str, source: Mac, destination: Mac) -> Vec<u8> {
+    TextPacket::parse(text).unwrap().frame_with(source, destination)
+}
+
+/// All records of a capture.
+pub fn records(path: &Path) -> Vec<(u64, Vec<u8>)> {
+    let mut reader = Reader::open(path).unwrap();
+    let mut records = Vec::new();
+    while let Some(record) = reader.next_record().unwrap() {
+        records.push((record.timestamp_ns, record.data.to_vec()));
+    }
+    records
+}
