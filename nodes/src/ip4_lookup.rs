@@ -3,7 +3,7 @@
 use swath_api::prelude::*;
 
 use crate::neighbours::Neighbours;
-use crate::routes4::{BY_DESTINATION, Meaning, Routes4};
+use crate::routes4::{BY_DESTINATION, Leaf, Meaning, Routes4};
 
 /// Finds the longest route to each packet's destination.
 pub struct Ip4Lookup {
@@ -11,7 +11,8 @@ pub struct Ip4Lookup {
     neighbours: Handle<Neighbours>,
     // Scratch space, kept so that it need not be zeroed for each vector.
     destinations: Box<[u32; VECTOR]>,
-    leaves: Box<[u32; VECTOR]>,
+    numbers: Box<[u32; VECTOR]>,
+    leaves: Box<[Leaf; VECTOR]>,
 }
 
 /// Settings.
@@ -54,19 +55,24 @@ impl Node for Ip4Lookup {
             routes: setup.table("table", config.table.as_deref())?,
             neighbours: setup.table("neighbours", config.neighbours.as_deref())?,
             destinations: Box::new([0; VECTOR]),
-            leaves: Box::new([0; VECTOR]),
+            numbers: Box::new([0; VECTOR]),
+            leaves: Box::new([Leaf::NO_ROUTE; VECTOR]),
         })
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
         const DESTINATION: usize = 16;
         let destinations = frame.gather_be32::<DESTINATION>(&mut self.destinations);
-        let leaves = &mut self.leaves[..destinations.len()];
+        let numbers = &mut self.numbers[..destinations.len()];
         let routes = cx.table(self.routes);
-        routes.lookup(destinations, leaves);
+        routes.lookup(destinations, numbers);
+        let leaves = &mut self.leaves[..destinations.len()];
         let table = routes.leaves();
+        for (leaf, number) in leaves.iter_mut().zip(numbers) {
+            *leaf = table.get(*number);
+        }
+        // A loop of its own: the compiler makes SIMD of it.
         frame.decide_lanes(leaves, |lane, leaf| {
-            let leaf = table.get(*leaf);
             lane.set_out(leaf.out());
             match leaf.meaning() {
                 Meaning::Forward => Next::Forward,
@@ -77,8 +83,7 @@ impl Node for Ip4Lookup {
                 Meaning::Martian => Next::Martian,
             }
         });
-        // A scan of its own, without an early end: the compiler makes SIMD of it, and the loop above stays short.
-        if frame.lanes().iter().fold(false, |any, lane| any | (lane.adj == BY_DESTINATION)) {
+        if leaves.iter().fold(false, |any, leaf| any | (leaf.adj() == BY_DESTINATION)) {
             let neighbours = cx.shard(self.neighbours);
             for (lane, destination) in frame.lanes().iter_mut().zip(destinations) {
                 if lane.adj == BY_DESTINATION {

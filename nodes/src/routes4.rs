@@ -49,7 +49,7 @@ pub struct Leaf(u64);
 
 impl Leaf {
     /// The answer where there is no route, which the look-up knows by the number 0.
-    const NO_ROUTE: Leaf = Leaf::new(Meaning::NoRoute, NO_INTERFACE, 0);
+    pub const NO_ROUTE: Leaf = Leaf::new(Meaning::NoRoute, NO_INTERFACE, 0);
 
     const fn new(meaning: Meaning, tx: u16, adj: u32) -> Leaf {
         Leaf((meaning as u64) << 48 | (tx as u64) << 32 | adj as u64)

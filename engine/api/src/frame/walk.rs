@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::{Emit, Held, RawFrame, Verdict};
 use crate::edges::{EdgeClass, Edges};
 use crate::kernel::{self, EthCheck, EthRewrite, ForwardIds, Ip4Class, kernels};
-use crate::packet::{Desc, Lane, PAD, Packet, VECTOR};
+use crate::packet::{Desc, Lane, PAD, Packet, VECTOR, differing};
 use crate::wire::{EtherType, MacAddr};
 
 /// How many packets ahead of the one at hand the scalar walks fetch a header.
@@ -212,9 +212,7 @@ impl<'a, N: Edges> Frame<'a, N> {
                 .expect("at most eight types")
         };
         let Some(&Lane { rx, .. }) = self.lanes_ref().first() else { return };
-        // Without an early end, so that the compiler makes SIMD of it.
-        let others = self.lanes_ref().iter().fold(0, |others, lane| others | (lane.rx ^ rx));
-        if others == 0
+        if differing(self.lanes_ref()) >> 48 == 0
             && let Some(mac) = macs.get(usize::from(rx))
         {
             // SAFETY: the frame's arrays are as the kernels want them.

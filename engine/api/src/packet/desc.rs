@@ -87,6 +87,15 @@ impl Lane {
     }
 }
 
+/// In which bits any of the lanes differs from the first: `rx:16 | tx:16 | adj:32`. Whole words and no early end, so that the compiler
+/// makes SIMD of it.
+#[inline]
+pub(crate) fn differing(lanes: &[Lane]) -> u64 {
+    let word = |lane: &Lane| -> u64 { transmute!(*lane) };
+    let first = lanes.first().map_or(0, word);
+    lanes.iter().fold(0, |bits, lane| bits | (word(lane) ^ first))
+}
+
 impl Default for Lane {
     fn default() -> Lane {
         Lane::received(NO_INTERFACE)
@@ -104,6 +113,8 @@ mod tests {
         assert_eq!((desc.position(), desc.offset(), desc.length()), (0x0123_4567, 0x89ab, 0xcdef));
         assert_eq!(desc.start(), 0x0123_4567 * 64 + 0x89ab);
         assert_eq!((size_of::<Lane>(), align_of::<Lane>()), (8, 8));
+        let lanes = [Lane { adj: 1, tx: 2, rx: 3 }, Lane { adj: 1, tx: 2, rx: 7 }];
+        assert_eq!((differing(&lanes), differing(&lanes[..1]), differing(&[])), (4 << 48, 0, 0));
         assert_eq!((std::mem::offset_of!(Lane, adj), std::mem::offset_of!(Lane, tx), std::mem::offset_of!(Lane, rx)), (0, 4, 6));
     }
 }

@@ -5,6 +5,7 @@ mod meta;
 mod vector;
 mod view;
 
+pub(crate) use desc::differing;
 pub use desc::{Desc, Lane, NO_INTERFACE};
 pub use meta::{Meta, Slot, SlotInfo, SlotName};
 pub use vector::{Mask, Nexts, Vector};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Desc, INBOX, Lane, PAD, VECTOR};
+use super::{Desc, INBOX, Lane, PAD, VECTOR, differing};
 use crate::kernel::{Kernels, kernels};
 use crate::memory::{HEAD, Pool, WINDOW};
 
@@ -74,6 +74,12 @@ impl Vector {
     #[inline]
     pub fn lanes_mut(&mut self) -> &mut [Lane] {
         &mut self.words.lanes[..self.len]
+    }
+
+    /// Whether all packets are to leave by the same interface.
+    #[inline]
+    pub fn same_tx(&self) -> bool {
+        (differing(self.lanes()) >> 32) as u16 == 0
     }
 
     /// The bytes of one packet.

@@ -25,7 +25,7 @@ pub struct BuildOptions<'a> {
     pub virtual_time: bool,
 }
 
-/// The bytes of an Ethernet header and two VLAN tags: what a frame is longer than its MTU.
+/// What a frame is longer than its MTU at most: a link-layer header with two tags.
 const FRAMING: usize = 14 + 2 * 4;
 
 pub(super) fn build(plan: Plan, options: &BuildOptions<'_>, diagnostics: &mut Diagnostics) -> Option<Engine> {
@@ -108,10 +108,7 @@ fn open_ports(plan: &Plan, options: &BuildOptions<'_>, workers: u32, diagnostics
             let span = spec.mtu.as_ref().map_or(spec.name.span, |mtu| mtu.span);
             diagnostics.push(
                 Diagnostic::error(Code::Refused, format!("packets of {} bytes do not fit into a buffer", port.mtu()))
-                    .primary(
-                        span,
-                        format!("a buffer takes {} bytes, of which {FRAMING} are kept for Ethernet and VLAN headers", room),
-                    )
+                    .primary(span, format!("a buffer takes {} bytes, of which {FRAMING} are kept for the link-layer header", room))
                     .help(format!("raise `engine.buffer-size` to {} or lower the MTU", usize::from(port.mtu()) + FRAMING)),
             );
         }

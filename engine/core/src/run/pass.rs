@@ -353,9 +353,7 @@ impl WorkerGraph {
             let packets = &mut self.vectors[at];
             let Some(first) = packets.lanes().first() else { break };
             let tx = first.tx;
-            // Without an early end, so that the compiler makes SIMD of it.
-            let others = packets.lanes().iter().fold(0, |others, lane| others | (lane.tx ^ tx));
-            if others != 0 {
+            if !packets.same_tx() {
                 let same = Mask::from_fn(packets.len(), |at| packets.lanes()[at].tx == tx);
                 packets.split(&same, std::slice::from_mut(&mut self.other_ports), |_| 0);
             }
