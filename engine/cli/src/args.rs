@@ -155,7 +155,7 @@ pub struct ReplayArgs {
     #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["graph", "inputs", "outputs", "workers", "until", "report"])]
     pub compare: Option<Vec<PathBuf>>,
     /// Differences to show at most
-    #[arg(long, value_name = "N", default_value_t = 10, requires = "compare")]
+    #[arg(long, value_name = "N", default_value_t = 10, conflicts_with = "graph")]
     pub limit: usize,
 }
 

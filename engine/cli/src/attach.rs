@@ -3,25 +3,23 @@
 use swath_api::ConfigError;
 use swath_api::wire::MacAddr;
 use swath_core::driver::{DriverKind, Port, PortConfig, RxQueue, TxQueue};
-use swath_core::plan::{InterfacePlan, Plan};
+use swath_core::plan::InterfacePlan;
 use swath_core::spec::{Entry, Node, Value};
 use swath_io::drivers::{memory, pcap};
 
-/// Attaches every interface to nothing. Those that were from the start stay as they are, with what they generate and check.
-pub fn detach(plan: &mut Plan) {
-    for interface in plan.interfaces.iter_mut().filter(|interface| !is_detached(interface)) {
-        attach(interface, memory::KIND, Vec::new());
-    }
+/// Attaches an interface to nothing: it receives nothing, and what it sends is counted.
+pub fn to_nothing(interface: &mut InterfacePlan) {
+    attach(interface, memory::KIND, Vec::new());
 }
 
-/// Whether an interface is attached to nothing by its own driver.
-pub fn is_detached(interface: &InterfacePlan) -> bool {
+/// Whether an interface has no device by its own driver, so that to open it touches nothing.
+pub fn is_virtual(interface: &InterfacePlan) -> bool {
     interface.driver.name == memory::KIND.name
 }
 
 /// Whether an interface receives packets that nobody has sent.
 pub fn generates(interface: &InterfacePlan) -> bool {
-    is_detached(interface) && interface.spec.settings.get("generate").is_some()
+    is_virtual(interface) && interface.spec.settings.get("generate").is_some()
 }
 
 /// Attaches an interface to captures. Its name, its addresses, its MAC address and its MTU stay.

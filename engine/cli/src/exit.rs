@@ -52,7 +52,11 @@ impl Failure {
 
     /// A file cannot be written.
     pub fn no_output(path: &Path, error: &io::Error) -> Failure {
-        Failure::other(format!("cannot write {}: {}", path.display(), in_words(error)))
+        let why = match error.kind() {
+            io::ErrorKind::NotFound => "there is no such directory".into(),
+            _ => in_words(error),
+        };
+        Failure::other(format!("cannot write {}: {why}", path.display()))
     }
 
     /// The graph is refused, for the diagnostics that `rendered` holds.
@@ -75,7 +79,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// The usual errors of the system without its abbreviations and numbers.
-pub fn in_words(error: &io::Error) -> String {
+fn in_words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".into(),
         io::ErrorKind::PermissionDenied => "permission denied".into(),

@@ -4,40 +4,64 @@ use std::time::Duration;
 
 use swath_core::run::Ledger;
 
-use crate::figures::rate;
+use crate::figures::{counted, rate};
 
-/// Reasons that are named.
+/// Reasons that are named at most.
 const REASONS: usize = 3;
 
-/// What happened between two readings, `elapsed` apart; `since_start` is what it begins with.
-pub fn line(before: &Ledger, now: &Ledger, elapsed: Duration, since_start: Duration, workers: usize) -> String {
-    let seconds = elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
-    let per_second = |before: u64, now: u64| now.saturating_sub(before) as f64 / seconds;
-    let mut drops: Vec<(f64, String)> = Vec::new();
-    for (node, reasons) in &now.dropped {
-        for (reason, count) in reasons {
-            let before = before.dropped.get(node).and_then(|reasons| reasons.get(reason)).copied().unwrap_or(0);
-            drops.push((per_second(before, *count), format!("{node}.{reason}")));
+/// What happened between two readings, `elapsed` apart.
+#[derive(Debug)]
+pub struct Line {
+    start: String,
+    /// By rate, the highest first.
+    drops: Vec<(f64, String)>,
+}
+
+impl Line {
+    /// The line of two readings; it says how long the engine has run, and by how many workers.
+    pub fn new(before: &Ledger, now: &Ledger, elapsed: Duration, since_start: Duration, workers: usize) -> Line {
+        let seconds = elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+        let per_second = |before: u64, now: u64| now.saturating_sub(before) as f64 / seconds;
+        let mut drops: Vec<(f64, String)> = Vec::new();
+        for (node, reasons) in &now.dropped {
+            for (reason, count) in reasons {
+                let before = before.dropped.get(node).and_then(|reasons| reasons.get(reason)).copied().unwrap_or(0);
+                drops.push((per_second(before, *count), format!("{node}.{reason}")));
+            }
         }
+        drops.retain(|(rate, _)| *rate > 0.0);
+        drops.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        let start = format!(
+            "{:>4} s  {}  received {}/s  sent {}/s  dropped {}/s",
+            since_start.as_secs_f64().round(),
+            counted(workers, "worker"),
+            rate(per_second(before.received, now.received)),
+            rate(per_second(before.sent, now.sent)),
+            rate(drops.iter().map(|(rate, _)| rate).sum()),
+        );
+        Line { start, drops }
     }
-    let dropped: f64 = drops.iter().map(|(rate, _)| rate).sum();
-    drops.retain(|(rate, _)| *rate > 0.0);
-    drops.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    let mut text = format!(
-        "{:>4} s  {} worker{}  received {}/s  sent {}/s  dropped {}/s",
-        since_start.as_secs_f64().round(),
-        workers,
-        if workers == 1 { "" } else { "s" },
-        rate(per_second(before.received, now.received)),
-        rate(per_second(before.sent, now.sent)),
-        rate(dropped),
-    );
-    let named: Vec<String> = drops.iter().take(REASONS).map(|(per_second, name)| format!("{name} {}", rate(*per_second))).collect();
-    let more = drops.len().saturating_sub(REASONS);
-    if !named.is_empty() {
-        text += &format!(" ({}{})", named.join(", "), if more > 0 { format!(", {more} more") } else { String::new() });
+
+    /// The text, with as many reasons as fit.
+    pub fn text(&self, width: usize) -> String {
+        let most = self.drops.len().min(REASONS);
+        let texts = (0..=most).rev().map(|named| self.naming(named));
+        let mut text = texts.into_iter().find(|text| text.chars().count() <= width).unwrap_or_else(|| self.start.clone());
+        if let Some((end, _)) = text.char_indices().nth(width) {
+            text.truncate(end);
+        }
+        text
     }
-    text
+
+    fn naming(&self, named: usize) -> String {
+        let mut reasons: Vec<String> =
+            self.drops.iter().take(named).map(|(per_second, name)| format!("{name} {}", rate(*per_second))).collect();
+        let more = self.drops.len() - named;
+        if named > 0 && more > 0 {
+            reasons.push(format!("{more} more"));
+        }
+        if reasons.is_empty() { self.start.clone() } else { format!("{}: {}", self.start, reasons.join(", ")) }
+    }
 }
 
 #[cfg(test)]
@@ -57,18 +81,20 @@ mod tests {
         drop(&mut now, "ip4", "too-short", 20_000);
         drop(&mut now, "rewrite", "ttl-expired", 20_001);
         drop(&mut now, "rewrite", "too-big", 0);
-        let line = line(&before, &now, Duration::from_secs(2), Duration::from_millis(2999), 2);
-        assert_eq!(
-            line,
-            "   3 s  2 workers  received 2.50 M/s  sent 2.00 M/s  dropped 500 k/s \
-             (lookup.no-route 450 k, ip4.bad-checksum 30.0 k, rewrite.ttl-expired 10.0 k, 1 more)"
-        );
+        let line = Line::new(&before, &now, Duration::from_secs(2), Duration::from_millis(2999), 2);
+        let start = "   3 s  2 workers  received 2.50 M/s  sent 2.00 M/s  dropped 500 k/s";
+        let all = format!("{start}: lookup.no-route 450 k, ip4.bad-checksum 30.0 k, rewrite.ttl-expired 10.0 k, 1 more");
+        assert_eq!(line.text(usize::MAX), all);
+        assert_eq!(line.text(all.len()), all);
+        assert_eq!(line.text(all.len() - 1), format!("{start}: lookup.no-route 450 k, ip4.bad-checksum 30.0 k, 2 more"));
+        assert_eq!(line.text(start.len() + 10), start);
+        assert_eq!(line.text(7), "   3 s ");
     }
 
     #[test]
     fn nothing_is_said_of_drops_where_there_are_none() {
         let nothing = Ledger::default();
-        let line = line(&nothing, &nothing, Duration::ZERO, Duration::from_secs(12), 1);
-        assert_eq!(line, "  12 s  1 worker  received 0/s  sent 0/s  dropped 0/s");
+        let line = Line::new(&nothing, &nothing, Duration::ZERO, Duration::from_secs(12), 1);
+        assert_eq!(line.text(usize::MAX), "  12 s  1 worker  received 0/s  sent 0/s  dropped 0/s");
     }
 }

@@ -90,6 +90,11 @@ impl Graph {
         &self.name
     }
 
+    /// What relative paths in it are relative to.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// What was found so far.
     pub fn diagnostics(&self) -> &Diagnostics {
         &self.diagnostics

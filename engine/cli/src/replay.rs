@@ -51,7 +51,6 @@ fn connect(plan: &mut Plan, args: &ReplayArgs) -> Result<(), Failure> {
     known_once("--in", &args.inputs, &names)?;
     known_once("--out", &args.outputs, &names)?;
     check_outputs(args)?;
-    attach::detach(plan);
     let base = earliest(&args.inputs)?.unwrap_or(0);
     for interface in &mut plan.interfaces {
         let file =
@@ -65,7 +64,8 @@ fn connect(plan: &mut Plan, args: &ReplayArgs) -> Result<(), Failure> {
             }
         }
         match (input, output) {
-            (None, None) => ends(interface, args)?,
+            (None, None) if attach::is_virtual(interface) => ends(interface, args)?,
+            (None, None) => attach::to_nothing(interface),
             (None, Some(_)) if attach::generates(interface) => {
                 ends(interface, args)?;
                 attach::to_output(interface, settings);

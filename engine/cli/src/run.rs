@@ -7,7 +7,7 @@ use swath_core::run::Engine;
 use crate::args::{RunArgs, Stats};
 use crate::exit::{Exit, Failure};
 use crate::figures::counted;
-use crate::line::line;
+use crate::line::Line;
 use crate::load::{Graph, Time, packet_memory};
 use crate::report::{Destination, Report};
 use crate::signals::Stop;
@@ -59,25 +59,26 @@ fn watch(engine: &Engine, stop: &Stop, args: &RunArgs, terminal: &Terminal) -> S
     let mut drawn = false;
     let end = loop {
         let now = Instant::now();
-        let mut ended = false;
         if now - read_at >= SECOND {
             let ledger = engine.ledger();
             if args.stats != Stats::None {
-                let line = line(&before, &ledger, now - read_at, now - start, workers);
+                let line = Line::new(&before, &ledger, now - read_at, now - start, workers);
                 if redraw {
-                    terminal.redraw(&line)
+                    terminal.redraw(&line.text(terminal.width()))
                 } else {
-                    terminal.say(line)
+                    terminal.say(line.text(usize::MAX))
                 }
                 drawn = redraw;
             }
-            ended = ledger.received == before.received && engine.ended();
             (before, read_at) = (ledger, now);
         }
         if stop.asked() {
             break "ended by a signal".into();
         }
-        if ended {
+        if let [worker, ..] = engine.dead_workers()[..] {
+            break format!("worker {worker} has died: this is a defect of swath, and the message above is what to report");
+        }
+        if engine.ended() {
             break "all inputs have ended".into();
         }
         if args.duration.is_some_and(|duration| now - start >= duration) {

@@ -243,7 +243,8 @@ impl<'a> Schema<'a> {
         let of_types = alternatives.iter().filter(|schema| schema.words_allowed().is_empty());
         let mut docs = [*self, self.resolved()].into_iter().chain(of_types.copied()).map(|schema| schema.description());
         let mut doc = docs.find(|doc| !doc.is_empty()).unwrap_or_default();
-        for (word, meaning) in alternatives.iter().filter_map(|schema| Some((schema.here["const"].as_str()?, schema.description()))) {
+        for (word, meaning) in alternatives.iter().filter_map(|schema| Some((schema.here["const"].as_str()?, schema.description())))
+        {
             if !meaning.is_empty() {
                 doc += &format!(" `{word}`: {meaning}");
             }

@@ -69,7 +69,7 @@ fn all_mistakes_are_found() {
         "loop": true,
     });
     assert_eq!(check(good), []);
-    let known = "expected one of `loop`, `mode`, `name`, `port`, `rules`, `sink`";
+    let known = "expected one of `port`, `name`, `rules`, `mode`, `sink`, `loop`";
     let table = [
         (json!({}), "", "missing field `port`".to_owned()),
         (json!({ "port": 1, "prot": 2 }), "", format!("unknown field `prot`, {known}")),

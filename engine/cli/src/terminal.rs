@@ -47,14 +47,16 @@ impl Terminal {
         let _ = writeln!(io::stderr().lock(), "{}", line.as_ref());
     }
 
-    /// Draws over the current line.
+    /// Draws over the current line with one that is not wider than [`Terminal::width`].
     pub fn redraw(&self, line: &str) {
-        let width = rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| usize::from(size.ws_col));
-        // A line that wraps cannot be drawn over.
-        let width = if width == 0 { 80 } else { width } - 1;
-        let line: String = line.chars().take(width).collect();
         let mut stderr = io::stderr().lock();
         let _ = write!(stderr, "\r{line}\x1b[K").and_then(|()| stderr.flush());
+    }
+
+    /// The longest line that can be drawn over: one that wraps cannot.
+    pub fn width(&self) -> usize {
+        let columns = rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+        if columns == 0 { 79 } else { columns - 1 }
     }
 
     /// Says what a failure is.

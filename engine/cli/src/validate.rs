@@ -1,10 +1,14 @@
 //! `swath validate`: everything that can be said of a graph without its machine.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::json;
+use swath_api::Pool;
+use swath_api::wire::MacAddr;
 use swath_core::Registry;
-use swath_core::plan::Plan;
+use swath_core::driver::PortConfig;
+use swath_core::plan::InterfacePlan;
 use swath_core::spec::{BUFFERS, Diagnostic, EngineSpec, Hugepages};
 
 use crate::args::{Format, ValidateArgs};
@@ -60,25 +64,43 @@ pub fn validate(args: &ValidateArgs, terminal: &Terminal) -> Result<Exit, Failur
 fn check(path: &Path, registry: &Registry, terminal: &Terminal) -> Result<Graph, Failure> {
     let mut graph = Graph::open(path)?.colour(terminal.colour);
     let Ok(mut plan) = graph.plan(registry) else { return Ok(graph) };
-    check_drivers(&plan, &mut graph);
-    attach::detach(&mut plan);
     // As many buffers as must be: nothing is received.
     plan.engine = EngineSpec { buffers: *BUFFERS.start(), hugepages: Hugepages::Never, cores: None, ..plan.engine };
     let (pool, _) = packet_memory(&plan.engine)?;
+    for (index, interface) in plan.interfaces.iter_mut().enumerate() {
+        let workers = plan.engine.workers.into();
+        for mistake in check_driver(interface, index as u16, workers, &pool, graph.directory()) {
+            graph.diagnostics_mut().push(mistake);
+        }
+        attach::to_nothing(interface);
+    }
     // Its refusal is in the diagnostics.
     let _ = graph.build(plan, &pool, Time::Real);
     Ok(graph)
 }
 
-/// Checks the settings of drivers that will be replaced, for opening an interface touches the world.
-fn check_drivers(plan: &Plan, graph: &mut Graph) {
-    for interface in plan.interfaces.iter().filter(|interface| !attach::is_detached(interface)) {
+/// What is wrong with the settings of an interface's driver.
+fn check_driver(interface: &InterfacePlan, index: u16, workers: u32, pool: &Arc<Pool>, directory: &Path) -> Vec<Diagnostic> {
+    let settings = &interface.spec.settings;
+    if !attach::is_virtual(interface) {
+        // To open it would touch the world: its settings are held against its schema.
         let schema = serde_json::from_str(&(interface.driver.schema)()).unwrap_or_default();
-        let settings = &interface.spec.settings;
-        for (path, message) in Schema::new(&schema).check(&settings.to_json()) {
-            graph.diagnostics_mut().push(Diagnostic::at_path(settings, &path, &message));
-        }
+        let mistakes = Schema::new(&schema).check(&settings.to_json());
+        return mistakes.iter().map(|(path, message)| Diagnostic::at_path(settings, path, message)).collect();
     }
+    let spec = &interface.spec;
+    let opened = (interface.driver.open)(&PortConfig {
+        name: &spec.name.value,
+        index,
+        settings: &settings.to_json_bytes(),
+        mac: spec.mac.as_ref().map(|mac| MacAddr::from(mac.value.0)),
+        mtu: spec.mtu.as_ref().map(|mtu| mtu.value),
+        workers,
+        pool,
+        directory,
+        virtual_time: false,
+    });
+    opened.err().map(|error| Diagnostic::at_path(settings, error.path(), error.message())).into_iter().collect()
 }
 
 fn verdict(errors: usize, warnings: usize, valid: bool, colour: bool) -> String {

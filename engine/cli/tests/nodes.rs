@@ -43,7 +43,7 @@ fn a_kind_says_everything() {
     assert!(table.contains("  routes[].prefix: a string; required\n      The destinations, as `10.0.0.0/8`.\n"), "{table}");
     assert!(table.contains("Refers to\n  a table of kind neighbours\n"), "{table}");
     let driver = common::said(["nodes", "memory"]).out;
-    assert!(driver.contains("  generate.pattern: `random` or `round-robin`"), "{driver}");
+    assert!(driver.contains("  generate.pattern: `round-robin` or `random`"), "{driver}");
     assert!(driver.contains("  generate.flows.ttl: an integer from 0 to 255; default 64\n"), "{driver}");
 }
 
@@ -53,7 +53,8 @@ fn a_kind_as_json() {
     assert_eq!((&json["class"], &json["kind"], &json["input"]), (&"node".into(), &"ip4-dscp".into(), &"ip4".into()));
     assert_eq!(json["settings"]["properties"]["dscp"]["type"], "integer");
     let edges = json["edges"].as_array().unwrap();
-    let classes: Vec<(&str, &str)> = edges.iter().map(|edge| (edge["name"].as_str().unwrap(), edge["class"].as_str().unwrap())).collect();
+    let classes = edges.iter().map(|edge| (edge["name"].as_str().unwrap(), edge["class"].as_str().unwrap()));
+    let classes: Vec<(&str, &str)> = classes.collect();
     assert_eq!(classes, [("ok", "required"), ("too-short", "drop")]);
 }
 

@@ -42,7 +42,7 @@ fn wrong_arguments_end_with_64() {
     ] {
         let said = said(args);
         assert_eq!((said.code, &*said.out), (64, ""), "{args:?}: {}", said.err);
-        assert!(said.err.contains("Usage: "), "{args:?}: {}", said.err);
+        assert!(said.err.contains("Usage: ") || said.err.contains("try '--help'"), "{args:?}: {}", said.err);
     }
 }
 
@@ -57,7 +57,7 @@ fn files_that_cannot_be_read_end_with_66() {
         assert_eq!((said.code, &*said.out, &*said.err), (66, "", &*expected), "{args:?}");
     }
     let directory = place.path("");
-    let said = said([directory.as_os_str()].into_iter().fold(vec!["run".as_ref()], |args, graph| [args, vec![graph]].concat()));
+    let said = said(["run".as_ref(), directory.as_os_str()]);
     assert_eq!(said.code, 66);
     assert!(said.err.ends_with(": it is a directory\n"), "{}", said.err);
 }
@@ -82,7 +82,7 @@ fn output_that_cannot_be_written_ends_with_1() {
     let report = place.path("no/such/directory/report.json");
     for command in ["run", "replay"] {
         let said = said([command.as_ref(), graph("ip4-router.yaml").as_os_str(), "--report".as_ref(), report.as_os_str()]);
-        let expected = format!("error: cannot write {}: there is no such file\n", report.display());
+        let expected = format!("error: cannot write {}: there is no such directory\n", report.display());
         assert_eq!(said.code, 1, "{command}");
         assert!(said.err.ends_with(&expected), "{}", said.err);
     }

@@ -35,6 +35,8 @@ fn all_mistakes_are_shown_with_their_places() {
 interfaces:
   lan: { driver: pcap, raed: in.pcap, loop: 0 }
   wan: { driver: memory, generate: { packets: [udp 10.0.0.1:1 > 10.0.0:2] } }
+tables:
+  arp: { kind: neighbours, static: [{ address: 192.0.2.1, mac: 02:00:00:00:00:01 }] }
 nodes:
   rx:   { kind: rx, interface: lan, to: sink }
   sink: { kind: drop }
@@ -47,13 +49,14 @@ nodes:
     for (code, position, words) in [
         ("error[SW0104]: unknown key `raed`", "3:24", "= help: did you mean `read`?"),
         ("error[SW0107]: expected an integer from 1", "3:45", "found integer 0"),
-        ("error[SW0110]: ", "4:47", "found `10.0.0:2`"),
-        ("warning[SW0209]: no packet can reach the node `left`", "8:3", "or remove it"),
+        ("error[SW0110]: ", "4:48", "found `10.0.0:2`"),
+        ("error[SW0110]: 192.0.2.1 is on no interface's subnet", "6:48", "give an interface an address there"),
+        ("warning[SW0209]: no packet can reach the node `left`", "10:3", "or remove it"),
     ] {
         let all = &said.err;
         assert!(all.contains(code) && all.contains(&format!("{name}:{position}\n")) && all.contains(words), "{code}: {all}");
     }
-    assert!(said.err.ends_with(&format!("{name}: 3 errors, 1 warning\n")), "{}", said.err);
+    assert!(said.err.ends_with(&format!("{name}: 4 errors, 1 warning\n")), "{}", said.err);
 }
 
 #[test]

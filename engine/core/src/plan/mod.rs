@@ -62,7 +62,7 @@ impl Plan {
     /// Plans a graph. `None`, with diagnostics, if it is not sound.
     pub fn new(spec: Spec, registry: &Registry, diagnostics: &mut Diagnostics) -> Option<Plan> {
         let mut errors = diagnostics.errors();
-        let Spec { engine, engine_span, interfaces, tables, nodes, .. } = spec;
+        let Spec { engine, engine_span, interfaces, tables, nodes, unreadable } = spec;
         let needed = usize::from(engine.workers) * BUFFERS_PER_WORKER;
         if engine.buffers < needed {
             let few = format!("{} buffers are too few for {} workers", engine.buffers, engine.workers);
@@ -86,7 +86,7 @@ impl Plan {
             Some(TablePlan { spec, kind })
         });
         let tables = in_order(tables.collect());
-        let nodes = wiring::resolve(nodes, registry, diagnostics);
+        let nodes = wiring::resolve(nodes, &unreadable, registry, diagnostics);
         // What follows looks at the graph as a whole, and would report what is only the consequence of an error above.
         if diagnostics.errors() > errors {
             return None;

@@ -9,8 +9,13 @@ use super::{NodePlan, unknown};
 use crate::registry::Registry;
 use crate::spec::{Code, Diagnostic, Diagnostics, EdgeSpec, NodeSpec, suggestion};
 
-/// Finds kinds and edges. Targets are indexes in the order of the file.
-pub(super) fn resolve(nodes: Vec<NodeSpec>, registry: &Registry, diagnostics: &mut Diagnostics) -> Vec<NodePlan> {
+/// Finds kinds and edges. Targets are indexes in the order of the file. That one of the `unreadable` nodes is meant is no mistake.
+pub(super) fn resolve(
+    nodes: Vec<NodeSpec>,
+    unreadable: &[String],
+    registry: &Registry,
+    diagnostics: &mut Diagnostics,
+) -> Vec<NodePlan> {
     let kinds: Vec<&str> = registry.nodes().iter().map(|kind| kind.info().kind.as_str()).collect();
     let names: Vec<String> = nodes.iter().map(|node| node.name.value.clone()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -21,7 +26,7 @@ pub(super) fn resolve(nodes: Vec<NodeSpec>, registry: &Registry, diagnostics: &m
         let Some(kind) = kind else {
             // Its targets can be checked all the same.
             for wire in &spec.to {
-                target(wire, &names, diagnostics);
+                target(wire, &names, unreadable, diagnostics);
             }
             continue;
         };
@@ -29,7 +34,7 @@ pub(super) fn resolve(nodes: Vec<NodeSpec>, registry: &Registry, diagnostics: &m
         let mut targets = vec![None; edges.len()];
         let mut complete = true;
         for wire in &spec.to {
-            let to = target(wire, &names, diagnostics);
+            let to = target(wire, &names, unreadable, diagnostics);
             match edge(wire, &spec, edges, diagnostics) {
                 Some(edge) => targets[edge] = to,
                 None => complete = false,
@@ -51,9 +56,9 @@ pub(super) fn resolve(nodes: Vec<NodeSpec>, registry: &Registry, diagnostics: &m
     plans
 }
 
-fn target(wire: &EdgeSpec, names: &[&str], diagnostics: &mut Diagnostics) -> Option<usize> {
+fn target(wire: &EdgeSpec, names: &[&str], unreadable: &[String], diagnostics: &mut Diagnostics) -> Option<usize> {
     let found = names.iter().position(|name| *name == wire.to.value);
-    if found.is_none() {
+    if found.is_none() && !unreadable.contains(&wire.to.value) {
         let mut diagnostic =
             Diagnostic::error(Code::UnknownNode, format!("unknown node `{}`", wire.to.value)).primary(wire.to.span, "");
         if let Some(help) = suggestion(&wire.to.value, "a node is one of", names) {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use swath_api::{ConfigError, EdgeClass, EdgeInfo, Interface, NodeKind, Pool, TableInstance, reserved};
@@ -11,7 +10,7 @@ use super::build::{self, BuildOptions};
 use super::counters::{NodeCounters, WorkerCounters};
 use super::ledger::{Buffers, Ledger};
 use super::pass::WorkerGraph;
-use super::worker;
+use super::worker::{self, Worker};
 use crate::driver::{Due, Port};
 use crate::plan::Plan;
 use crate::spec::Diagnostics;
@@ -24,7 +23,7 @@ pub struct Engine {
     tables: Vec<Arc<TableInstance>>,
     // Before the ports: queues refer to what the ports own.
     graphs: Vec<WorkerGraph>,
-    threads: Vec<JoinHandle<WorkerGraph>>,
+    workers: Vec<Worker>,
     ports: Vec<Box<dyn Port>>,
     counters: Vec<WorkerCounters>,
     stop: Arc<AtomicBool>,
@@ -70,7 +69,7 @@ impl Engine {
         counters: Vec<WorkerCounters>,
     ) -> Engine {
         let stop = Arc::new(AtomicBool::new(false));
-        Engine { plan, pool, interfaces, tables, graphs, threads: Vec::new(), ports, counters, stop, virtual_now: 0 }
+        Engine { plan, pool, interfaces, tables, graphs, workers: Vec::new(), ports, counters, stop, virtual_now: 0 }
     }
 
     /// Starts one thread for each worker, pinned if the graph says where to.
@@ -83,7 +82,7 @@ impl Engine {
         for (index, graph) in std::mem::take(&mut self.graphs).into_iter().enumerate() {
             let core = self.plan.engine.cores.as_ref().and_then(|cores| cores.get(index).copied());
             match worker::start(index, core, graph, Arc::clone(&self.stop), clock) {
-                Ok(thread) => self.threads.push(thread),
+                Ok(worker) => self.workers.push(worker),
                 Err(error) => {
                     self.stop();
                     return Err(error);
@@ -96,7 +95,7 @@ impl Engine {
     /// Stops the threads after the sweep that each is in. Their graphs are as they left them.
     pub fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
+        for Worker { thread, .. } in self.workers.drain(..) {
             // A worker that panicked outside of a node has taken its graph with it; the panic hook has said why.
             self.graphs.extend(thread.join().ok());
         }
@@ -131,9 +130,16 @@ impl Engine {
         &mut self.graphs
     }
 
-    /// Whether every receive queue has come to its end. Known while no thread runs.
+    /// Whether every receive queue has come to its end. While threads run: as each of them has last said.
     pub fn ended(&self) -> bool {
-        self.graphs.iter().all(WorkerGraph::ended)
+        self.graphs.iter().all(WorkerGraph::ended) && self.workers.iter().all(|worker| worker.ended.load(Ordering::Relaxed))
+    }
+
+    /// Workers whose thread has ended though nobody has stopped it: a defect of the engine, which the panic hook has described.
+    pub fn dead_workers(&self) -> Vec<usize> {
+        let stopped = self.stop.load(Ordering::Relaxed);
+        let dead = self.workers.iter().enumerate().filter(|(_, worker)| !stopped && worker.thread.is_finished());
+        dead.map(|(index, _)| index).collect()
     }
 
     /// What it was built from.

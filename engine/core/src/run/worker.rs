@@ -15,6 +15,13 @@ const PATIENCE: u32 = 1000;
 /// The longest rest: what a packet may wait on a port that was idle.
 const REST: Duration = Duration::from_micros(200);
 
+/// A worker that runs.
+pub(super) struct Worker {
+    pub thread: JoinHandle<WorkerGraph>,
+    /// Whether none of its queues will ever have packets again. It says so when it rests.
+    pub ended: Arc<AtomicBool>,
+}
+
 /// Starts a worker, pinned to a core if one is given. The thread gives the graph back when it ends.
 ///
 /// # Errors
@@ -25,21 +32,23 @@ pub(super) fn start(
     mut graph: WorkerGraph,
     stop: Arc<AtomicBool>,
     clock: Instant,
-) -> std::io::Result<JoinHandle<WorkerGraph>> {
+) -> std::io::Result<Worker> {
     let (report, pinned) = std::sync::mpsc::channel();
+    let ended = Arc::new(AtomicBool::new(false));
+    let says = Arc::clone(&ended);
     let body = move || {
         // Reported before the first packet: a worker on another core than asked for is refused, not run slowly.
         let done = core.map_or(Ok(()), pin);
         let go = done.is_ok();
         let _ = report.send(done);
         if go {
-            run(&mut graph, &stop, clock);
+            run(&mut graph, &stop, &says, clock);
         }
         graph
     };
     let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(body)?;
     match pinned.recv() {
-        Ok(Ok(())) | Err(_) => Ok(thread),
+        Ok(Ok(())) | Err(_) => Ok(Worker { thread, ended }),
         Ok(Err(error)) => Err(error),
     }
 }
@@ -53,7 +62,7 @@ fn pin(core: usize) -> std::io::Result<()> {
     sched_setaffinity(None, &set).map_err(|error| std::io::Error::other(format!("core {core} cannot be had: {error}")))
 }
 
-fn run(graph: &mut WorkerGraph, stop: &AtomicBool, clock: Instant) {
+fn run(graph: &mut WorkerGraph, stop: &AtomicBool, ended: &AtomicBool, clock: Instant) {
     let mut empty = 0;
     while !stop.load(Ordering::Relaxed) {
         let now = clock.elapsed().as_nanos() as u64;
@@ -66,6 +75,7 @@ fn run(graph: &mut WorkerGraph, stop: &AtomicBool, clock: Instant) {
             std::hint::spin_loop();
             continue;
         }
+        ended.store(graph.ended(), Ordering::Relaxed);
         let rest = match graph.due() {
             Due::At(at) => Duration::from_nanos(at.saturating_sub(now)).min(REST),
             Due::Unknown | Due::Ended => REST,

@@ -57,6 +57,8 @@ pub struct Spec {
     pub tables: Vec<TableSpec>,
     /// The graph itself.
     pub nodes: Vec<NodeSpec>,
+    /// Names of nodes that are left out because of a mistake in them: who refers to one is not mistaken.
+    pub unreadable: Vec<String>,
 }
 
 impl Spec {
@@ -131,7 +133,13 @@ impl Spec {
                             .help("add a node: `name: { kind: ... }`"),
                     );
                 }
+                let names = match &value.node {
+                    Node::Map(nodes) => nodes.iter().map(|entry| entry.key.to_string()).collect(),
+                    _ => Vec::new(),
+                };
                 self.nodes = read_all(value, diagnostics, NodeSpec::read);
+                self.unreadable = names;
+                self.unreadable.retain(|name| !self.nodes.iter().any(|node| node.name.value == *name));
             }
             _ => {
                 let unknown =

@@ -1,0 +1,125 @@
+//! `swath run`: threads, the clock and signals.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+
+use common::{Place, graph, said, without_buffers};
+use rustix::process::{Pid, Signal, kill_process};
+
+#[test]
+fn the_quickstart_runs_and_adds_up() {
+    let place = Place::new();
+    let report = place.path("report.json");
+    let said = said([
+        "run".as_ref(),
+        graph("quickstart.yaml").as_os_str(),
+        "--duration".as_ref(),
+        "1".as_ref(),
+        "--report".as_ref(),
+        report.as_os_str(),
+    ]);
+    assert_eq!((said.code, &*said.out), (0, ""), "{}", said.err);
+    let live = said.err.lines().find(|line| line.contains("received ")).expect("a line for the second");
+    assert!(
+        live.starts_with("   1 s  1 worker  received ") && live.contains("/s  dropped ") && live.contains("no-route"),
+        "{live}"
+    );
+    assert!(said.err.contains("\nended after 1.0 s\n"), "{}", said.err);
+    for line in ["NODE ", "INTERFACE ", "DROPPED ", "lookup.no-route ", "the ledger adds up"] {
+        assert!(said.err.lines().any(|said| said.starts_with(line)), "{line}\n{}", said.err);
+    }
+    let report = without_buffers(&std::fs::read_to_string(report).unwrap());
+    let count = |value: &serde_json::Value| value.as_u64().unwrap();
+    let reasons =
+        [("ethernet", "arp"), ("ip4", "bad-checksum"), ("lookup", "local"), ("lookup", "no-route"), ("rewrite", "ttl-expired")];
+    let dropped: u64 = reasons.iter().map(|(node, reason)| count(&report["dropped"][node][reason])).sum();
+    assert!(reasons.iter().all(|(node, reason)| count(&report["dropped"][node][reason]) > 0));
+    assert!(count(&report["sent"]) > 0);
+    assert_eq!(count(&report["received"]), count(&report["sent"]) + dropped);
+}
+
+#[test]
+fn a_run_ends_when_its_inputs_do() {
+    let place = Place::new();
+    let text = "version: 1
+engine: { workers: 2 }
+interfaces:
+  a: { driver: memory, generate: { flows: { sources: [10.0.0.0/24], destinations: [10.1.0.0/24], count: 100 }, limit: 5000, stamp: true } }
+  b: { driver: memory, sink: { check: stamps } }
+  slow: { driver: memory, generate: { packets: [udp 10.0.0.1:1 > 10.0.0.2:2], rate: 5, limit: 6 } }
+nodes:
+  a-rx:    { kind: rx, interface: a, to: b-tx }
+  slow-rx: { kind: rx, interface: slow, to: nowhere }
+  b-tx:    { kind: tx, interface: b }
+  nowhere: { kind: drop }
+";
+    let graph = place.text("graph.yaml", text);
+    let said = said(["run".as_ref(), graph.as_os_str(), "--stats".as_ref(), "none".as_ref(), "--report".as_ref(), "-".as_ref()]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.err.contains("\nall inputs have ended\n"), "{}", said.err);
+    assert!(!said.err.contains("/s"), "{}", said.err);
+    let report = without_buffers(&said.out);
+    assert_eq!((&report["received"], &report["sent"]), (&5006.into(), &5000.into()));
+    assert_eq!(report["dropped"], serde_json::json!({ "nowhere": { "dropped": 6 } }));
+    let checked = &report["interfaces"]["b"];
+    let found = ["flows", "missing", "duplicated", "reordered", "unstamped"].map(|what| checked[what].as_u64().unwrap());
+    assert_eq!(found, [100, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_pause_is_not_the_end() {
+    let place = Place::new();
+    place.capture("in.pcap", [(0, [1; 60]), (2_500_000_000, [2; 60])]);
+    let text = "version: 1
+interfaces: { a: { driver: pcap, read: in.pcap } }
+nodes:
+  rx:   { kind: rx, interface: a, to: drop }
+  drop: { kind: drop }
+";
+    let said = said(["run".as_ref(), place.text("graph.yaml", text).as_os_str(), "--report".as_ref(), "-".as_ref()]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(without_buffers(&said.out)["received"], 2);
+}
+
+#[test]
+fn a_signal_ends_it_with_a_report() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_swath"))
+            .args(["run".as_ref(), graph("quickstart.yaml").as_os_str(), "--stats".as_ref(), "line".as_ref()])
+            .args(["--report", "-"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("  received ") {
+            line.clear();
+            assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it has ended by itself");
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let (mut err, mut out) = (String::new(), String::new());
+        stderr.read_to_string(&mut err).unwrap();
+        child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{err}");
+        assert!(err.contains("ended by a signal\n") && err.ends_with("the ledger adds up\n"), "{err}");
+        assert!(without_buffers(&out)["received"].as_u64().unwrap() > 0);
+    }
+}
+
+#[test]
+fn a_worker_that_cannot_be_pinned_is_said() {
+    let place = Place::new();
+    let text = "version: 1
+engine: { cores: [1000] }
+interfaces: { a: { driver: memory } }
+nodes:
+  rx:   { kind: rx, interface: a, to: drop }
+  drop: { kind: drop }
+";
+    let said = said(["run".as_ref(), place.text("graph.yaml", text).as_os_str()]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("error: a worker could not be started: "), "{}", said.err);
+}
