@@ -1,0 +1,268 @@
+//! Kinds of tables and their instances, on both sides of the vtable.
+
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::{Bytes, DONE, PANICKED, RawContext, RawEntry, RawTable, Sink, contain, into_raw, outcome, schema, settings};
+use crate::setup::{ConfigError, Interface, TableSetup, TypeKey};
+use crate::table::{Table, TableInfo};
+
+#[repr(C)]
+struct TableVTable {
+    info: TableInfo,
+    key: extern "C" fn() -> TypeKey,
+    schema: extern "C" fn(&Sink),
+    create: unsafe extern "C" fn(Bytes, *mut c_void, &Sink) -> *mut c_void,
+    shard: unsafe extern "C" fn(*const c_void, u32, &Sink) -> *mut c_void,
+    sync: unsafe extern "C" fn(*const c_void, *mut c_void) -> i32,
+    command: unsafe extern "C" fn(*const c_void, Bytes, &Sink, &Sink) -> i32,
+    destroy_shard: unsafe extern "C" fn(*mut c_void),
+    destroy: unsafe extern "C" fn(*mut c_void),
+}
+
+struct TableShims<T>(std::marker::PhantomData<T>);
+
+impl<T: Table> TableShims<T> {
+    const VTABLE: TableVTable = TableVTable {
+        info: T::INFO,
+        key: Self::key,
+        schema: schema::<T::Config>,
+        create: Self::create,
+        shard: Self::shard,
+        sync: Self::sync,
+        command: Self::command,
+        destroy_shard: Self::destroy_shard,
+        destroy: Self::destroy,
+    };
+
+    extern "C" fn key() -> TypeKey {
+        TypeKey::of::<T>()
+    }
+
+    unsafe extern "C" fn create(config: Bytes, setup: *mut c_void, error: &Sink) -> *mut c_void {
+        let made = contain(|| {
+            // SAFETY: the host passes a `TableSetup` of this build and bytes that are good during this call.
+            let (config, setup) = unsafe { (config.as_slice(), &mut *setup.cast::<TableSetup<'_>>()) };
+            T::new(settings(config)?, setup)
+        });
+        into_raw(made, error)
+    }
+
+    unsafe extern "C" fn shard(table: *const c_void, worker: u32, error: &Sink) -> *mut c_void {
+        // SAFETY: made by `create` of this vtable, and alive.
+        into_raw(contain(|| Ok(unsafe { &*table.cast::<T>() }.shard(worker))), error)
+    }
+
+    unsafe extern "C" fn sync(table: *const c_void, shard: *mut c_void) -> i32 {
+        // SAFETY: made by `create` and `shard` of this vtable; the shard is this thread's.
+        let done = catch_unwind(AssertUnwindSafe(|| unsafe { (*table.cast::<T>()).sync(&mut *shard.cast::<T::Shard>()) }));
+        outcome(done)
+    }
+
+    unsafe extern "C" fn command(table: *const c_void, command: Bytes, reply: &Sink, error: &Sink) -> i32 {
+        let answer = contain(|| {
+            // SAFETY: as in `shard`; the bytes are good during this call.
+            let (table, command) = unsafe { (&*table.cast::<T>(), command.as_slice()) };
+            let answer = table.command(settings(command)?)?;
+            serde_json::to_string(&answer).map_err(|error| ConfigError::new(error.to_string()))
+        });
+        match answer {
+            Ok(answer) => {
+                reply.put("", &answer);
+                DONE
+            }
+            Err(refusal) => {
+                error.put(refusal.path(), refusal.message());
+                PANICKED
+            }
+        }
+    }
+
+    unsafe extern "C" fn destroy_shard(shard: *mut c_void) {
+        // SAFETY: made by `shard` of this vtable, and destroyed once.
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(unsafe { Box::from_raw(shard.cast::<T::Shard>()) })));
+        outcome(dropped);
+    }
+
+    unsafe extern "C" fn destroy(table: *mut c_void) {
+        // SAFETY: made by `create` of this vtable, and destroyed once.
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(unsafe { Box::from_raw(table.cast::<T>()) })));
+        outcome(dropped);
+    }
+}
+
+/// A kind of table, as the registry lists it.
+#[derive(Clone, Copy)]
+pub struct TableKind(&'static TableVTable);
+
+impl TableKind {
+    /// The kind that a type implements.
+    pub const fn of<T: Table>() -> TableKind {
+        TableKind(&TableShims::<T>::VTABLE)
+    }
+
+    /// What it says of itself.
+    pub fn info(&self) -> &'static TableInfo {
+        &self.0.info
+    }
+
+    /// The JSON Schema of its settings.
+    pub fn schema(&self) -> String {
+        let mut text = ConfigError::new("");
+        (self.0.schema)(&Sink::collect(&mut text));
+        text.message().to_string()
+    }
+
+    /// Makes a table. `config` is its settings as JSON; `tables` are those that it may refer to; `siblings` is how many tables of
+    /// its kind the graph has.
+    ///
+    /// # Errors
+    /// What the kind says is wrong with the settings.
+    pub fn create(
+        &self,
+        name: &str,
+        config: &[u8],
+        interfaces: &[Interface],
+        tables: &[Arc<TableInstance>],
+        siblings: usize,
+        workers: u32,
+    ) -> Result<Arc<TableInstance>, ConfigError> {
+        let tables: Vec<RawTable> = tables.iter().map(describe).collect();
+        let mut setup = TableSetup { name, interfaces, tables: &tables, siblings, workers };
+        let mut error = ConfigError::new("");
+        // SAFETY: everything that the setup points to is alive during the call.
+        let shared = unsafe { (self.0.create)(Bytes::new(config), (&raw mut setup).cast(), &Sink::collect(&mut error)) };
+        if shared.is_null() {
+            return Err(error);
+        }
+        Ok(Arc::new(TableInstance { vtable: self.0, name: name.into(), shared }))
+    }
+}
+
+impl std::fmt::Debug for TableKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TableKind({})", self.info().kind)
+    }
+}
+
+/// What the table is to those made after it.
+pub(super) fn describe(table: &Arc<TableInstance>) -> RawTable {
+    RawTable {
+        name: Bytes::new(table.name.as_bytes()),
+        key: (table.vtable.key)(),
+        shared: table.shared,
+        instance: (&raw const *table).cast(),
+    }
+}
+
+/// The shared part of a table.
+pub struct TableInstance {
+    vtable: &'static TableVTable,
+    name: Box<str>,
+    shared: *mut c_void,
+}
+
+// SAFETY: the shared part is a `T: Table`, and `Table: Send + Sync`.
+unsafe impl Send for TableInstance {}
+// SAFETY: as above.
+unsafe impl Sync for TableInstance {}
+
+impl TableInstance {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What its kind says of itself.
+    pub fn info(&self) -> &'static TableInfo {
+        &self.vtable.info
+    }
+
+    pub(crate) fn shared(&self) -> *const c_void {
+        self.shared
+    }
+
+    /// Carries a command out: JSON in, JSON out.
+    ///
+    /// # Errors
+    /// Why the table refused; nothing has changed then.
+    pub fn command(&self, command: &str) -> Result<String, ConfigError> {
+        let (mut reply, mut error) = (ConfigError::new(""), ConfigError::new(""));
+        let (reply_sink, error_sink) = (Sink::collect(&mut reply), Sink::collect(&mut error));
+        // SAFETY: the shared part is of this vtable and alive.
+        let code = unsafe { (self.vtable.command)(self.shared, Bytes::new(command.as_bytes()), &reply_sink, &error_sink) };
+        if code == DONE { Ok(reply.message().to_string()) } else { Err(error) }
+    }
+}
+
+impl Drop for TableInstance {
+    fn drop(&mut self) {
+        // SAFETY: the shared part is of this vtable, and dropped once.
+        unsafe { (self.vtable.destroy)(self.shared) };
+    }
+}
+
+impl std::fmt::Debug for TableInstance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TableInstance({}, {})", self.name, self.info().kind)
+    }
+}
+
+/// All tables as one worker sees them: the shared parts, and its own shards.
+pub struct WorkerTables {
+    entries: Vec<RawEntry>,
+    // Keeps the shared parts alive, by the same index.
+    tables: Vec<Arc<TableInstance>>,
+}
+
+// SAFETY: shards are `Send` by `Table`, and belong to this one.
+unsafe impl Send for WorkerTables {}
+
+impl WorkerTables {
+    /// Makes the shards of one worker.
+    ///
+    /// # Errors
+    /// A table panicked while making its shard.
+    pub fn new(worker: u32, tables: &[Arc<TableInstance>]) -> Result<WorkerTables, ConfigError> {
+        let mut made = WorkerTables { entries: Vec::new(), tables: Vec::new() };
+        for table in tables {
+            let mut error = ConfigError::new("");
+            // SAFETY: the shared part is of this vtable and alive.
+            let shard = unsafe { (table.vtable.shard)(table.shared, worker, &Sink::collect(&mut error)) };
+            if shard.is_null() {
+                return Err(error);
+            }
+            made.entries.push(RawEntry { key: (table.vtable.key)(), shared: table.shared, shard });
+            made.tables.push(Arc::clone(table));
+        }
+        Ok(made)
+    }
+
+    /// Lets each table refresh its shard; once at the top of each sweep.
+    pub fn sync(&mut self) {
+        for (entry, table) in self.entries.iter().zip(&self.tables) {
+            // SAFETY: both parts are of this vtable and alive, and the shard is ours alone. A panic leaves the shard as it is.
+            unsafe { (table.vtable.sync)(entry.shared, entry.shard) };
+        }
+    }
+
+    pub(super) fn context(&self, now: u64) -> RawContext {
+        RawContext { now, tables: self.entries.as_ptr(), table_count: self.entries.len() as u32 }
+    }
+}
+
+impl Drop for WorkerTables {
+    fn drop(&mut self) {
+        for (entry, table) in self.entries.iter().zip(&self.tables) {
+            // SAFETY: the shard is of this vtable, and dropped once, before its shared part.
+            unsafe { (table.vtable.destroy_shard)(entry.shard) };
+        }
+    }
+}
+
+impl std::fmt::Debug for WorkerTables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(&self.tables).finish()
+    }
+}
