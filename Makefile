@@ -1,7 +1,7 @@
 # Everything that one does with this repository. `make run` and `make test` work from a clean clone.
 
 CARGO ?= cargo
-# The profile that tests of whole graphs run in: optimised, with debug assertions, so that the counters of debug builds are there.
+# The faster test runner, if it is installed.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 export RUST_BACKTRACE ?= 0
 
@@ -33,10 +33,19 @@ bench:
 	$(CARGO) build --release -p swath-bench
 	target/release/swath-bench $(if $(CASE),--case $(CASE)) $(BENCH_ARGS)
 
-## make fuzz [SECONDS=60]: random input to everything that reads input, for a while.
+## make fuzz [TARGET=graph_file] [SECONDS=60]: coverage-guided random input (libFuzzer), under AddressSanitizer. Needs a C++ compiler.
 SECONDS ?= 60
+TARGET ?= graph_file capture packet_text router
+FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares -Zsanitizer=address -Ctarget-cpu=x86-64-v3
 fuzz:
-	PROPTEST_CASES=$$(( $(SECONDS) * 2000 )) $(CARGO) test --profile fast --workspace --lib --tests -- random fuzz mutat
+	for target in $(TARGET); do \
+		mkdir -p target/fuzz/corpus/$$target && \
+		RUSTC_BOOTSTRAP=1 RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) run --release --manifest-path fuzz/Cargo.toml \
+			--target x86_64-unknown-linux-gnu --target-dir target/fuzz --bin $$target -- \
+			-max_total_time=$(SECONDS) -max_len=65536 -rss_limit_mb=2048 target/fuzz/corpus/$$target || exit 1; \
+	done
 
 lint:
 	$(CARGO) fmt --all --check
