@@ -53,6 +53,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Show the kinds of nodes, tables and drivers, or everything about one of them
     Nodes(NodesArgs),
+    /// Say what an error code such as SW0204 means, and what to do
+    ExplainError(ExplainErrorArgs),
 }
 
 /// Arguments of `run`.
@@ -170,6 +172,18 @@ pub struct NodesArgs {
     /// How to show it: for people, or as JSON
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
+}
+
+/// Arguments of `explain-error`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Every mistake in a graph is reported with a code, which never changes.
+
+Example:
+  swath explain-error SW0205")]
+pub struct ExplainErrorArgs {
+    /// The code; without it, all codes are listed
+    pub code: Option<String>,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -31,6 +31,7 @@ mod args;
 mod attach;
 mod compare;
 mod exit;
+mod explain_error;
 mod figures;
 mod line;
 mod load;
@@ -81,6 +82,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             _ => replay::replay(args, &terminal),
         },
         Command::Nodes(args) => nodes::nodes(args, &terminal),
+        Command::ExplainError(args) => explain_error::explain_error(args, &terminal),
     };
     match done {
         Ok(exit) => exit,

@@ -11,7 +11,7 @@ use swath_core::spec::suggestion;
 use crate::args::{Format, NodesArgs};
 use crate::exit::{Exit, Failure};
 use crate::schema::{Schema, one_line};
-use crate::table::Table;
+use crate::table::{Table, wrap};
 use crate::terminal::{Style, Terminal, paint};
 
 /// Shows all kinds, or one of them.
@@ -225,24 +225,4 @@ fn parse(schema: &str) -> Value {
 
 fn pretty(json: &Value) -> String {
     serde_json::to_string_pretty(json).unwrap_or_default() + "\n"
-}
-
-/// A text in lines that are indented, and not longer than a terminal is wide.
-fn wrap(text: &str, indent: usize) -> String {
-    const WIDTH: usize = 100;
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let last = lines.len() - 1;
-        let length = lines[last].chars().count();
-        if length > 0 && indent + length + 1 + word.chars().count() > WIDTH {
-            lines.push(word.into());
-        } else {
-            if length > 0 {
-                lines[last].push(' ');
-            }
-            lines[last].push_str(word);
-        }
-    }
-    let indented: Vec<String> = lines.iter().map(|line| format!("{:indent$}{line}", "")).collect();
-    indented.join("\n")
 }

@@ -49,6 +49,26 @@ impl Table {
     }
 }
 
+/// A text in lines that are indented, and not longer than a terminal is wide.
+pub fn wrap(text: &str, indent: usize) -> String {
+    const WIDTH: usize = 100;
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.len() - 1;
+        let length = lines[last].chars().count();
+        if length > 0 && indent + length + 1 + word.chars().count() > WIDTH {
+            lines.push(word.into());
+        } else {
+            if length > 0 {
+                lines[last].push(' ');
+            }
+            lines[last].push_str(word);
+        }
+    }
+    let indented: Vec<String> = lines.iter().map(|line| format!("{:indent$}{line}", "")).collect();
+    indented.join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
