@@ -68,22 +68,29 @@ fn main() {
         return;
     }
     println!("{}", measure::machine());
-    for case in &cases {
-        report(case, &settings);
+    let failures: usize = cases.iter().map(|case| report(case, &settings)).sum();
+    if failures > 0 {
+        fail(&format!("{failures} of the measurements failed"));
     }
 }
 
-/// Measures one case with each set of kernels in a process of its own, since a process chooses its kernels once.
-fn report(case: &Case, settings: &Settings) {
+/// Measures one case with each set of kernels in a process of its own, since a process chooses its kernels once. Returns how many
+/// measurements failed.
+fn report(case: &Case, settings: &Settings) -> usize {
+    let mut failures = 0;
     println!("\n### {}: {}\n", case.name, case.about);
     println!("| kernels | total | per node | remainder | instructions | CPU share | samples kept | best |");
     println!("|---|---|---|---|---|---|---|---|");
     for kernels in swath_api::kernel::all_supported().iter().map(|kernels| kernels.name) {
         match child(case, settings, kernels) {
             Ok(measured) => println!("{}", measured.row(kernels, instructions(case, kernels))),
-            Err(error) => println!("| {kernels} | {error} | | | | | | |"),
+            Err(error) => {
+                println!("| {kernels} | {error} | | | | | | |");
+                failures += 1;
+            }
         }
     }
+    failures
 }
 
 fn child(case: &Case, settings: &Settings, kernels: &str) -> Result<Measurement, String> {

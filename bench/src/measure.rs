@@ -79,20 +79,22 @@ pub fn measure(case: &Case, settings: &Settings) -> Result<Measurement, String> 
     if share < LEAST_SHARE {
         return Err(format!("the CPU share was {share:.2}, below {LEAST_SHARE}: the machine is too busy"));
     }
-    Ok(evaluate(&blocks, &before, &after, share))
+    evaluate(&blocks, &before, &after, share).ok_or_else(|| "the calibrator let no sample pass: the machine is too busy".into())
 }
 
-fn evaluate(blocks: &[(u64, u64, [u64; BLOCK])], before: &[(String, u64)], after: &[(String, u64)], share: f64) -> Measurement {
+fn evaluate(
+    blocks: &[(u64, u64, [u64; BLOCK])],
+    before: &[(String, u64)],
+    after: &[(String, u64)],
+    share: f64,
+) -> Option<Measurement> {
     let fastest = blocks.iter().map(|(before, after, _)| *before.min(after)).min().unwrap_or(1) as f64;
     let undisturbed = |(before, after, _): &&(u64, u64, [u64; BLOCK])| (*before.max(after) as f64) <= fastest * SLOW;
     let mut kept: Vec<u64> = blocks.iter().filter(undisturbed).flat_map(|(_, _, samples)| *samples).collect();
     let all: Vec<u64> = blocks.iter().flat_map(|(_, _, samples)| *samples).collect();
-    if kept.is_empty() {
-        kept.clone_from(&all);
-    }
     let per_packet = |cycles: f64| cycles / VECTOR as f64;
     kept.sort_unstable();
-    let total = per_packet(kept[kept.len() / 2] as f64);
+    let total = per_packet(*kept.get(kept.len() / 2)? as f64);
     let mean = per_packet(all.iter().sum::<u64>() as f64 / all.len() as f64);
     let scale = total / mean;
     let nodes = after
@@ -101,7 +103,14 @@ fn evaluate(blocks: &[(u64, u64, [u64; BLOCK])], before: &[(String, u64)], after
         .map(|((name, after), (_, before))| (name.clone(), per_packet((after - before) as f64 / all.len() as f64) * scale));
     let nodes: Vec<(String, f64)> = nodes.collect();
     let remainder = total - nodes.iter().map(|(_, cycles)| cycles).sum::<f64>();
-    Measurement { total, best: per_packet(kept[0] as f64), nodes, remainder, share, kept: kept.len() as f64 / all.len() as f64 }
+    Some(Measurement {
+        total,
+        best: per_packet(kept[0] as f64),
+        nodes,
+        remainder,
+        share,
+        kept: kept.len() as f64 / all.len() as f64,
+    })
 }
 
 impl Measurement {

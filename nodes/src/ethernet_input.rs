@@ -21,7 +21,7 @@ edges! {
         Vlan = edge("vlan", layer::VLAN),
         /// Frames of any other type, whole.
         Other = edge("other", layer::ETHERNET),
-        /// The destination is the unicast address of another station: the port is promiscuous, or a switch floods.
+        /// The destination is the unicast address of another station: the port is promiscuous, or a switch floods; or the interface's `mac` is not what the sender thinks.
         NotOurs = drop("not-ours"),
         /// Shorter than the 14 bytes of an Ethernet header: a broken sender or driver.
         TooShort = drop("too-short"),

@@ -51,9 +51,14 @@ impl Node for Ip4Lookup {
     type Next = Next;
 
     fn new(config: Config, setup: &mut Setup<'_>) -> Result<Ip4Lookup, ConfigError> {
+        let routes: Handle<Routes4> = setup.table("table", config.table.as_deref())?;
+        let neighbours = setup.table("neighbours", config.neighbours.as_deref())?;
+        if !std::ptr::eq(setup.shared(neighbours), setup.shared(routes).neighbours()) {
+            return Err(ConfigError::at("neighbours", "the routes of this table use another table of neighbours"));
+        }
         Ok(Ip4Lookup {
-            routes: setup.table("table", config.table.as_deref())?,
-            neighbours: setup.table("neighbours", config.neighbours.as_deref())?,
+            routes,
+            neighbours,
             destinations: Box::new([0; VECTOR]),
             numbers: Box::new([0; VECTOR]),
             leaves: Box::new([Leaf::NO_ROUTE; VECTOR]),

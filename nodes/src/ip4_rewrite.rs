@@ -45,7 +45,9 @@ impl Node for Ip4Rewrite {
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
-        let neighbours = cx.shard(self.neighbours);
+        let (table, neighbours) = (cx.table(self.neighbours), cx.shard(self.neighbours));
+        // A route may have come within this sweep, and its adjacency with it: who has seen the one sees the other.
+        table.sync(neighbours);
         let adjacencies = neighbours.adjacencies();
         frame.ip4_forward(adjacencies, Next::Ok, Next::TtlExpired, Next::TooBig, Next::Unresolved, Next::NoAdjacency);
     }

@@ -4,7 +4,8 @@
 //! an index of one ([`Lane::adj`](swath_api::Lane)); `ip4-rewrite` reads it here. Several forwarding tables can share one table of
 //! neighbours, and then share their adjacencies.
 
-use std::net::Ipv4Addr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +18,7 @@ use swath_api::{EthRewrite, Interface};
 /// The table.
 pub struct Neighbours {
     interfaces: Vec<Interface>,
+    served: Vec<u16>,
     state: Mutex<State>,
     published: ArcSwap<Adjacencies>,
     // Raised after each publication, so that a worker's sweep costs one load when nothing has changed.
@@ -55,7 +57,8 @@ impl Shard {
 #[derive(Default)]
 struct State {
     current: Adjacencies,
-    entries: Vec<Entry>,
+    // By adjacency.
+    entries: BTreeMap<u32, Entry>,
     // Snapshots that a worker may still read. The last reference is dropped here, and never on a worker.
     retired: Vec<Arc<Adjacencies>>,
 }
@@ -119,9 +122,7 @@ impl Neighbours {
     pub fn interface_of(&self, address: Ipv4Addr) -> Option<u16> {
         let on = |(index, interface): (usize, &Interface)| {
             let subnets = interface.addresses.iter().filter_map(|(own, len)| match own {
-                std::net::IpAddr::V4(own)
-                    if crate::fib4::Prefix4::containing(u32::from(*own), *len).contains(u32::from(address)) =>
-                {
+                IpAddr::V4(own) if crate::fib4::Prefix4::containing(u32::from(*own), *len).contains(u32::from(address)) => {
                     Some(*len)
                 }
                 _ => None,
@@ -132,15 +133,19 @@ impl Neighbours {
         found.max_by_key(|(len, _)| *len).map(|(_, index)| index)
     }
 
-    fn add(&self, path: &str, neighbour: &Neighbour) -> Result<(), ConfigError> {
+    /// Whether an address is one of the interfaces' own.
+    pub fn is_own(&self, address: Ipv4Addr) -> bool {
+        let own = |interface: &Interface| interface.addresses.iter().any(|(own, _)| *own == IpAddr::V4(address));
+        self.interfaces.iter().any(own)
+    }
+
+    fn add(&self, edit: &mut Edit<'_>, path: &str, neighbour: &Neighbour) -> Result<(), ConfigError> {
         let field = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
         let interface = match &neighbour.interface {
-            Some(name) => self
-                .interfaces
-                .iter()
-                .position(|known| known.name == *name)
-                .map(|index| index as u16)
-                .ok_or_else(|| ConfigError::at(field("interface"), format!("there is no interface '{name}'")))?,
+            Some(name) => {
+                let known = self.served.iter().copied().find(|index| self.interfaces[usize::from(*index)].name == *name);
+                known.ok_or_else(|| ConfigError::at(field("interface"), format!("this table serves no interface '{name}'")))?
+            }
             None => self.interface_of(neighbour.address).ok_or_else(|| {
                 let text = format!(
                     "{} is on no interface's subnet: give an interface an address there, or say 'interface'",
@@ -149,6 +154,9 @@ impl Neighbours {
                 ConfigError::at(field("address"), text)
             })?,
         };
+        if self.is_own(neighbour.address) {
+            return Err(ConfigError::at(field("address"), format!("{} is the router's own address", neighbour.address)));
+        }
         if neighbour.mac.is_group() {
             return Err(ConfigError::at(
                 field("mac"),
@@ -156,7 +164,6 @@ impl Neighbours {
             ));
         }
         let own = &self.interfaces[usize::from(interface)];
-        let mut edit = self.edit();
         let index = edit.adjacency(interface, neighbour.address);
         edit.changed = true;
         let rewrite = &mut edit.state.current.rewrites[index as usize];
@@ -165,8 +172,7 @@ impl Neighbours {
         rewrite.header[12..].copy_from_slice(&EtherType::IPV4.0.to_be_bytes());
         rewrite.ready = 1;
         let entry = Entry { interface: own.name.clone(), address: neighbour.address, mac: neighbour.mac };
-        edit.state.entries.retain(|known| (&known.interface, known.address) != (&entry.interface, entry.address));
-        edit.state.entries.push(entry);
+        edit.state.entries.insert(index, entry);
         Ok(())
     }
 }
@@ -222,13 +228,16 @@ impl Table for Neighbours {
         let current = Adjacencies { rewrites: vec![nobody], hosts: HashMap::new() };
         let table = Neighbours {
             interfaces,
+            served,
             published: ArcSwap::from_pointee(current.clone()),
             state: Mutex::new(State { current, ..State::default() }),
             version: AtomicU64::new(0),
         };
+        let mut edit = table.edit();
         for (index, neighbour) in config.entries.iter().enumerate() {
-            table.add(&format!("static[{index}]"), neighbour)?;
+            table.add(&mut edit, &format!("static[{index}]"), neighbour)?;
         }
+        drop(edit);
         Ok(table)
     }
 
@@ -245,10 +254,10 @@ impl Table for Neighbours {
 
     fn command(&self, command: Command) -> Result<Reply, ConfigError> {
         match command {
-            Command::Add(neighbour) => self.add("", &neighbour)?,
+            Command::Add(neighbour) => self.add(&mut self.edit(), "", &neighbour)?,
             Command::Show {} => {}
         }
-        Ok(Reply { neighbours: self.edit().state.entries.clone() })
+        Ok(Reply { neighbours: self.edit().state.entries.values().cloned().collect() })
     }
 }
 

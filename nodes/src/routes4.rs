@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use swath_api::prelude::*;
 use swath_api::{Str, TableRef};
 
@@ -34,7 +34,7 @@ pub enum Meaning {
     NoRoute = 2,
     /// A multicast group.
     Multicast = 3,
-    /// Drop silently.
+    /// Drop, and answer nothing.
     Blackhole = 4,
     /// Never a destination.
     Martian = 5,
@@ -94,6 +94,8 @@ pub struct Routes4 {
     neighbours: TableRef<Neighbours>,
     served: Vec<u16>,
     names: Vec<String>,
+    // Prefixes of the routes that follow from the interfaces and from RFCs. No other route takes their place.
+    standing: HashSet<Prefix4>,
     control: Mutex<HashMap<Leaf, u32>>,
 }
 
@@ -150,7 +152,7 @@ pub struct Route {
     /// neighbours on this interface.
     #[serde(default)]
     interface: Option<String>,
-    /// Drop packets to these destinations silently.
+    /// Drop packets to these destinations, counted as `blackhole`, and answer nothing.
     #[serde(default)]
     blackhole: bool,
 }
@@ -206,6 +208,11 @@ impl Routes4 {
         self.fib.lookup_batch(addresses, leaves);
     }
 
+    /// The table of neighbours whose adjacencies its leaves name.
+    pub fn neighbours(&self) -> &Neighbours {
+        &self.neighbours
+    }
+
     /// All leaves, by the numbers that look-ups answer with.
     #[inline]
     pub fn leaves(&self) -> Leaves<'_> {
@@ -236,6 +243,16 @@ impl Routes4 {
         self.fib.insert(prefix, number).map(drop).map_err(full)
     }
 
+    /// Refuses a route in the place of a standing one.
+    fn check_standing(&self, path: &str, prefix: Prefix4) -> Result<(), ConfigError> {
+        if !self.standing.contains(&prefix) {
+            return Ok(());
+        }
+        let text =
+            format!("the route {prefix} stands by itself: it is of an interface's own address or subnet, or never forwarded");
+        Err(ConfigError::at(if path.is_empty() { "prefix".into() } else { format!("{path}.prefix") }, text))
+    }
+
     /// What a route means; `path` is where it stands in the settings.
     fn resolve(&self, neighbours: &mut Edit<'_>, path: &str, route: &Route) -> Result<Leaf, ConfigError> {
         let field = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
@@ -254,6 +271,9 @@ impl Routes4 {
         match (via, named) {
             (None, None) => Err(ConfigError::at(path, "a route says where to: `via`, `interface` or `blackhole: true`")),
             (None, Some(interface)) => Ok(Leaf::new(Meaning::Forward, interface, BY_DESTINATION)),
+            (Some(next_hop), _) if self.neighbours.is_own(*next_hop) => {
+                Err(ConfigError::at(field("via"), format!("the next hop {next_hop} is the router's own address")))
+            }
             (Some(next_hop), named) => {
                 let found = named.or_else(|| self.neighbours.interface_of(*next_hop).filter(|index| self.served.contains(index)));
                 let interface = found.ok_or_else(|| {
@@ -267,7 +287,7 @@ impl Routes4 {
     }
 
     /// Routes that follow from the interfaces' addresses, and those that RFCs ask for.
-    fn standing(&self, interfaces: &[swath_api::Interface]) -> Vec<(Prefix4, Leaf)> {
+    fn standing_routes(&self, interfaces: &[swath_api::Interface]) -> Vec<(Prefix4, Leaf)> {
         let fixed = |text: &str, meaning| text.parse().ok().map(|prefix: Prefix4| (prefix, Leaf::new(meaning, NO_INTERFACE, 0)));
         let mut routes: Vec<(Prefix4, Leaf)> = MARTIANS.iter().filter_map(|text| fixed(text, Meaning::Martian)).collect();
         routes.extend(fixed(MULTICAST, Meaning::Multicast));
@@ -294,7 +314,7 @@ impl Routes4 {
 }
 
 fn full(error: Fib4Error) -> ConfigError {
-    ConfigError::at("", format!("{error}; raise 'memory-mib'"))
+    ConfigError::at("", format!("{error} ('memory-mib')"))
 }
 
 impl Table for Routes4 {
@@ -308,25 +328,28 @@ impl Table for Routes4 {
     fn new(config: Config, setup: &mut TableSetup<'_>) -> Result<Routes4, ConfigError> {
         let fib =
             Fib4::new(usize::from(config.memory_mib) << 20).map_err(|error| ConfigError::new(format!("no memory: {error}")))?;
-        let table = Routes4 {
+        let mut table = Routes4 {
             fib,
             leaves: Box::new([const { AtomicU64::new(Leaf::NO_ROUTE.0) }; MAX_LEAVES]),
             neighbours: setup.table("neighbours", config.neighbours.as_deref())?,
             served: setup.serves("interfaces", config.interfaces.as_deref())?,
             names: setup.interfaces().iter().map(|interface| interface.name.clone()).collect(),
+            standing: HashSet::new(),
             control: Mutex::default(),
         };
+        let standing = table.standing_routes(setup.interfaces());
+        table.standing = standing.iter().map(|(prefix, _)| *prefix).collect();
         let mut known = table.control();
-        let mut routes: HashMap<Prefix4, Option<usize>> = HashMap::new();
+        let mut routes: HashMap<Prefix4, usize> = HashMap::new();
         let mut numbered: Vec<(Prefix4, u32)> = Vec::with_capacity(config.routes.len() + 16);
-        for (prefix, leaf) in table.standing(setup.interfaces()) {
+        for (prefix, leaf) in standing {
             numbered.push((prefix, table.number(&mut known, leaf)?));
-            routes.insert(prefix, None);
         }
         let mut neighbours = table.neighbours.edit();
         for (index, route) in config.routes.iter().enumerate() {
             let path = format!("routes[{index}]");
-            if let Some(Some(first)) = routes.insert(route.prefix, Some(index)) {
+            table.check_standing(&path, route.prefix)?;
+            if let Some(first) = routes.insert(route.prefix, index) {
                 return Err(ConfigError::at(path, format!("{} has a route already: routes[{first}]", route.prefix)));
             }
             let leaf = table.resolve(&mut neighbours, &path, route)?;
@@ -338,7 +361,14 @@ impl Table for Routes4 {
     }
 
     fn shard(&self, _: u32) -> Shard {
-        Shard(self.fib.register_reader())
+        // Nothing waits for a worker that has not started.
+        let mut reader = self.fib.register_reader();
+        reader.offline();
+        Shard(reader)
+    }
+
+    fn rest(&self, shard: &mut Shard) {
+        shard.0.offline();
     }
 
     fn sync(&self, shard: &mut Shard) {
@@ -348,14 +378,16 @@ impl Table for Routes4 {
     fn command(&self, command: Command) -> Result<Reply, ConfigError> {
         match command {
             Command::Add(route) => {
+                self.check_standing("", route.prefix)?;
                 let leaf = self.resolve(&mut self.neighbours.edit(), "", &route)?;
                 self.insert(&mut self.control(), route.prefix, leaf)?;
                 Ok(Reply::Done {})
             }
-            Command::Remove { prefix } => match self.fib.remove(prefix).map_err(full)? {
-                Some(_) => Ok(Reply::Done {}),
-                None => Err(ConfigError::at("prefix", format!("there is no route {prefix}"))),
-            },
+            Command::Remove { prefix } => {
+                self.check_standing("", prefix)?;
+                let removed = self.fib.remove(prefix).map_err(full)?;
+                removed.map(|_| Reply::Done {}).ok_or_else(|| ConfigError::at("prefix", format!("there is no route {prefix}")))
+            }
             Command::Lookup { address } => {
                 let found = self.fib.longest_match(u32::from(address));
                 let leaf = found.map_or(Leaf::NO_ROUTE, |(_, number)| self.leaves().get(number));

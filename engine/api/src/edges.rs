@@ -18,7 +18,7 @@ pub mod reserved {
 
     /// Name and meaning of each, in the order of counting down from [`FAULT`].
     pub const REASONS: [(&str, &str); 5] = [
-        ("fault", "The node panicked and is out of service. The log has the message; a reload makes it anew."),
+        ("fault", "The node panicked and is out of service until the graph is started again. Standard error has the message."),
         ("inbox-full", "More packets were made in one pass than the engine takes (256). Copies beyond are dropped."),
         ("out-of-buffers", "The buffer pool is exhausted. Raise engine.buffers, or find who holds packets."),
         ("ring-full", "The interface did not take the packet: it is slower than what is sent to it, or down."),
@@ -132,7 +132,7 @@ pub trait Edges: Copy + 'static {
 /// Declares the enum of a node's edges and drop reasons.
 ///
 /// Each variant says its class and name ([`EdgeInfo`] has one function per class: `edge`, `required`, `drop`, `held`, `consumed`,
-/// `transmit`), edges also their [`layer`]. The doc comment of a variant is what users read in the catalogue and in `swath drops`: say what it
+/// `transmit`), edges also their [`layer`]. The doc comment of a variant is what users read in `swath nodes` and at the end of a run: say what it
 /// means, and for a drop what to do.
 ///
 /// ```

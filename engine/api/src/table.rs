@@ -37,6 +37,11 @@ pub trait Table: Sized + Send + Sync + 'static {
         let _ = shard;
     }
 
+    /// Called with the shard of a worker that will not look at the table until its next [`Table::sync`], because it is stopped.
+    fn rest(&self, shard: &mut Self::Shard) {
+        let _ = shard;
+    }
+
     /// Carries a command out, on a control thread, while workers read.
     ///
     /// # Errors

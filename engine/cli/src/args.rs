@@ -19,7 +19,7 @@ What is for people goes to standard error, data to standard output.
 Start here:
   swath run graphs/quickstart.yaml";
 
-/// Describe a dataplane in YAML, run it at line rate.
+/// Describe a dataplane in YAML, and run it.
 #[derive(Debug, Parser)]
 #[command(name = "swath", version, after_help = EXIT_CODES, arg_required_else_help = true, subcommand_required = true)]
 pub struct Args {

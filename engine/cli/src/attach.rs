@@ -2,7 +2,7 @@
 
 use swath_api::ConfigError;
 use swath_api::wire::MacAddr;
-use swath_core::driver::{DriverKind, Port, PortConfig, RxQueue, TxQueue};
+use swath_core::driver::{Claim, DriverKind, Port, PortConfig, RxQueue, TxQueue};
 use swath_core::plan::InterfacePlan;
 use swath_core::spec::{Entry, Node, Value};
 use swath_io::drivers::{memory, pcap};
@@ -87,6 +87,10 @@ impl Port for TwoSides {
 
     fn transmit_queues(&mut self) -> Vec<Box<dyn TxQueue>> {
         self.send.transmit_queues()
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        self.receive.claims().into_iter().chain(self.send.claims()).collect()
     }
 
     fn finish(&mut self) -> Result<serde_json::Value, String> {

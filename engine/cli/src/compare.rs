@@ -14,6 +14,13 @@ use crate::terminal::Terminal;
 /// They cannot be read.
 pub fn compare(a: &Path, b: &Path, limit: usize, terminal: &Terminal) -> Result<Exit, Failure> {
     let comparison = compare_captures(a, b, limit).map_err(unreadable)?;
+    if comparison.frames == [0, 0] {
+        return Err(Failure::other(format!(
+            "neither {} nor {} holds a frame: there is nothing to compare",
+            a.display(),
+            b.display()
+        )));
+    }
     terminal.data(&format!("{comparison}\n"))?;
     Ok(if comparison.equal { Exit::Ok } else { Exit::Failed })
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use swath_core::run::Ledger;
 
-use crate::figures::{counted, rate};
+use crate::figures::rate;
 
 /// Reasons that are named at most.
 const REASONS: usize = 3;
@@ -18,8 +18,8 @@ pub struct Line {
 }
 
 impl Line {
-    /// The line of two readings; it says how long the engine has run, and by how many workers.
-    pub fn new(before: &Ledger, now: &Ledger, elapsed: Duration, since_start: Duration, workers: usize) -> Line {
+    /// The line of two readings; it says how long the engine has run.
+    pub fn new(before: &Ledger, now: &Ledger, elapsed: Duration, since_start: Duration) -> Line {
         let seconds = elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
         let per_second = |before: u64, now: u64| now.saturating_sub(before) as f64 / seconds;
         let mut drops: Vec<(f64, String)> = Vec::new();
@@ -32,9 +32,8 @@ impl Line {
         drops.retain(|(rate, _)| *rate > 0.0);
         drops.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         let start = format!(
-            "{:>4} s  {}  received {}/s  sent {}/s  dropped {}/s",
+            "{:>4} s  rx {}/s  tx {}/s  drop {}/s",
             since_start.as_secs_f64().round(),
-            counted(workers, "worker"),
             rate(per_second(before.received, now.received)),
             rate(per_second(before.sent, now.sent)),
             rate(drops.iter().map(|(rate, _)| rate).sum()),
@@ -81,8 +80,8 @@ mod tests {
         drop(&mut now, "ip4", "too-short", 20_000);
         drop(&mut now, "rewrite", "ttl-expired", 20_001);
         drop(&mut now, "rewrite", "too-big", 0);
-        let line = Line::new(&before, &now, Duration::from_secs(2), Duration::from_millis(2999), 2);
-        let start = "   3 s  2 workers  received 2.50 M/s  sent 2.00 M/s  dropped 500 k/s";
+        let line = Line::new(&before, &now, Duration::from_secs(2), Duration::from_millis(2999));
+        let start = "   3 s  rx 2.50 M/s  tx 2.00 M/s  drop 500 k/s";
         let all = format!("{start}: lookup.no-route 450 k, ip4.bad-checksum 30.0 k, rewrite.ttl-expired 10.0 k, 1 more");
         assert_eq!(line.text(usize::MAX), all);
         assert_eq!(line.text(all.len()), all);
@@ -94,7 +93,7 @@ mod tests {
     #[test]
     fn nothing_is_said_of_drops_where_there_are_none() {
         let nothing = Ledger::default();
-        let line = Line::new(&nothing, &nothing, Duration::ZERO, Duration::from_secs(12), 1);
-        assert_eq!(line.text(usize::MAX), "  12 s  1 worker  received 0/s  sent 0/s  dropped 0/s");
+        let line = Line::new(&nothing, &nothing, Duration::ZERO, Duration::from_secs(12));
+        assert_eq!(line.text(usize::MAX), "  12 s  rx 0/s  tx 0/s  drop 0/s");
     }
 }

@@ -1,4 +1,4 @@
-//! `swath`: describe a dataplane in YAML, run it at line rate.
+//! `swath`: describe a dataplane in YAML, and run it.
 
 #![forbid(unsafe_code)]
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use swath_core::plan::{InterfacePlan, Plan};
+use swath_core::plan::{BUFFERS_PER_WORKER, InterfacePlan, Plan};
 use swath_core::spec::{Hugepages, Node, suggestion};
 use swath_io::capture::Reader;
 
@@ -25,13 +25,14 @@ pub fn replay(args: &ReplayArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let mut plan = graph.plan(&crate::registry())?;
     if let Some(workers) = args.workers {
         plan.engine.workers = workers;
+        plan.engine.buffers = plan.engine.buffers.max(usize::from(workers) * BUFFERS_PER_WORKER);
     }
     plan.engine.cores = None;
     // Speed is no part of what a replay says, and it shall run everywhere.
     if plan.engine.hugepages == Hugepages::Required {
         plan.engine.hugepages = Hugepages::Auto;
     }
-    connect(&mut plan, args)?;
+    connect(&mut plan, args, terminal)?;
     let (pool, _) = packet_memory(&plan.engine)?;
     let mut engine = graph.build(plan, &pool, Time::Virtual)?;
     let destination = args.report.as_deref().map(Destination::open).transpose()?;
@@ -46,7 +47,7 @@ pub fn replay(args: &ReplayArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 }
 
 /// Attaches the interfaces to captures as the arguments say, and the others to nothing.
-fn connect(plan: &mut Plan, args: &ReplayArgs) -> Result<(), Failure> {
+fn connect(plan: &mut Plan, args: &ReplayArgs, terminal: &Terminal) -> Result<(), Failure> {
     let names: Vec<&str> = plan.interfaces.iter().map(|interface| interface.spec.name.value.as_str()).collect();
     known_once("--in", &args.inputs, &names)?;
     known_once("--out", &args.outputs, &names)?;
@@ -65,7 +66,14 @@ fn connect(plan: &mut Plan, args: &ReplayArgs) -> Result<(), Failure> {
         }
         match (input, output) {
             (None, None) if attach::is_virtual(interface) => ends(interface, args)?,
-            (None, None) => attach::to_nothing(interface),
+            (None, None) => {
+                if interface.spec.settings.get("read").is_some() {
+                    let name = &interface.spec.name.value;
+                    terminal
+                        .say(format!("warning: a replay does not read what the graph says of `{name}`: use `--in {name}=FILE`"));
+                }
+                attach::to_nothing(interface);
+            }
             (None, Some(_)) if attach::generates(interface) => {
                 ends(interface, args)?;
                 attach::to_output(interface, settings);

@@ -31,11 +31,15 @@ pub struct Report {
 impl Report {
     /// Lets the drivers finish, and reads the ledgers.
     pub fn of(engine: &mut Engine) -> Report {
-        let (said, failed) = match engine.finish() {
-            Ok(said) => (said, None),
-            Err(error) => (Vec::new(), Some(error)),
-        };
-        let interfaces = said.into_iter().filter(|(_, report)| !report.is_null()).collect();
+        let (mut interfaces, mut failed) = (BTreeMap::new(), Vec::new());
+        for (name, said) in engine.finish() {
+            match said {
+                Ok(report) if report.is_null() => {}
+                Ok(report) => _ = interfaces.insert(name, report),
+                Err(error) => failed.push(format!("{name}: {error}")),
+            }
+        }
+        let failed = (!failed.is_empty()).then(|| failed.join("\n"));
         Report { ledger: engine.ledger(), interfaces, failed }
     }
 
@@ -45,6 +49,11 @@ impl Report {
     /// Output could not be written, by a driver or here.
     pub fn deliver(&self, engine: &Engine, destination: Option<Destination>, terminal: &Terminal) -> Result<Exit, Failure> {
         terminal.say(self.summary(engine, terminal.colour));
+        for (name, report) in &self.interfaces {
+            if let Some(cut_off) = report.pointer("/read/cut-off").and_then(serde_json::Value::as_str) {
+                terminal.say(format!("warning: what `{name}` has read was cut off: {cut_off}"));
+            }
+        }
         if let Some(destination) = destination {
             destination.write(&self.to_json(), terminal)?;
         }

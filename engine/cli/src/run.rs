@@ -45,15 +45,16 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     ));
     engine.start().map_err(|error| Failure::other(format!("a worker could not be started: {error}")))?;
     let end = watch(&engine, &stop, args, terminal);
+    let died = !engine.dead_workers().is_empty();
     engine.stop();
     terminal.say(format!("{end}\n"));
-    Report::of(&mut engine).deliver(&engine, destination, terminal)
+    let exit = Report::of(&mut engine).deliver(&engine, destination, terminal)?;
+    if died { Err(Failure::other("a worker has died")) } else { Ok(exit) }
 }
 
 /// Says each second what happens, and returns why it is over.
 fn watch(engine: &Engine, stop: &Stop, args: &RunArgs, terminal: &Terminal) -> String {
     let redraw = args.stats == Stats::Auto && terminal.interactive;
-    let workers = engine.counters().len();
     let start = Instant::now();
     let (mut before, mut read_at) = (engine.ledger(), start);
     let mut drawn = false;
@@ -62,7 +63,7 @@ fn watch(engine: &Engine, stop: &Stop, args: &RunArgs, terminal: &Terminal) -> S
         if now - read_at >= SECOND {
             let ledger = engine.ledger();
             if args.stats != Stats::None {
-                let line = Line::new(&before, &ledger, now - read_at, now - start, workers);
+                let line = Line::new(&before, &ledger, now - read_at, now - start);
                 if redraw {
                     terminal.redraw(&line.text(terminal.width()))
                 } else {

@@ -95,7 +95,7 @@ fn every_packet_has_its_fate_and_its_time() {
     // What people read of it.
     for line in [
         "ethernet.not-ours          1  The destination is the unicast address of another station: the port is promiscuous, or a \
-         switch floods.",
+         switch floods; or the interface's `mac` is not what the sender thinks.",
         "packets: received 12 + made 0 = sent 4 + dropped 8",
         "the ledger adds up",
     ] {
@@ -277,4 +277,43 @@ fn captures_differ_by_a_lost_packet() {
     assert_eq!((missing.code, missing.err.ends_with("there is no such file\n")), (66, true), "{}", missing.err);
     assert_eq!(compare(&all, &place.path(""), &[]).code, 64);
     assert_eq!(compare(&all, &place.text("text.pcap", "no capture, but bytes all the same"), &[]).code, 1);
+}
+
+#[test]
+fn two_interfaces_do_not_share_a_file() {
+    let place = Place::new();
+    let graph = "version: 1
+interfaces:
+  lan: { driver: pcap, read: one.pcap }
+  wan: { driver: pcap, write: one.pcap }
+nodes:
+  rx: { kind: rx, interface: lan, to: tx }
+  tx: { kind: tx, interface: wan }
+";
+    place.text("graph.yaml", graph);
+    let capture = place.capture("one.pcap", [(START, frame("udp 10.0.0.1:1 > 10.0.0.2:2", HOST, LAN))]);
+    let before = std::fs::read(&capture).unwrap();
+    let said = said(["run".as_ref(), place.path("graph.yaml").as_os_str()]);
+    assert_eq!(said.code, 78, "{}", said.err);
+    assert!(said.err.contains("`lan` and `wan` both use"), "{}", said.err);
+    assert_eq!(std::fs::read(&capture).unwrap(), before);
+}
+
+#[test]
+fn input_that_no_node_receives_is_said() {
+    let place = Place::new();
+    let graph = "version: 1
+interfaces:
+  lan: { driver: pcap, read: one.pcap }
+nodes:
+  tx: { kind: tx, interface: lan }
+";
+    place.text("graph.yaml", graph);
+    let capture = place.capture("one.pcap", [(START, frame("udp 10.0.0.1:1 > 10.0.0.2:2", HOST, LAN))]);
+    let input = format!("lan={}", capture.display());
+    let graph = place.path("graph.yaml");
+    let named = said(["replay".as_ref(), graph.as_os_str(), "--in".as_ref(), input.as_ref()]);
+    assert!(named.err.contains("no node receives the packets of `lan`"), "{}", named.err);
+    let not_named = said(["replay".as_ref(), graph.as_os_str()]);
+    assert!(not_named.err.contains("use `--in lan=FILE`"), "{}", not_named.err);
 }

@@ -65,6 +65,11 @@ pub trait Port: Send {
     /// Takes the transmit queues out, one for each worker; called once.
     fn transmit_queues(&mut self) -> Vec<Box<dyn TxQueue>>;
 
+    /// What it uses of the machine: two interfaces cannot use the same thing, unless both only read it.
+    fn claims(&self) -> Vec<Claim> {
+        Vec::new()
+    }
+
     /// What the driver has to say at the end: what its sink has checked, what its files have become.
     ///
     /// # Errors
@@ -72,6 +77,15 @@ pub trait Port: Send {
     fn finish(&mut self) -> Result<serde_json::Value, String> {
         Ok(serde_json::Value::Null)
     }
+}
+
+/// Something of the machine that an interface uses: a file, a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// What it is, under a name that is the same for whoever uses it.
+    pub resource: String,
+    /// Whether nobody else may use it.
+    pub exclusive: bool,
 }
 
 /// What a queue works with in one call.

@@ -274,3 +274,16 @@ fn output_that_cannot_be_written_is_an_error_at_the_end() {
     let error = port.finish().unwrap_err();
     assert!(error.ends_with("a pcap cannot hold a time after 2106; 2 packets or more are missing"), "{error}");
 }
+
+#[test]
+fn what_is_in_the_output_stays_while_the_engine_may_be_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out.pcap");
+    std::fs::write(&path, "precious").unwrap();
+    let lab = common::Lab::new(64);
+    let settings = format!(r#"{{"write": "{}"}}"#, path.display());
+    drop(lab.open("pcap", &settings));
+    assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    lab.open("pcap", &settings).finish().unwrap();
+    assert_eq!(std::fs::read(&path).unwrap().len(), 24, "a capture without packets");
+}

@@ -16,6 +16,7 @@ struct TableVTable {
     create: unsafe extern "C" fn(Bytes, *mut c_void, &Sink) -> *mut c_void,
     shard: unsafe extern "C" fn(*const c_void, u32, &Sink) -> *mut c_void,
     sync: unsafe extern "C" fn(*const c_void, *mut c_void) -> i32,
+    rest: unsafe extern "C" fn(*const c_void, *mut c_void) -> i32,
     command: unsafe extern "C" fn(*const c_void, Bytes, &Sink, &Sink) -> i32,
     destroy_shard: unsafe extern "C" fn(*mut c_void),
     destroy: unsafe extern "C" fn(*mut c_void),
@@ -31,6 +32,7 @@ impl<T: Table> TableShims<T> {
         create: Self::create,
         shard: Self::shard,
         sync: Self::sync,
+        rest: Self::rest,
         command: Self::command,
         destroy_shard: Self::destroy_shard,
         destroy: Self::destroy,
@@ -57,6 +59,12 @@ impl<T: Table> TableShims<T> {
     unsafe extern "C" fn sync(table: *const c_void, shard: *mut c_void) -> i32 {
         // SAFETY: made by `create` and `shard` of this vtable; the shard is this thread's.
         let done = catch_unwind(AssertUnwindSafe(|| unsafe { (*table.cast::<T>()).sync(&mut *shard.cast::<T::Shard>()) }));
+        outcome(done)
+    }
+
+    unsafe extern "C" fn rest(table: *const c_void, shard: *mut c_void) -> i32 {
+        // SAFETY: as in `sync`.
+        let done = catch_unwind(AssertUnwindSafe(|| unsafe { (*table.cast::<T>()).rest(&mut *shard.cast::<T::Shard>()) }));
         outcome(done)
     }
 
@@ -244,6 +252,14 @@ impl WorkerTables {
         for (entry, table) in self.entries.iter().zip(&self.tables) {
             // SAFETY: both parts are of this vtable and alive, and the shard is ours alone. A panic leaves the shard as it is.
             unsafe { (table.vtable.sync)(entry.shared, entry.shard) };
+        }
+    }
+
+    /// Lets each table know that this worker does not look at it until the next [`WorkerTables::sync`].
+    pub fn rest(&mut self) {
+        for (entry, table) in self.entries.iter().zip(&self.tables) {
+            // SAFETY: as in `sync`.
+            unsafe { (table.vtable.rest)(entry.shared, entry.shard) };
         }
     }
 

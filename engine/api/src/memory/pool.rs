@@ -18,6 +18,9 @@ const BATCH: usize = 256;
 /// A cache holds at most this many chunks before it gives a batch back.
 const CACHE: usize = 3 * BATCH;
 
+/// How often a worker tries for the chunks that fill no batch.
+const PATIENCE: usize = 256;
+
 type Batch = Box<[u32; BATCH]>;
 
 /// The free chunks of a region. Exhaustion is not an error here: who asks gets nothing and counts a drop.
@@ -174,8 +177,13 @@ impl Cache {
             let _ = self.pool.empty.push(batch);
             return true;
         }
-        // Never waits: whoever holds the lock is a control thread.
-        let Ok(mut loose) = self.pool.loose.try_lock() else { return false };
+        // Held for the time of a copy, and tried for a short time: a worker does not wait for another thread that sleeps in it.
+        let Some(mut loose) = (0..PATIENCE).find_map(|_| {
+            std::hint::spin_loop();
+            self.pool.loose.try_lock().ok()
+        }) else {
+            return false;
+        };
         let count = loose.len().min(BATCH);
         let keep = loose.len() - count;
         self.stack.extend(loose.drain(keep..));

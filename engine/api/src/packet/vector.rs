@@ -251,6 +251,12 @@ impl Mask {
         Mask { words }
     }
 
+    /// The packets of either.
+    #[must_use]
+    pub fn union(&self, other: &Mask) -> Mask {
+        Mask { words: std::array::from_fn(|at| self.words[at] | other.words[at]) }
+    }
+
     /// How many packets it names.
     #[inline]
     pub fn count(&self) -> usize {

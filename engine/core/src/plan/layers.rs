@@ -21,7 +21,8 @@ pub(super) fn check(nodes: &[NodePlan], diagnostics: &mut Diagnostics) {
                 one => BTreeSet::from([one]),
             };
             let takes = nodes[to].kind.info().input.as_str();
-            for carried in carried.iter().filter(|carried| **carried != layer::ANY && takes != layer::ANY && **carried != takes) {
+            let fits = |carried: &str| takes != layer::NONE && (carried == layer::ANY || takes == layer::ANY || carried == takes);
+            for carried in carried.iter().filter(|carried| !fits(carried)) {
                 diagnostics.push(mismatch(node, id, carried, &nodes[to], takes));
             }
             given[to].extend(carried);
@@ -33,6 +34,7 @@ fn mismatch(node: &NodePlan, id: usize, carried: &str, to: &NodePlan, takes: &st
     let (edge, from, target) = (node.kind.edges()[id].name.as_str(), &node.spec.name.value, &to.spec.name.value);
     let is_wire = |wire: &&crate::spec::EdgeSpec| wire.edge.as_ref().map_or(id == 0, |name| name.value == edge);
     let span: Span = node.spec.to.iter().find(is_wire).map_or(node.spec.name.span, |wire| wire.to.span);
+    let carried = if carried == layer::ANY { "any" } else { carried };
     let message = format!("`{from}.{edge}` carries {carried} packets, `{target}` takes {}", words(takes));
     Diagnostic::error(Code::Layer, message)
         .primary(span, format!("{carried} packets go here"))

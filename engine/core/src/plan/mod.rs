@@ -12,7 +12,10 @@ use crate::registry::Registry;
 use crate::spec::{Code, Diagnostic, Diagnostics, EngineSpec, InterfaceSpec, NodeSpec, Spanned, Spec, TableSpec, suggestion};
 
 /// Buffers for each worker, at least: its cache alone may keep 768 that no other worker can have.
-const BUFFERS_PER_WORKER: usize = 1024;
+pub const BUFFERS_PER_WORKER: usize = 1024;
+
+/// Nodes, or interfaces, that a graph may have: their indexes have 16 bits, of which some values are taken.
+const MAX_INDEX: usize = 60_000;
 
 /// A graph that is sound as far as can be told without making its parts.
 #[derive(Debug)]
@@ -71,6 +74,15 @@ impl Plan {
                 diagnostic = diagnostic.primary(span, format!("each worker needs {BUFFERS_PER_WORKER} at least"));
             }
             diagnostics.push(diagnostic);
+        }
+        for (what, count) in [("nodes", nodes.len()), ("interfaces", interfaces.len())] {
+            if count > MAX_INDEX {
+                diagnostics.push(Diagnostic::error(
+                    Code::Refused,
+                    format!("{count} {what} are too many: a graph has {MAX_INDEX} at most"),
+                ));
+                return None;
+            }
         }
         let interfaces = interfaces.into_iter().filter_map(|spec| {
             let known: Vec<&str> = registry.drivers().iter().map(|driver| driver.name).collect();

@@ -1,6 +1,9 @@
 //! Edges: from names to indexes, and the order in which a pass visits the nodes.
 
-use petgraph::algo::{tarjan_scc, toposort};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use swath_api::{EdgeClass, EdgeInfo};
@@ -8,6 +11,11 @@ use swath_api::{EdgeClass, EdgeInfo};
 use super::{NodePlan, unknown};
 use crate::registry::Registry;
 use crate::spec::{Code, Diagnostic, Diagnostics, EdgeSpec, NodeSpec, suggestion};
+
+/// Nodes of a cycle that are all named.
+const LONGEST: usize = 64;
+/// Of a longer cycle, nodes that are named at both ends.
+const SHOWN: usize = 8;
 
 /// Finds kinds and edges. Targets are indexes in the order of the file. That one of the `unreadable` nodes is meant is no mistake.
 pub(super) fn resolve(
@@ -18,7 +26,11 @@ pub(super) fn resolve(
 ) -> Vec<NodePlan> {
     let kinds: Vec<&str> = registry.nodes().iter().map(|kind| kind.info().kind.as_str()).collect();
     let names: Vec<String> = nodes.iter().map(|node| node.name.value.clone()).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let names = Names {
+        list: names.iter().map(String::as_str).collect(),
+        index: names.iter().zip(0..).map(|(name, at)| (name.as_str(), at)).collect(),
+        unreadable,
+    };
     let mut plans = Vec::with_capacity(nodes.len());
     for spec in nodes {
         let kind = registry.node(&spec.kind.value);
@@ -26,7 +38,7 @@ pub(super) fn resolve(
         let Some(kind) = kind else {
             // Its targets can be checked all the same.
             for wire in &spec.to {
-                target(wire, &names, unreadable, diagnostics);
+                target(wire, &names, diagnostics);
             }
             continue;
         };
@@ -34,7 +46,7 @@ pub(super) fn resolve(
         let mut targets = vec![None; edges.len()];
         let mut complete = true;
         for wire in &spec.to {
-            let to = target(wire, &names, unreadable, diagnostics);
+            let to = target(wire, &names, diagnostics);
             match edge(wire, &spec, edges, diagnostics) {
                 Some(edge) => targets[edge] = to,
                 None => complete = false,
@@ -56,12 +68,19 @@ pub(super) fn resolve(
     plans
 }
 
-fn target(wire: &EdgeSpec, names: &[&str], unreadable: &[String], diagnostics: &mut Diagnostics) -> Option<usize> {
-    let found = names.iter().position(|name| *name == wire.to.value);
-    if found.is_none() && !unreadable.contains(&wire.to.value) {
+/// The nodes of the file.
+struct Names<'a> {
+    list: Vec<&'a str>,
+    index: HashMap<&'a str, usize>,
+    unreadable: &'a [String],
+}
+
+fn target(wire: &EdgeSpec, names: &Names<'_>, diagnostics: &mut Diagnostics) -> Option<usize> {
+    let found = names.index.get(wire.to.value.as_str()).copied();
+    if found.is_none() && !names.unreadable.contains(&wire.to.value) {
         let mut diagnostic =
             Diagnostic::error(Code::UnknownNode, format!("unknown node `{}`", wire.to.value)).primary(wire.to.span, "");
-        if let Some(help) = suggestion(&wire.to.value, "a node is one of", names) {
+        if let Some(help) = suggestion(&wire.to.value, "a node is one of", &names.list) {
             diagnostic = diagnostic.help(help);
         }
         diagnostics.push(diagnostic);
@@ -100,7 +119,7 @@ fn edge(wire: &EdgeSpec, spec: &NodeSpec, edges: &[EdgeInfo], diagnostics: &mut 
     None
 }
 
-/// Sorts topologically; nodes that depend on nothing keep the order of the file. `None`, with every cycle reported, if there are any.
+/// Sorts topologically, as near to the order of the file as can be. `None`, with every cycle reported, if there are any.
 pub(super) fn sort(nodes: Vec<NodePlan>, diagnostics: &mut Diagnostics) -> Option<Vec<NodePlan>> {
     let mut graph: DiGraph<usize, u16> = DiGraph::new();
     let indexes: Vec<NodeIndex> = (0..nodes.len()).map(|node| graph.add_node(node)).collect();
@@ -109,18 +128,19 @@ pub(super) fn sort(nodes: Vec<NodePlan>, diagnostics: &mut Diagnostics) -> Optio
             graph.add_edge(indexes[from], indexes[to], edge as u16);
         }
     }
-    let Ok(order) = toposort(&graph, None) else {
-        for members in tarjan_scc(&graph) {
+    let order = in_file_order(&nodes);
+    if order.len() < nodes.len() {
+        for members in kosaraju_scc(&graph) {
             let start = members[0];
             if members.len() > 1 || graph.contains_edge(start, start) {
                 diagnostics.push(cycle(&graph, &members, &nodes));
             }
         }
         return None;
-    };
+    }
     let mut rank = vec![0; nodes.len()];
-    for (at, index) in order.iter().enumerate() {
-        rank[graph[*index]] = at;
+    for (at, node) in order.into_iter().enumerate() {
+        rank[node] = at;
     }
     let mut sorted: Vec<(usize, NodePlan)> = nodes.into_iter().enumerate().map(|(at, node)| (rank[at], node)).collect();
     sorted.sort_by_key(|(rank, _)| *rank);
@@ -132,30 +152,59 @@ pub(super) fn sort(nodes: Vec<NodePlan>, diagnostics: &mut Diagnostics) -> Optio
     Some(sorted)
 }
 
+/// A topological order in which a node comes as soon as it can, of several the one that stands first in the file (Kahn 1962). Nodes on a
+/// cycle, and those behind one, are left out.
+fn in_file_order(nodes: &[NodePlan]) -> Vec<usize> {
+    let mut waits_for = vec![0; nodes.len()];
+    nodes.iter().flat_map(|node| node.targets.iter().flatten()).for_each(|to| waits_for[*to] += 1);
+    let mut ready: BinaryHeap<Reverse<usize>> = (0..nodes.len()).filter(|node| waits_for[*node] == 0).map(Reverse).collect();
+    let mut order = Vec::with_capacity(nodes.len());
+    while let Some(Reverse(node)) = ready.pop() {
+        order.push(node);
+        for to in nodes[node].targets.iter().flatten() {
+            waits_for[*to] -= 1;
+            if waits_for[*to] == 0 {
+                ready.push(Reverse(*to));
+            }
+        }
+    }
+    order
+}
+
 /// Names one whole way round a strongly connected set of nodes.
 fn cycle(graph: &DiGraph<usize, u16>, members: &[NodeIndex], nodes: &[NodePlan]) -> Diagnostic {
     let edge_name = |node: usize, edge: u16| nodes[node].kind.edges()[usize::from(edge)].name.as_str();
     // Follow edges inside the set until a node comes again: what lies between is a cycle.
+    let inside: HashSet<NodeIndex> = members.iter().copied().collect();
+    let mut seen: HashMap<NodeIndex, usize> = HashMap::new();
     let mut way: Vec<(NodeIndex, u16)> = Vec::new();
     let mut at = *members.iter().min().unwrap_or(&members[0]);
     let start = loop {
-        if let Some(start) = way.iter().position(|(node, _)| *node == at) {
+        if let Some(start) = seen.insert(at, way.len()) {
             break start;
         }
-        let inside = graph.edges(at).filter(|edge| members.contains(&edge.target())).min_by_key(|edge| *edge.weight());
+        let inside = graph.edges(at).filter(|edge| inside.contains(&edge.target())).min_by_key(|edge| *edge.weight());
         let Some(edge) = inside else { break 0 };
         way.push((at, *edge.weight()));
         at = edge.target();
     };
     let way = &way[start..];
     let mut text = String::new();
-    for (node, edge) in way {
+    // A sentence has an end: of a very long way the beginning and the end are named.
+    let skipped = if way.len() > LONGEST { SHOWN..way.len() - SHOWN } else { 0..0 };
+    for (at, (node, edge)) in way.iter().enumerate() {
+        if skipped.contains(&at) {
+            if at == skipped.start {
+                text += &format!("({} more) → ", skipped.len());
+            }
+            continue;
+        }
         let node = graph[*node];
         text += &format!("{}.{} → ", nodes[node].spec.name.value, edge_name(node, *edge));
     }
     text += &nodes[graph[at]].spec.name.value;
     let mut diagnostic = Diagnostic::error(Code::Cycle, format!("packets could go round in a circle: {text}"));
-    for (place, (node, edge)) in way.iter().enumerate() {
+    for (place, (node, edge)) in way.iter().enumerate().filter(|(place, _)| !skipped.contains(place)) {
         let node = graph[*node];
         let name = edge_name(node, *edge);
         let wire = nodes[node].spec.to.iter().find(|wire| wire.edge.as_ref().map_or(*edge == 0, |known| known.value == name));

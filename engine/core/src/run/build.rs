@@ -10,7 +10,7 @@ use swath_api::{ConfigError, EdgeClass, Interface, NodeHost, Pool, TableInstance
 use super::counters::{BufferGauges, Counter, InterfaceCounters, NodeCounters, WorkerCounters, slot};
 use super::engine::Engine;
 use super::pass::{FREE, Running, Source, TRANSMIT, WorkerGraph};
-use crate::driver::{Port, PortConfig, RxQueue, TxQueue};
+use crate::driver::{Claim, Due, Port, PortConfig, RxQueue, TxQueue};
 use crate::plan::{NodePlan, Plan};
 use crate::spec::{Code, Diagnostic, Diagnostics, Value};
 
@@ -41,8 +41,17 @@ pub(super) fn build(plan: Plan, options: &BuildOptions<'_>, diagnostics: &mut Di
         return None;
     }
     let mut sources = assign(ports.iter_mut().map(|port| port.receive_queues()), workers);
-    let mut transmit = assign_transmit(ports.iter_mut().map(|port| port.transmit_queues()), workers);
-    let (mut graphs, mut counters) = (Vec::new(), Vec::new());
+    let mut transmit: Vec<Vec<Box<dyn TxQueue>>> = (0..workers).map(|_| Vec::new()).collect();
+    for (port, interface) in ports.iter_mut().zip(&interfaces) {
+        let queues = port.transmit_queues();
+        if queues.len() != workers as usize {
+            let defect = format!("the driver of `{}` has {} transmit queues for {workers} workers", interface.name, queues.len());
+            diagnostics.push(Diagnostic::error(Code::Refused, defect));
+            return None;
+        }
+        transmit.iter_mut().zip(queues).for_each(|(worker, queue)| worker.push(queue));
+    }
+    let (mut graphs, mut counters, mut unreceived) = (Vec::new(), Vec::new(), Vec::new());
     for worker in 0..workers {
         let made = make_nodes(&plan, worker, &interfaces, &tables, options.pool, diagnostics)?;
         let mut running = Vec::with_capacity(made.len());
@@ -66,11 +75,14 @@ pub(super) fn build(plan: Plan, options: &BuildOptions<'_>, diagnostics: &mut Di
             sweeps: Arc::new([Counter::default(), Counter::default()]),
             buffers: Arc::new(BufferGauges::default()),
         };
-        let queues = std::mem::take(&mut sources[worker as usize]).into_iter().filter_map(|(interface, queue)| {
-            let node = *receivers.get(&(interface as u16))?;
-            Some(Source { queue, node, interface })
-        });
-        let queues = queues.collect();
+        let mut queues = Vec::new();
+        for (interface, queue) in std::mem::take(&mut sources[worker as usize]) {
+            match receivers.get(&(interface as u16)) {
+                Some(node) => queues.push(Source { queue, node: *node, interface }),
+                None if queue.due() != Due::Ended && !unreceived.contains(&interface) => unreceived.push(interface),
+                None => {}
+            }
+        }
         let own_tables = match WorkerTables::new(worker, &tables) {
             Ok(made) => made,
             Err(error) => {
@@ -82,6 +94,7 @@ pub(super) fn build(plan: Plan, options: &BuildOptions<'_>, diagnostics: &mut Di
         graphs.push(WorkerGraph::new(running, queues, ports, own_tables, owned.clone(), options.pool));
         counters.push(owned);
     }
+    unreceived.iter().for_each(|interface| warn_unreceived(&plan, *interface, diagnostics));
     Some(Engine::new(plan, Arc::clone(options.pool), interfaces, tables, ports, graphs, counters))
 }
 
@@ -114,7 +127,40 @@ fn open_ports(plan: &Plan, options: &BuildOptions<'_>, workers: u32, diagnostics
         }
         ports.push(port);
     }
+    if ports.len() == plan.interfaces.len() {
+        check_claims(plan, &ports, diagnostics);
+    }
     ports
+}
+
+/// Two interfaces cannot use the same file or device, unless both only read it.
+fn check_claims(plan: &Plan, ports: &[Box<dyn Port>], diagnostics: &mut Diagnostics) {
+    let mut claimed: Vec<(usize, Claim)> = Vec::new();
+    for (interface, port) in ports.iter().enumerate() {
+        for claim in port.claims() {
+            let rival = |(other, known): &&(usize, Claim)| {
+                *other != interface && known.resource == claim.resource && (known.exclusive || claim.exclusive)
+            };
+            if let Some((other, _)) = claimed.iter().find(rival) {
+                let (first, second) = (&plan.interfaces[*other].spec.name, &plan.interfaces[interface].spec.name);
+                let message = format!("`{}` and `{}` both use {}", first.value, second.value, claim.resource);
+                diagnostics.push(
+                    Diagnostic::error(Code::Refused, message).primary(second.span, "the second").secondary(first.span, "the first"),
+                );
+            }
+            claimed.push((interface, claim));
+        }
+    }
+}
+
+/// Packets that come in and reach no node are worth a word.
+fn warn_unreceived(plan: &Plan, index: usize, diagnostics: &mut Diagnostics) {
+    let name = &plan.interfaces[index].spec.name;
+    diagnostics.push(
+        Diagnostic::warning(Code::Unreceived, format!("no node receives the packets of `{}`", name.value))
+            .primary(name.span, "has packets")
+            .help(format!("add a node: `{0}-rx: {{ kind: rx, interface: {0}, to: NODE }}`", name.value)),
+    );
 }
 
 fn describe(plan: &crate::plan::InterfacePlan, port: &dyn Port) -> Interface {
@@ -128,12 +174,21 @@ fn describe(plan: &crate::plan::InterfacePlan, port: &dyn Port) -> Interface {
 
 fn make_tables(plan: &Plan, interfaces: &[Interface], workers: u32, diagnostics: &mut Diagnostics) -> Vec<Arc<TableInstance>> {
     let mut tables: Vec<Arc<TableInstance>> = Vec::with_capacity(plan.tables.len());
+    let mut refused = Vec::new();
     for table in &plan.tables {
         let kind = table.kind.info().kind;
+        // What is wrong with a table that it refers to has been said.
+        if table.kind.info().uses.as_slice().iter().any(|used| refused.contains(used)) {
+            refused.push(kind);
+            continue;
+        }
         let siblings = plan.tables.iter().filter(|other| other.kind.info().kind == kind).count();
         let settings = table.spec.settings.to_json_bytes();
         let made = table.kind.create(&table.spec.name.value, &settings, interfaces, &tables, siblings, workers);
-        tables.extend(accept(made, &table.spec.settings, diagnostics));
+        match accept(made, &table.spec.settings, diagnostics) {
+            Some(made) => tables.push(made),
+            None => refused.push(kind),
+        }
     }
     tables
 }
@@ -192,16 +247,6 @@ fn assign(ports: impl Iterator<Item = Vec<Box<dyn RxQueue>>>, workers: u32) -> V
     for (interface, queues) in ports.enumerate() {
         for (at, queue) in queues.into_iter().enumerate() {
             assigned[at % workers as usize].push((interface, queue));
-        }
-    }
-    assigned
-}
-
-fn assign_transmit(ports: impl Iterator<Item = Vec<Box<dyn TxQueue>>>, workers: u32) -> Vec<Vec<Box<dyn TxQueue>>> {
-    let mut assigned: Vec<Vec<Box<dyn TxQueue>>> = (0..workers).map(|_| Vec::new()).collect();
-    for queues in ports {
-        for (worker, queue) in queues.into_iter().enumerate().take(workers as usize) {
-            assigned[worker].push(queue);
         }
     }
     assigned

@@ -27,8 +27,9 @@ pub struct Engine {
     ports: Vec<Box<dyn Port>>,
     counters: Vec<WorkerCounters>,
     stop: Arc<AtomicBool>,
-    // Virtual time in nanoseconds, for `step`.
-    virtual_now: u64,
+    // Nanoseconds of the graphs' clock: as far as `step_until` has come, and where the next start goes on.
+    now: u64,
+    started: Option<Instant>,
 }
 
 /// What all workers together have counted of one node.
@@ -69,7 +70,7 @@ impl Engine {
         counters: Vec<WorkerCounters>,
     ) -> Engine {
         let stop = Arc::new(AtomicBool::new(false));
-        Engine { plan, pool, interfaces, tables, graphs, workers: Vec::new(), ports, counters, stop, virtual_now: 0 }
+        Engine { plan, pool, interfaces, tables, graphs, workers: Vec::new(), ports, counters, stop, now: 0, started: None }
     }
 
     /// Starts one thread for each worker, pinned if the graph says where to.
@@ -78,18 +79,30 @@ impl Engine {
     /// A thread could not be started or pinned; none runs then.
     pub fn start(&mut self) -> std::io::Result<()> {
         self.stop.store(false, Ordering::Relaxed);
+        // The clock goes on where it stood: ticks and drivers remember times of it.
         let clock = Instant::now();
+        self.started = Some(clock);
+        let mut failed = None;
+        let mut left = Vec::new();
         for (index, graph) in std::mem::take(&mut self.graphs).into_iter().enumerate() {
+            if failed.is_some() {
+                left.push(graph);
+                continue;
+            }
             let core = self.plan.engine.cores.as_ref().and_then(|cores| cores.get(index).copied());
-            match worker::start(index, core, graph, Arc::clone(&self.stop), clock) {
+            match worker::start(index, core, graph, Arc::clone(&self.stop), clock, self.now) {
                 Ok(worker) => self.workers.push(worker),
-                Err(error) => {
-                    self.stop();
-                    return Err(error);
+                Err(refused) => {
+                    let (error, graph) = *refused;
+                    failed = Some(error);
+                    left.extend(graph);
                 }
             }
         }
-        Ok(())
+        let Some(error) = failed else { return Ok(()) };
+        self.stop();
+        self.graphs.extend(left);
+        Err(error)
     }
 
     /// Stops the threads after the sweep that each is in. Their graphs are as they left them.
@@ -99,6 +112,10 @@ impl Engine {
             // A worker that panicked outside of a node has taken its graph with it; the panic hook has said why.
             self.graphs.extend(thread.join().ok());
         }
+        self.graphs.iter_mut().for_each(WorkerGraph::rest);
+        if let Some(started) = self.started.take() {
+            self.now += started.elapsed().as_nanos() as u64;
+        }
     }
 
     /// Lets every worker in turn, in this thread and by one virtual clock, do what is due next, until nothing is due any more or it is
@@ -107,7 +124,7 @@ impl Engine {
         loop {
             let mut busy = false;
             for graph in &mut self.graphs {
-                busy |= graph.sweep(self.virtual_now);
+                busy |= graph.sweep(self.now);
             }
             if busy {
                 continue;
@@ -116,12 +133,12 @@ impl Engine {
             let due = self.graphs.iter().map(WorkerGraph::due).min().unwrap_or(Due::Ended);
             match due {
                 // Ticks go on for ever; with the last packet in, only `until` asks for them.
-                Due::At(at) if at <= until && at > self.virtual_now && !(all_ended && until == u64::MAX) => self.virtual_now = at,
+                Due::At(at) if at <= until && at > self.now && !(all_ended && until == u64::MAX) => self.now = at,
                 _ => break,
             }
         }
         if until != u64::MAX {
-            self.virtual_now = self.virtual_now.max(until);
+            self.now = self.now.max(until);
         }
     }
 
@@ -176,17 +193,11 @@ impl Engine {
         found.command(command)
     }
 
-    /// Lets the drivers finish: files are complete, sinks have said what they saw. By interface name.
-    ///
-    /// # Errors
-    /// Output that could not be written, by interface.
-    pub fn finish(&mut self) -> Result<Vec<(String, serde_json::Value)>, String> {
-        let mut reports = Vec::new();
-        for (interface, port) in self.interfaces.iter().zip(&mut self.ports) {
-            let report = port.finish().map_err(|error| format!("{}: {error}", interface.name))?;
-            reports.push((interface.name.clone(), report));
-        }
-        Ok(reports)
+    /// Lets the drivers finish: files are complete, sinks have said what they saw. For each interface by name what its driver says, or
+    /// which output could not be written.
+    pub fn finish(&mut self) -> Vec<(String, Result<serde_json::Value, String>)> {
+        let ports = self.interfaces.iter().zip(&mut self.ports);
+        ports.map(|(interface, port)| (interface.name.clone(), port.finish())).collect()
     }
 
     /// What all workers together have counted of each node, in the plan's order.
@@ -211,7 +222,7 @@ impl Engine {
 
     /// Both ledgers. Exact when no thread runs.
     pub fn ledger(&self) -> Ledger {
-        let mut ledger = Ledger::default();
+        let (mut ledger, mut released) = (Ledger::default(), 0);
         for interface in self.counters.iter().flat_map(|worker| worker.interfaces.iter()) {
             ledger.received += interface.received.get();
             ledger.sent += interface.sent.get();
@@ -228,8 +239,10 @@ impl Engine {
                     _ => {}
                 }
             }
-            ledger.held -= node.released.min(ledger.held);
+            released += node.released;
         }
+        // Over all nodes: what one has kept another may have let go. Not held at zero, which would hide a defect.
+        ledger.held = ledger.held.wrapping_sub(released);
         ledger.buffers = self.buffers(ledger.held);
         ledger.in_transit = ledger.buffers.frames;
         ledger

@@ -52,7 +52,8 @@ impl Ledger {
     pub fn discrepancies(&self) -> Vec<String> {
         let mut found = Vec::new();
         let came = self.received + self.made;
-        let went = self.sent + self.dropped_total() + self.consumed + self.held + self.in_transit;
+        let went = [self.sent, self.dropped_total(), self.consumed, self.held, self.in_transit];
+        let went = went.iter().fold(0, |sum: u64, part| sum.wrapping_add(*part));
         if came != went {
             found.push(format!(
                 "packets: received {} + made {} = {came}, but sent {} + dropped {} + consumed {} + held {} + in transit {} = {went}",
@@ -66,7 +67,7 @@ impl Ledger {
             ));
         }
         let Buffers { capacity, free, cached, rings, frames, held } = self.buffers;
-        let known = free + cached + rings + frames + held;
+        let known = [free, cached, rings, frames, held].iter().fold(0, |sum: u64, part| sum.wrapping_add(*part));
         if capacity != known {
             found.push(format!(
                 "buffers: capacity {capacity}, but free {free} + cached {cached} + in rings {rings} + in frames {frames} + held {held} \

@@ -24,15 +24,18 @@ pub(super) struct Worker {
 
 /// Starts a worker, pinned to a core if one is given. The thread gives the graph back when it ends.
 ///
+/// The graph's clock goes on at `now` nanoseconds.
+///
 /// # Errors
-/// The thread cannot be started, or not pinned.
+/// The thread cannot be started (it has taken the graph with it), or not pinned (the graph comes back).
 pub(super) fn start(
     index: usize,
     core: Option<usize>,
     mut graph: WorkerGraph,
     stop: Arc<AtomicBool>,
     clock: Instant,
-) -> std::io::Result<Worker> {
+    now: u64,
+) -> Result<Worker, Box<(std::io::Error, Option<WorkerGraph>)>> {
     let (report, pinned) = std::sync::mpsc::channel();
     let ended = Arc::new(AtomicBool::new(false));
     let says = Arc::clone(&ended);
@@ -42,14 +45,15 @@ pub(super) fn start(
         let go = done.is_ok();
         let _ = report.send(done);
         if go {
-            run(&mut graph, &stop, &says, clock);
+            run(&mut graph, &stop, &says, clock, now);
         }
         graph
     };
-    let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(body)?;
+    let thread =
+        std::thread::Builder::new().name(format!("worker-{index}")).spawn(body).map_err(|error| Box::new((error, None)))?;
     match pinned.recv() {
         Ok(Ok(())) | Err(_) => Ok(Worker { thread, ended }),
-        Ok(Err(error)) => Err(error),
+        Ok(Err(error)) => Err(Box::new((error, thread.join().ok()))),
     }
 }
 
@@ -62,10 +66,10 @@ fn pin(core: usize) -> std::io::Result<()> {
     sched_setaffinity(None, &set).map_err(|error| std::io::Error::other(format!("core {core} cannot be had: {error}")))
 }
 
-fn run(graph: &mut WorkerGraph, stop: &AtomicBool, ended: &AtomicBool, clock: Instant) {
+fn run(graph: &mut WorkerGraph, stop: &AtomicBool, ended: &AtomicBool, clock: Instant, start: u64) {
     let mut empty = 0;
     while !stop.load(Ordering::Relaxed) {
-        let now = clock.elapsed().as_nanos() as u64;
+        let now = start + clock.elapsed().as_nanos() as u64;
         if graph.sweep(now) {
             empty = 0;
             continue;

@@ -155,6 +155,9 @@ UnknownDriver = "SW0210", "A driver is not known.":
 Refused = "SW0211", "A kind refuses its settings.":
     "The settings have the right form, but the node, table or driver that they are for cannot work \
      with them. Its own words say why.";
+Unreceived = "SW0213", "No node receives the packets of an interface.":
+    "The interface has packets for the graph, and the graph has no node of kind `rx` for it: they are \
+     never taken. The graph runs all the same.";
 SharedInterface = "SW0212", "Two nodes receive from one interface.":
     "The packets that an interface receives go to one node. Let one node receive, and lead its edge \
      to where both have theirs.";

@@ -17,12 +17,13 @@ mod settings;
 mod write;
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use swath_api::ConfigError;
 use swath_api::wire::MacAddr;
-use swath_core::driver::{DriverKind, Port, PortConfig, RxQueue, TxQueue};
+use swath_core::driver::{Claim, DriverKind, Port, PortConfig, RxQueue, TxQueue};
 
 use read::{Input, ReadQueue, ReadTotals, Replay};
 use settings::{Settings, Time};
@@ -111,6 +112,15 @@ impl Port for PcapPort {
 
     fn transmit_queues(&mut self) -> Vec<Box<dyn TxQueue>> {
         std::mem::take(&mut self.transmit)
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        let claim = |path: &Path, exclusive| {
+            fs::canonicalize(path).ok().map(|path| Claim { resource: path.display().to_string(), exclusive })
+        };
+        let read = self.input.as_ref().and_then(|(input, _)| claim(input.path(), false));
+        let write = self.output.path().and_then(|path| claim(path, true));
+        read.into_iter().chain(write).collect()
     }
 
     fn finish(&mut self) -> Result<serde_json::Value, String> {

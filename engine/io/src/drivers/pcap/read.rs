@@ -1,7 +1,7 @@
 //! The receive queue: each reads the capture for itself and takes the packets of its own flows.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,6 +24,11 @@ pub(super) struct Input {
 }
 
 impl Input {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads a capture once, so that what is wrong with it is known before the first packet.
     pub fn scan(path: PathBuf) -> Result<Input, String> {
         let mut reader = Reader::open(&path).map_err(|error| error.to_string())?;

@@ -1,0 +1,173 @@
+//! Anything at all through every kind of node alone, and through the whole router: no fault, no packet and no buffer unaccounted for.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::frames::{ethernet, header, ip4, mac, mend, mutate, packet};
+use common::random::Rng;
+use common::{Rig, scaled};
+use swath_api::{EdgeClass, NodeKind, layer};
+
+/// Frames in all, of the run over the kinds and of that over the router.
+const FRAMES: usize = 1_000_000;
+
+/// Interfaces and tables for any kind.
+const SURROUNDINGS: &str = "
+version: 1
+interfaces:
+  a: { driver: test, mac: 02:00:00:00:00:01, addresses: [10.0.0.1/24], mtu: 600, keep: false }
+  b: { driver: test, mac: 02:00:00:00:00:02, addresses: [10.0.1.1/24], keep: false, capacity: 5 }
+tables:
+  neighbours:
+    kind: neighbours
+    static: [{ address: 10.0.0.2, mac: 02:00:00:00:00:99 }, { address: 10.0.1.2, mac: 02:00:00:00:00:98 }]
+  routes:
+    kind: fib4
+    routes:
+      - { prefix: 0.0.0.0/1, via: 10.0.0.2 }
+      - { prefix: 128.0.0.0/2, via: 10.0.1.2 }
+      - { prefix: 10.0.0.0/9, via: 10.0.0.77 }
+      - { prefix: 172.16.0.0/12, blackhole: true }
+nodes:
+";
+
+/// Settings for each kind of the product, more than one where they make a difference.
+const SETTINGS: &[(&str, &str)] = &[
+    ("rx", "interface: a"),
+    ("ethernet-input", ""),
+    ("ip4-input", ""),
+    ("ip4-dscp", "dscp: 46"),
+    ("ip4-lookup", "table: routes, neighbours: neighbours"),
+    ("ip4-rewrite", "neighbours: neighbours"),
+    ("tx", ""),
+    ("tx", "interface: b"),
+    ("drop", ""),
+];
+
+/// The kind behind a source that gives each packet any lane, start and length; its edges lead nowhere, or to `drop`.
+fn alone(kind: NodeKind, settings: &str) -> String {
+    let name = kind.info().kind.as_str();
+    let required = kind.edges().iter().filter(|edge| edge.class == EdgeClass::Required);
+    let to: String = required.map(|edge| format!("{}: end, ", edge.name)).collect();
+    let comma = if settings.is_empty() { "" } else { ", " };
+    let node = format!("  subject: {{ kind: {name}, {settings}{comma}to: {{ {to} }} }}\n  end: {{ kind: drop }}\n");
+    let source =
+        if kind.info().input.as_str() == layer::NONE { "" } else { "  source: { kind: scramble, interface: a, to: subject }\n" };
+    format!("{SURROUNDINGS}{source}{node}")
+}
+
+/// A frame that is right, nearly right, or noise.
+fn frame(rng: &mut Rng) -> Vec<u8> {
+    let mut frame = match rng.below(8) {
+        0 => {
+            let len = rng.below(200);
+            rng.bytes(len)
+        }
+        1 => packet(header((rng.bits() as u32).to_be_bytes(), rng.bits() as u8, rng.below(700)), &[]),
+        2 => {
+            let (ethertype, len) = (rng.pick(&[0x0800, 0x0800, 0x86dd, 0x0806, 0x8100]), rng.below(200));
+            ethernet(rng.pick(&[mac(1), [0xff; 6]]), ethertype, &rng.bytes(len))
+        }
+        3 => {
+            let options = vec![1; rng.below(11) * 4];
+            ethernet(mac(1), 0x0800, &packet(header([10, 0, 1, 2], 64, rng.below(50)), &options))
+        }
+        // As long as a buffer.
+        4 if rng.one_in(20) => rng.bytes(2048),
+        5 => {
+            let known =
+                [[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 1, 2], [10, 0, 1, 3], [172, 16, 0, 1], [224, 0, 0, 1], [255; 4], [0; 4]];
+            ip4(mac(1), rng.pick(&known), 64, rng.below(600))
+        }
+        _ => ip4(mac(1), (rng.bits() as u32).to_be_bytes(), rng.bits() as u8, rng.below(700)),
+    };
+    if rng.one_in(2) {
+        mutate(&mut frame, rng);
+        frame.truncate(2048);
+        if rng.one_in(2) {
+            mend(&mut frame);
+        }
+    }
+    // For the kinds that take packets without an Ethernet header.
+    if rng.one_in(3) {
+        frame.drain(..frame.len().min(14));
+    }
+    frame
+}
+
+fn fuzz(rig: &mut Rig, interfaces: &[&str], mut left: usize, rng: &mut Rng) {
+    while left > 0 {
+        let count = 1 + rng.below(600);
+        for _ in 0..count {
+            rig.feed(rng.pick(interfaces), [frame(rng)]);
+        }
+        rig.run();
+        let ledger = rig.check();
+        assert_eq!((ledger.held, ledger.in_transit, ledger.buffers.rings), (0, 0, 0));
+        let faults = ledger.dropped.values().filter_map(|reasons| reasons.get("fault")).sum::<u64>();
+        assert_eq!(faults, 0, "{:?}", ledger.dropped);
+        left = left.saturating_sub(count);
+    }
+}
+
+#[test]
+fn every_kind_has_settings_here() {
+    let known: BTreeSet<&str> = SETTINGS.iter().map(|(kind, _)| *kind).collect();
+    let kinds: BTreeSet<&str> = swath_nodes::NODES.iter().map(|kind| kind.info().kind.as_str()).collect();
+    assert_eq!(kinds, known);
+}
+
+#[test]
+fn anything_through_every_kind() {
+    let mut rng = Rng::new();
+    for (name, settings) in SETTINGS {
+        let kind = swath_nodes::NODES.iter().find(|kind| kind.info().kind.as_str() == *name).expect("a kind of the product");
+        let mut rig = Rig::new(&alone(*kind, settings));
+        fuzz(&mut rig, &["a"], scaled(FRAMES / SETTINGS.len()), &mut rng);
+        let edges: Vec<String> = kind.edges().iter().map(|edge| format!("subject.{}", edge.name)).collect();
+        let never: Vec<&String> = edges.iter().filter(|edge| rig.count(edge) == 0).collect();
+        assert!(never.is_empty() || scaled(100) < 100, "the packets for {name} are too tame: {never:?} never occurred");
+    }
+}
+
+#[test]
+fn anything_through_the_router() {
+    let nodes = "
+  a-rx: { kind: rx, interface: a, to: eth }
+  b-rx: { kind: rx, interface: b, to: eth }
+  eth: { kind: ethernet-input, to: { ip4: ip4, not-ours: strangers } }
+  strangers: { kind: drop }
+  ip4: { kind: ip4-input, to: mark }
+  mark: { kind: ip4-dscp, dscp: 10, to: lookup }
+  lookup: { kind: ip4-lookup, to: { forward: rewrite, multicast: strangers } }
+  rewrite: { kind: ip4-rewrite, to: tx }
+  tx: { kind: tx }
+";
+    let mut rng = Rng::new();
+    let mut rig = Rig::new(&format!("{SURROUNDINGS}{nodes}"));
+    fuzz(&mut rig, &["a", "b"], scaled(FRAMES), &mut rng);
+    assert!(rig.count("tx.sent") > 0 && rig.count("tx.ring-full") > 0, "{:?}", rig.counts());
+}
+
+#[test]
+fn anything_through_the_router_after_anything_was_done_to_it() {
+    let nodes = "
+  source: { kind: scramble, interface: a, to: fan }
+  fan: { kind: fan, to: { out: eth, a: ip4, b: lookup, c: fan2 } }
+  fan2: { kind: fan, count: 2, to: { out: rewrite, a: tx, b: flood, c: eat } }
+  flood: { kind: flood, count: 2, to: { out: eth, a: ip4, b: rewrite } }
+  eat: { kind: eat, to: mark }
+  eth: { kind: ethernet-input, to: ip4 }
+  ip4: { kind: ip4-input, to: mark }
+  mark: { kind: ip4-dscp, dscp: 10, to: lookup }
+  lookup: { kind: ip4-lookup, to: rewrite }
+  rewrite: { kind: ip4-rewrite, to: tx }
+  tx: { kind: tx }
+";
+    let mut rng = Rng::new();
+    // Few buffers, so that copies run out of them.
+    let mut rig = Rig::with(&format!("{SURROUNDINGS}{nodes}"), Some(300), &[]);
+    fuzz(&mut rig, &["a"], scaled(FRAMES / 2), &mut rng);
+    assert!(rig.count("flood.out-of-buffers") > 0 && rig.count("eat.done") > 0, "{:?}", rig.counts());
+}
