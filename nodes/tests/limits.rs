@@ -335,3 +335,17 @@ fn fan_out_and_fan_in() {
         assert_eq!(through, packets.chain(copies).collect::<Vec<u32>>());
     }
 }
+
+#[test]
+fn packets_that_a_node_kept_and_threw_away_are_counted() {
+    let mut rig = Rig::new(&graph(
+        "",
+        "  rx: { kind: rx, interface: in, to: forget }\n  forget: { kind: forget, to: tx }\n  tx: { kind: tx, interface: out }\n",
+    ));
+    // Four vectors are kept and thrown away, one goes through.
+    rig.feed("in", numbers(0..5 * VECTOR as u32));
+    rig.run();
+    let ledger = rig.check();
+    assert_eq!((ledger.sent, ledger.held, ledger.dropped_total()), (VECTOR as u64, 0, 4 * VECTOR as u64));
+    assert_eq!(rig.count("forget.held-dropped"), 4 * VECTOR as u64);
+}

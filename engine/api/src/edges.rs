@@ -16,13 +16,20 @@ pub mod reserved {
     /// A packet to be transmitted whose lane names no interface.
     pub const NO_INTERFACE: u16 = u16::MAX - 4;
 
+    /// A packet that the node kept and has thrown away with the `Held` that it was in.
+    pub const HELD_DROPPED: u16 = u16::MAX - 5;
+
     /// Name and meaning of each, in the order of counting down from [`FAULT`].
-    pub const REASONS: [(&str, &str); 5] = [
+    pub const REASONS: [(&str, &str); 6] = [
         ("fault", "The node panicked and is out of service until the graph is started again. Standard error has the message."),
         ("inbox-full", "More packets were made in one pass than the engine takes (256). Copies beyond are dropped."),
         ("out-of-buffers", "The buffer pool is exhausted. Raise engine.buffers, or find who holds packets."),
         ("ring-full", "The interface did not take the packet: it is slower than what is sent to it, or down."),
         ("no-interface", "No node has chosen an interface for this packet: put a look-up before `tx`, or set its `interface`."),
+        (
+            "held-dropped",
+            "The node has thrown away packets that it kept: it is under pressure, or has a defect. Its page says which.",
+        ),
     ];
 }
 

@@ -302,10 +302,17 @@ fn an_empty_frame_is_walked_by_all_and_does_nothing() {
 #[test]
 fn reserved_names_are_in_the_order_of_their_ids() {
     let names: Vec<_> = reserved::REASONS.iter().map(|(name, _)| *name).collect();
-    let ids = [reserved::FAULT, reserved::INBOX_FULL, reserved::OUT_OF_BUFFERS, reserved::RING_FULL, reserved::NO_INTERFACE];
+    let ids = [
+        reserved::FAULT,
+        reserved::INBOX_FULL,
+        reserved::OUT_OF_BUFFERS,
+        reserved::RING_FULL,
+        reserved::NO_INTERFACE,
+        reserved::HELD_DROPPED,
+    ];
     assert_eq!(
         ids.map(|id| names[usize::from(u16::MAX - id)]),
-        ["fault", "inbox-full", "out-of-buffers", "ring-full", "no-interface"]
+        ["fault", "inbox-full", "out-of-buffers", "ring-full", "no-interface", "held-dropped"]
     );
     assert_eq!(names.len(), ids.len());
 }

@@ -17,6 +17,7 @@ pub const KINDS: &[NodeKind] = &[
     NodeKind::of::<Eat>(),
     NodeKind::of::<Trip>(),
     NodeKind::of::<Liar>(),
+    NodeKind::of::<Forget>(),
     NodeKind::of::<Scramble>(),
 ];
 
@@ -213,6 +214,24 @@ node! {
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
         frame.for_each(|packet| if packet.data().last().is_some_and(|byte| byte % 2 == 1) { Next::Kept } else { Next::Out });
+    }
+}
+
+node! {
+    /// Keeps all packets of a vector, and throws away those of the vector before.
+    Forget("forget", layer::ANY, Next) { held: Vec<Held<()>> }
+
+    fn new(_: Settings, setup: &mut Setup<'_>) -> Result<Forget, ConfigError> {
+        Ok(Forget { held: (0..4).map(|_| setup.held(VECTOR)).collect() })
+    }
+
+    fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
+        if let Some(held) = self.held.last_mut() {
+            frame.for_each_hold(held, Next::Kept, Next::Full, |_| Verdict::Hold(()));
+        } else {
+            frame.all(Next::Out);
+        }
+        self.held.pop();
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::table::{TableInstance, WorkerTables, describe};
 use super::{Bytes, DONE, RawContext, RawSetup, RawSlot, RawTable, Sink, contain, into_raw, outcome, schema, settings};
@@ -121,6 +122,7 @@ impl NodeKind {
         let interfaces = serde_json::to_vec(host.interfaces).map_err(|error| ConfigError::new(error.to_string()))?;
         let tables: Vec<RawTable> = host.tables.iter().map(describe).collect();
         let slots: Vec<RawSlot> = host.slots.iter().map(|&(info, at)| RawSlot { info, at }).collect();
+        let keeper = Arc::new(Keeper { pool: Arc::clone(host.pool), dropped: AtomicU32::new(0) });
         let mut setup = RawSetup {
             worker: host.worker,
             workers: host.workers,
@@ -129,7 +131,7 @@ impl NodeKind {
             table_count: tables.len(),
             slots: slots.as_ptr(),
             slot_count: slots.len(),
-            pool: pool_reference(host.pool),
+            pool: keeper.reference(),
             receive: NO_INTERFACE,
             tick_every: 0,
         };
@@ -141,7 +143,7 @@ impl NodeKind {
         }
         let receive = (setup.receive != NO_INTERFACE).then_some(setup.receive);
         let wishes = Wishes { receive, tick_every: (setup.tick_every != 0).then_some(setup.tick_every) };
-        Ok((NodeInstance { vtable: self.0, instance, faulty: false }, wishes))
+        Ok((NodeInstance { vtable: self.0, instance, faulty: false, keeper }, wishes))
     }
 }
 
@@ -177,21 +179,40 @@ pub struct Wishes {
     pub tick_every: Option<u64>,
 }
 
-fn pool_reference(pool: &Arc<Pool>) -> RawPool {
-    unsafe extern "C" fn retain(host: *const c_void) {
-        // SAFETY: `host` came from `Arc::into_raw` and is alive: the caller holds a count.
-        unsafe { Arc::increment_strong_count(host.cast::<Pool>()) };
+/// What the `Held`s of one instance give their packets back to.
+#[derive(Debug)]
+struct Keeper {
+    pool: Arc<Pool>,
+    /// Packets that came back because a `Held` was dropped, and that no call has reported yet.
+    dropped: AtomicU32,
+}
+
+impl Keeper {
+    /// What has been dropped since this was last asked.
+    #[inline]
+    fn take_dropped(&self) -> u32 {
+        // A load first: a swap would cost more than all the rest of a call.
+        if self.dropped.load(Ordering::Relaxed) == 0 { 0 } else { self.dropped.swap(0, Ordering::Relaxed) }
     }
-    unsafe extern "C" fn release(host: *const c_void) {
-        // SAFETY: as in `retain`, and the caller gives its count up.
-        unsafe { Arc::decrement_strong_count(host.cast::<Pool>()) };
+
+    fn reference(self: &Arc<Keeper>) -> RawPool {
+        unsafe extern "C" fn retain(host: *const c_void) {
+            // SAFETY: `host` came from `Arc::into_raw` and is alive: the caller holds a count.
+            unsafe { Arc::increment_strong_count(host.cast::<Keeper>()) };
+        }
+        unsafe extern "C" fn release(host: *const c_void) {
+            // SAFETY: as in `retain`, and the caller gives its count up.
+            unsafe { Arc::decrement_strong_count(host.cast::<Keeper>()) };
+        }
+        unsafe extern "C" fn give_back(host: *const c_void, positions: *const u32, count: usize) {
+            // SAFETY: as in `retain`; the positions are those of packets that the caller owned.
+            let (keeper, positions) = unsafe { (&*host.cast::<Keeper>(), std::slice::from_raw_parts(positions, count)) };
+            keeper.dropped.fetch_add(count as u32, Ordering::Relaxed);
+            keeper.pool.give_back(positions);
+        }
+        let (pool, capacity) = (Arc::as_ptr(&self.pool).cast(), self.pool.region().geometry().chunks);
+        RawPool { host: Arc::into_raw(Arc::clone(self)).cast(), pool, capacity, retain, release, give_back }
     }
-    unsafe extern "C" fn give_back(host: *const c_void, positions: *const u32, count: usize) {
-        // SAFETY: as in `retain`; the positions are those of packets that the caller owned.
-        unsafe { (*host.cast::<Pool>()).give_back(std::slice::from_raw_parts(positions, count)) };
-    }
-    let capacity = pool.region().geometry().chunks;
-    RawPool { host: Arc::into_raw(Arc::clone(pool)).cast(), capacity, retain, release, give_back }
 }
 
 /// An instance of a node.
@@ -199,6 +220,7 @@ pub struct NodeInstance {
     vtable: &'static NodeVTable,
     instance: *mut c_void,
     faulty: bool,
+    keeper: Arc<Keeper>,
 }
 
 // SAFETY: the instance is a `T: Node`, and `Node: Send`.
@@ -234,6 +256,8 @@ pub struct Called {
     pub no_room: u32,
     /// Packets that it would have made, had there been a buffer.
     pub no_buffer: u32,
+    /// Packets that it had kept and has thrown away.
+    pub held_dropped: u32,
     /// It panicked in this call.
     pub panicked: bool,
 }
@@ -336,6 +360,7 @@ impl NodeInstance {
         let code = unsafe { (self.vtable.process)(self.instance, &raw mut frame, &raw const context) };
         (called.taken, called.taken_id) = (frame.taken, frame.taken_id);
         outbox.filled(&raw_outbox, cache, &mut called);
+        called.held_dropped = self.keeper.take_dropped();
         if called.taken > 0 {
             packets.close_gaps(nexts);
         }
@@ -360,6 +385,7 @@ impl NodeInstance {
         // SAFETY: as in `process`.
         let code = unsafe { (self.vtable.tick)(self.instance, &raw mut raw, &raw const context) };
         outbox.filled(&raw, cache, &mut called);
+        called.held_dropped = self.keeper.take_dropped();
         self.faulty = code != DONE;
         called.panicked = self.faulty;
         called

@@ -17,7 +17,7 @@ pub enum Verdict<N, K> {
 /// A bounded queue of packets that a node has taken out of its frames, each under a key of the node's choice.
 ///
 /// The key should say what the packet waits for (a next hop's address, never an adjacency index: indexes are reused). Packets left in
-/// it when it is dropped go back to the pool.
+/// it when it is dropped go back to the pool, and are counted as the node's `held-dropped`.
 pub struct Held<K> {
     entries: VecDeque<(Desc, Lane, K)>,
     capacity: usize,
@@ -54,7 +54,7 @@ impl<K> Held<K> {
     /// # Panics
     /// If the packets of a frame or an outbox are not of the pool that this gives its chunks back to: it was made for another graph.
     pub(super) fn assert_pool(&self, pool: *const c_void) {
-        assert_eq!(self.pool.host, pool, "packets are held for the pool that they belong to");
+        assert_eq!(self.pool.pool, pool, "packets are held for the pool that they belong to");
     }
 
     /// Takes the packet over; hands it back if there is no room.
@@ -83,7 +83,9 @@ impl<K> Held<K> {
 impl<K> Drop for Held<K> {
     fn drop(&mut self) {
         let positions: Vec<u32> = self.entries.iter().map(|(desc, _, _)| desc.position()).collect();
-        self.pool.give_back(&positions);
+        if !positions.is_empty() {
+            self.pool.give_back(&positions);
+        }
     }
 }
 
@@ -98,6 +100,8 @@ impl<K> std::fmt::Debug for Held<K> {
 #[repr(C)]
 pub(crate) struct RawPool {
     pub host: *const c_void,
+    /// Which pool it is; what the frames and outboxes of its packets say, too.
+    pub pool: *const c_void,
     /// Chunks of the pool.
     pub capacity: u32,
     pub retain: unsafe extern "C" fn(*const c_void),
@@ -119,7 +123,14 @@ impl Clone for RawPool {
     fn clone(&self) -> RawPool {
         // SAFETY: as in `give_back`.
         unsafe { (self.retain)(self.host) };
-        RawPool { host: self.host, capacity: self.capacity, retain: self.retain, release: self.release, give_back: self.give_back }
+        RawPool {
+            host: self.host,
+            pool: self.pool,
+            capacity: self.capacity,
+            retain: self.retain,
+            release: self.release,
+            give_back: self.give_back,
+        }
     }
 }
 

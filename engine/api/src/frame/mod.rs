@@ -17,7 +17,7 @@ use crate::packet::{Desc, Lane};
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct RawFrame {
-    /// The pool that the packets belong to, as [`RawPool::host`] names it.
+    /// The pool that the packets belong to, as [`RawPool::pool`] names it.
     pub pool: *const c_void,
     pub base: *mut u8,
     pub stride: u32,
@@ -39,7 +39,7 @@ pub(crate) struct RawFrame {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct RawOutbox {
-    /// The pool that the packets belong to, as [`RawPool::host`] names it.
+    /// The pool that the packets belong to, as [`RawPool::pool`] names it.
     pub pool: *const c_void,
     pub base: *mut u8,
     pub stride: u32,

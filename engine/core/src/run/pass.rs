@@ -277,7 +277,9 @@ impl WorkerGraph {
         let counters = &self.counters.nodes[index];
         let edges = self.nodes[index].edges;
         counters.made.add(u64::from(called.made) + u64::from(called.no_room) + u64::from(called.no_buffer));
-        counters.released.add(u64::from(called.released));
+        // What was thrown away is let go, too: as a drop.
+        counters.released.add(u64::from(called.released) + u64::from(called.held_dropped));
+        counters.edges()[slot(reserved::HELD_DROPPED, edges)].add(u64::from(called.held_dropped));
         counters.edges()[slot(called.taken_id, edges)].add(u64::from(called.taken));
         counters.edges()[slot(reserved::INBOX_FULL, edges)].add(u64::from(called.no_room));
         counters.edges()[slot(reserved::OUT_OF_BUFFERS, edges)].add(u64::from(called.no_buffer));
