@@ -2,6 +2,7 @@
 
 mod support;
 
+use etherparse::checksum::Sum16BitWords;
 use etherparse::err::ipv4::SliceError;
 use etherparse::{
     ArpPacketSlice, Ethernet2HeaderSlice, Icmpv4Slice, Icmpv6Slice, Ipv4Slice, Ipv6HeaderSlice, SingleVlanHeaderSlice,
@@ -108,7 +109,9 @@ fn ipv4(bytes: &[u8]) {
     if theirs.extensions().auth.is_none() {
         assert_eq!(ours.payload(rest), theirs.payload().payload);
     }
-    assert_eq!(ours.checksum_ok(rest), header.to_header().calc_header_checksum() == ours.checksum());
+    // By the sum over the header (RFC 1071 §1), not by what a sender would write: 0 has two forms, and both are right.
+    let sum = Sum16BitWords::new().add_slice(header.slice()).ones_complement();
+    assert_eq!(ours.checksum_ok(rest), sum == 0);
 
     let mut copy = Ipv4::default();
     copy.set_header_len(ours.header_len());
@@ -235,6 +238,20 @@ fn ipv6_packets() -> impl Strategy<Value = Vec<u8>> {
         bytes[4..6].copy_from_slice(&payload.to_be_bytes());
         bytes
     })
+}
+
+/// A header whose other words sum to negative zero: the sender writes 0 (RFC 1071), and 0xffff verifies as well.
+#[test]
+fn both_forms_of_a_zero_checksum_are_right() {
+    let mut bytes = [0; 20];
+    bytes[..4].copy_from_slice(&[0x45, 0, 0, 20]);
+    bytes[4..6].copy_from_slice(&(0xffff - 0x4500_u16 - 20).to_be_bytes());
+    for (checksum, right) in [(0_u16, true), (0xffff, true), (1, false), (0xfffe, false)] {
+        bytes[10..12].copy_from_slice(&checksum.to_be_bytes());
+        let (ip, rest) = Ipv4::parse(&bytes).unwrap();
+        assert_eq!(ip.checksum_ok(rest), right, "{checksum:#06x}");
+        ipv4(&bytes);
+    }
 }
 
 proptest! {
