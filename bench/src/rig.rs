@@ -12,7 +12,7 @@ use swath_core::Registry;
 use swath_core::driver::{DriverKind, Io, Port, PortConfig, Received, RxQueue, TxQueue};
 use swath_core::plan::Plan;
 use swath_core::run::{BuildOptions, Engine};
-use swath_core::spec::{Diagnostics, SourceMap, Spec};
+use swath_core::spec::{Diagnostics, Nothing, SourceMap, Spec};
 
 use crate::cases::Case;
 
@@ -45,7 +45,7 @@ impl Rig {
         *SHARED.lock().expect("no other rig") = Some(Arc::clone(&shared));
         let (mut sources, mut diagnostics) = (SourceMap::new(), Diagnostics::new());
         let file = sources.add(case.name, case.graph());
-        let spec = Spec::read(sources.get(file).expect("just added"), &mut diagnostics);
+        let spec = Spec::read(file, &mut sources, &Nothing, &mut diagnostics);
         let geometry = Geometry::new(spec.engine.buffers as u32, spec.engine.buffer_size);
         let pool = Pool::new(region(geometry));
         let registry = Registry::new(swath_nodes::NODES, swath_nodes::TABLES, DRIVERS);

@@ -8,7 +8,7 @@ use swath_api::memory::Geometry;
 use swath_core::Registry;
 use swath_core::plan::Plan;
 use swath_core::run::{BuildOptions, Engine};
-use swath_core::spec::{Diagnostics, EngineSpec, SourceMap, Spec};
+use swath_core::spec::{Diagnostics, EngineSpec, Machine, SourceMap, Spec};
 use swath_io::{Pages, open_region};
 
 use crate::exit::Failure;
@@ -53,8 +53,7 @@ impl Graph {
     fn read(name: String, bytes: Vec<u8>, directory: PathBuf) -> Graph {
         let (mut sources, mut diagnostics) = (SourceMap::new(), Diagnostics::new());
         let id = diagnostics.ok(sources.add_bytes(&name, bytes));
-        let source = id.and_then(|id| sources.get(id));
-        let spec = source.map(|source| Spec::read(source, &mut diagnostics)).unwrap_or_default();
+        let spec = id.map(|id| Spec::read(id, &mut sources, &Machine, &mut diagnostics)).unwrap_or_default();
         Graph { name, directory, sources, spec, diagnostics, colour: false }
     }
 

@@ -15,7 +15,7 @@ use swath_api::{EdgeClass, NodeKind, Pool};
 use swath_core::Registry;
 use swath_core::plan::Plan;
 use swath_core::run::{BuildOptions, Engine, Ledger};
-use swath_core::spec::{Diagnostics, SourceMap, Spec};
+use swath_core::spec::{Diagnostics, Nothing, SourceMap, Spec};
 
 use driver::Wire;
 
@@ -48,7 +48,7 @@ impl Rig {
     pub fn build(graph: &str, buffers: Option<u32>, more: &[NodeKind]) -> Result<Rig, String> {
         let (mut sources, mut diagnostics) = (SourceMap::new(), Diagnostics::new());
         let file = sources.add("test.yaml", graph);
-        let spec = Spec::read(sources.get(file).expect("just added"), &mut diagnostics);
+        let spec = Spec::read(file, &mut sources, &Nothing, &mut diagnostics);
         let geometry = Geometry::new(buffers.unwrap_or(spec.engine.buffers as u32), spec.engine.buffer_size);
         let pool = Pool::new(Region::anonymous(geometry).expect("memory for packets"));
         let nodes = [swath_nodes::NODES, kinds::KINDS, more].concat();

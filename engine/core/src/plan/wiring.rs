@@ -20,7 +20,7 @@ const SHOWN: usize = 8;
 /// Finds kinds and edges. Targets are indexes in the order of the file. That one of the `unreadable` nodes is meant is no mistake.
 pub(super) fn resolve(
     nodes: Vec<NodeSpec>,
-    unreadable: &[String],
+    unreadable: &HashSet<String>,
     registry: &Registry,
     diagnostics: &mut Diagnostics,
 ) -> Vec<NodePlan> {
@@ -44,23 +44,24 @@ pub(super) fn resolve(
         };
         let edges = kind.edges();
         let mut targets = vec![None; edges.len()];
+        let mut wired: Vec<Option<&EdgeSpec>> = vec![None; edges.len()];
         let mut complete = true;
         for wire in &spec.to {
             let to = target(wire, &names, diagnostics);
             match edge(wire, &spec, edges, diagnostics) {
-                Some(edge) => targets[edge] = to,
+                Some(edge) => {
+                    if let Some(first) = wired[edge].replace(wire) {
+                        diagnostics.push(wired_twice(&spec, edges[edge].name.as_str(), first, wire));
+                    }
+                    targets[edge] = to;
+                }
                 None => complete = false,
             }
             complete &= to.is_some();
         }
-        for (edge, target) in edges.iter().zip(&targets) {
-            if edge.class == EdgeClass::Required && target.is_none() && complete {
-                let name = edge.name.as_str();
-                diagnostics.push(
-                    Diagnostic::error(Code::RequiredEdge, format!("the edge `{name}` of `{}` is not wired", spec.name.value))
-                        .primary(spec.name.span, format!("its packets would have nowhere to go: {}", edge.doc.as_str().trim()))
-                        .help(format!("add `to: {{ {name}: NODE }}`")),
-                );
+        for (id, edge) in edges.iter().enumerate() {
+            if edge.class == EdgeClass::Required && targets[id].is_none() && complete {
+                diagnostics.push(not_wired(&spec, id, edge));
             }
         }
         plans.push(NodePlan { spec, kind, targets });
@@ -68,11 +69,34 @@ pub(super) fn resolve(
     plans
 }
 
+fn not_wired(spec: &NodeSpec, id: usize, edge: &EdgeInfo) -> Diagnostic {
+    let name = edge.name.as_str();
+    let why = format!("its packets would have nowhere to go: {}", edge.doc.as_str().trim());
+    let open = spec.open.iter().find(|open| open.edge.as_ref().map_or(id == 0, |edge| edge == name));
+    if let Some(open) = open {
+        let message = format!("the edge `{}` of `{}` is not wired", open.exit, open.instance.value);
+        return Diagnostic::error(Code::RequiredEdge, message)
+            .primary(open.instance.span, why)
+            .secondary(spec.name.span, format!("it is the edge `{name}` of this node"))
+            .help(format!("add `to: {{ {}: NODE }}`", open.exit));
+    }
+    Diagnostic::error(Code::RequiredEdge, format!("the edge `{name}` of `{}` is not wired", spec.name.value))
+        .primary(spec.name.span, why)
+        .help(format!("add `to: {{ {name}: NODE }}`"))
+}
+
+fn wired_twice(spec: &NodeSpec, edge: &str, first: &EdgeSpec, second: &EdgeSpec) -> Diagnostic {
+    Diagnostic::error(Code::WiredTwice, format!("the edge `{edge}` of `{}` is wired twice", spec.name.value))
+        .primary(second.span(), "wired again")
+        .secondary(first.span(), "first wired here")
+        .help("an edge leads to one node: remove one of the two")
+}
+
 /// The nodes of the file.
 struct Names<'a> {
     list: Vec<&'a str>,
     index: HashMap<&'a str, usize>,
-    unreadable: &'a [String],
+    unreadable: &'a HashSet<String>,
 }
 
 fn target(wire: &EdgeSpec, names: &Names<'_>, diagnostics: &mut Diagnostics) -> Option<usize> {

@@ -161,6 +161,58 @@ Unreceived = "SW0213", "No node receives the packets of an interface.":
 SharedInterface = "SW0212", "Two nodes receive from one interface.":
     "The packets that an interface receives go to one node. Let one node receive, and lead its edge \
      to where both have theirs.";
+// The language: variables, included files, templates.
+Variable = "SW0301", "An environment variable is not set.":
+    "`${NAME}` stands for the value of an environment variable, and this one is not set where the \
+     program runs. Set it, or say what holds without it: `${NAME:-default}` takes the default if the \
+     variable is not set or is empty.";
+Substitution = "SW0302", "A reference cannot be replaced.":
+    "`${` starts a reference to an environment variable (upper case) or to a parameter of the template \
+     around (lower case), with a closing `}`. Within a text only a string, a number or a boolean can \
+     stand; a list or a mapping stands alone: `key: ${parameter}`. The characters `${` themselves are \
+     written `$${`.";
+Include = "SW0303", "A file cannot be included.":
+    "A path under `include` leads to no file that can be read, or is not a pattern. Paths are relative \
+     to the file in which they stand.";
+IncludeCycle = "SW0304", "Files include each other in a circle.":
+    "A file is included by itself, or by a file that it includes. Each file is read once, so move what \
+     both need to a third file and include that in both.";
+NothingIncluded = "SW0305", "A pattern matches no file.":
+    "A pattern such as `ports/*.yaml` under `include` matches nothing, so nothing is included. That may be \
+     meant; a wrong directory looks the same. The graph runs all the same.";
+DefinedTwice = "SW0306", "A name is defined in two files.":
+    "The files of a graph are merged by section, and a name of a section belongs to one entry. Both \
+     places are shown: rename or remove one.";
+UnknownTemplate = "SW0307", "A template is not known.":
+    "The word after `template:` names no entry of the section `templates`, here or in an included file.";
+TemplateCycle = "SW0308", "Templates contain each other.":
+    "An instance of a template has an instance of the same template inside, directly or through others. It \
+     would never end.";
+UnknownParameter = "SW0309", "A parameter is not known.":
+    "A template has the parameters that stand under its `parameters`. An instance gives arguments for \
+     these, and inside of the template `${name}` stands for the argument. Environment variables are \
+     written in upper case.";
+MissingArgument = "SW0310", "A parameter of a template is not given.":
+    "The template declares a parameter without a default, so that each instance must say what it is: write \
+     it beside `template:`.";
+BadArgument = "SW0311", "A parameter has a wrong value.":
+    "The template declares what type the parameter is of, or that it names an interface or a table, and \
+     the value is something else.";
+TemplateBudget = "SW0312", "Templates copy too much.":
+    "Each instance is a copy of its template, and templates in templates can grow a few lines to gigabytes, \
+     so that all instances together are limited to 131,072 values.";
+Entrance = "SW0313", "Packets cannot be sent into an instance there.":
+    "An edge that leads to an instance of a template leads to the first entry of the template's `in`, and \
+     `instance/name` to the entry of that name. Other nodes of a template are its own.";
+DataFile = "SW0314", "A file of data cannot be read.":
+    "A setting `NAME-from` names a file with the entries of the setting `NAME`: a CSV file whose first line \
+     names the keys, or a YAML or JSON file that is a list.";
+UnusedTemplate = "SW0315", "A template is not used.":
+    "No node is an instance of the template, so that what stands in it is not looked at. The graph runs all \
+     the same.";
+WiredTwice = "SW0316", "An edge is wired twice.":
+    "An edge leads to one node. Here it is wired in two places: in the template, and by an edge of the \
+     instance that stands for it; or by two of these.";
 }
 
 #[cfg(test)]

@@ -25,8 +25,21 @@ pub struct NodeSpec {
     pub kind: Spanned<String>,
     /// Where its packets go.
     pub to: Vec<EdgeSpec>,
+    /// Edges of it that the instance of a template around it could have wired, and has not.
+    pub open: Vec<ExitSpec>,
     /// The settings of the kind.
     pub settings: Value,
+}
+
+/// An edge of an instance of a template that is not wired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExitSpec {
+    /// The edge of the node; `None` is its main edge.
+    pub edge: Option<String>,
+    /// What the template calls it.
+    pub exit: String,
+    /// The instance.
+    pub instance: Spanned<String>,
 }
 
 /// An edge as written.
@@ -61,12 +74,13 @@ impl NodeSpec {
             kind: declared.word("kind", diagnostics)?,
             name: declared.name,
             to: to.unwrap_or_default(),
+            open: Vec::new(),
             settings: declared.settings,
         })
     }
 }
 
-fn read_edges(to: Value, diagnostics: &mut Diagnostics) -> Vec<EdgeSpec> {
+pub(super) fn read_edges(to: Value, diagnostics: &mut Diagnostics) -> Vec<EdgeSpec> {
     let edges = match to.node {
         Node::Map(edges) => edges,
         Node::Str(_) => {

@@ -11,7 +11,7 @@ fn read(text: &str) -> (SourceMap, Spec, Diagnostics) {
     let mut sources = SourceMap::new();
     let id = sources.add("router.yaml", text);
     let mut diagnostics = Diagnostics::new();
-    let spec = Spec::read(sources.get(id).unwrap(), &mut diagnostics);
+    let spec = Spec::read(id, &mut sources, &Nothing, &mut diagnostics);
     (sources, spec, diagnostics)
 }
 
@@ -184,7 +184,7 @@ broken! {
     version_missing: "nodes: { tx: { kind: tx } }\n" => [Version];
     version_unknown: "version: 2\nnods: 1\n" => [Version];
     version_quoted: "version: \"1\"\nnodes: { tx: { kind: tx } }\n" => [Version];
-    section_unknown: with("interface: {}\ntemplates: {}\n") => [UnknownSection, UnknownSection];
+    section_unknown: with("interface: {}\nrules: {}\n") => [UnknownSection, UnknownSection];
     section_misspelt: "version: 1\nnode: { tx: { kind: tx } }\n" => [UnknownSection];
     section_is_list: "version: 1\ntables: [a]\nnodes:\n  - kind: tx\n" => [WrongType, WrongType];
     no_nodes: "version: 1\ntables: {}\n" => [NoNodes];

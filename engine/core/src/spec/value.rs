@@ -76,6 +76,16 @@ impl Value {
         }
     }
 
+    /// How many values it consists of, itself included.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        1 + match &self.node {
+            Node::Seq(values) => values.iter().map(Value::count).sum(),
+            Node::Map(entries) => entries.iter().map(|entry| entry.value.count()).sum(),
+            _ => 0,
+        }
+    }
+
     /// The value as a tree of JSON.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {

@@ -11,7 +11,7 @@ use swath_core::Registry;
 use swath_core::driver::{DriverKind, Port, PortConfig, RxQueue, TxQueue};
 use swath_core::plan::Plan;
 use swath_core::run::{BuildOptions, Engine};
-use swath_core::spec::{Diagnostics, SourceMap, Spec};
+use swath_core::spec::{Diagnostics, Nothing, SourceMap, Spec};
 
 /// What is said about a text, and the names of the nodes and the tables of its plan if there is one.
 pub struct Planned {
@@ -36,7 +36,7 @@ pub fn build(text: &str) -> Planned {
 fn go(text: &str, build: bool) -> Planned {
     let (mut sources, mut diagnostics) = (SourceMap::new(), Diagnostics::new());
     let file = sources.add("graph.yaml", format!("version: 1\n{text}"));
-    let spec = Spec::read(sources.get(file).expect("just added"), &mut diagnostics);
+    let spec = Spec::read(file, &mut sources, &Nothing, &mut diagnostics);
     let pool = Pool::new(Region::anonymous(Geometry::new(1024, spec.engine.buffer_size)).expect("memory"));
     let plan = Plan::new(spec, &Registry::new(NODES, TABLES, DRIVERS), &mut diagnostics);
     let nodes = plan.iter().flat_map(|plan| &plan.nodes).map(|node| node.spec.name.value.clone()).collect();

@@ -63,6 +63,13 @@ pub fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Value> {
     }
 }
 
+/// What a text means as a value that stands in a file without quotes; `None` if it is a number that
+/// cannot be represented.
+#[must_use]
+pub fn plain(text: &str) -> Option<Node> {
+    scalar::resolve(text)
+}
+
 /// A mistake behind which nothing can be read.
 type Stop = Box<Diagnostic>;
 

@@ -105,10 +105,27 @@ fn in_brackets(source: &Source, place: Span, around: Around) -> Diagnostic {
             .primary(around.start, "the bracket opens here")
             .help(format!("add the closing `{close}`"));
     }
+    if let Some(reference) = reference_around(source, place) {
+        let text = source.slice(reference);
+        return Diagnostic::error(Code::Syntax, format!("`{text}` needs quotes inside of brackets"))
+            .primary(reference, "its braces are read as a mapping")
+            .secondary(around.start, format!("the {what} starts here"))
+            .help(format!("put the whole value in quotes, as in `\"{text}\"`: what is a number then is still one"));
+    }
     Diagnostic::error(Code::Syntax, format!("expected `,` or `{close}` in a {what} in brackets"))
         .primary(place, "unexpected")
         .secondary(around.start, format!("the {what} starts here"))
         .help(format!("separate entries by `,` and close the {what} with `{close}`"))
+}
+
+/// The reference `${...}` in or directly behind which a place lies.
+fn reference_around(source: &Source, place: Span) -> Option<Span> {
+    let line = source.line(source.position(place.start as usize).line);
+    let text = &source.text()[line.clone()];
+    let starts = text.match_indices("${").map(|(at, _)| line.start + at);
+    let references = starts.map(|start| (start, source.text()[start..line.end].find('}').map_or(line.end, |end| start + end + 1)));
+    let around = |(start, end): &(usize, usize)| (*start..=*end).contains(&(place.start as usize));
+    references.into_iter().find(around).map(|(start, end)| source.span(start..end))
 }
 
 fn in_block(source: &Source, place: Span, around: Around) -> Diagnostic {
