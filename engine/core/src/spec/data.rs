@@ -4,6 +4,7 @@
 //! header whose columns are the keys of the entries; a YAML or JSON file is a list of them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::code::Code;
 use super::diagnostic::{Diagnostic, Diagnostics};
@@ -105,7 +106,7 @@ fn read_csv(source: &Source, diagnostics: &mut Diagnostics) -> Option<Vec<Value>
         .flexible(true)
         .from_reader(source.text().as_bytes());
     let mut record = csv::StringRecord::new();
-    let mut header: Vec<Box<str>> = Vec::new();
+    let mut header: Vec<Arc<str>> = Vec::new();
     let mut rows = Vec::new();
     loop {
         match reader.read_record(&mut record) {
@@ -150,7 +151,7 @@ fn read_csv(source: &Source, diagnostics: &mut Diagnostics) -> Option<Vec<Value>
     Some(rows)
 }
 
-fn read_header(record: &csv::StringRecord, line: &Line<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<Box<str>>> {
+fn read_header(record: &csv::StringRecord, line: &Line<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<Arc<str>>> {
     let names: Vec<&str> = record.iter().collect();
     for (at, name) in names.iter().enumerate() {
         let wrong = match names[..at].contains(name) {
@@ -162,7 +163,7 @@ fn read_header(record: &csv::StringRecord, line: &Line<'_>, diagnostics: &mut Di
         diagnostics.push(diagnostic.help("the first line of the file names the columns: the keys of the entries"));
         return None;
     }
-    Some(names.into_iter().map(Box::from).collect())
+    Some(names.into_iter().map(Arc::from).collect())
 }
 
 /// A line of a CSV file.

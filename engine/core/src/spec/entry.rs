@@ -31,7 +31,11 @@ impl Declared {
         };
         let is_common = |entry: &Entry| keys.contains(&&*entry.key);
         let (common, rest) = entries.into_iter().partition(is_common);
-        Some(Self { name: Spanned::new(entry.key.into(), entry.key_span), common, settings: Value { span, node: Node::Map(rest) } })
+        Some(Self {
+            name: Spanned::new(entry.key.to_string(), entry.key_span),
+            common,
+            settings: Value { span, node: Node::Map(rest) },
+        })
     }
 
     /// Takes the value of a key out.

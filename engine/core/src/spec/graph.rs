@@ -95,7 +95,7 @@ pub(super) fn read_edges(to: Value, diagnostics: &mut Diagnostics) -> Vec<EdgeSp
     };
     let edges = edges.into_iter().filter_map(|entry| {
         let to = diagnostics.ok(word(&entry.value))?;
-        let edge = Some(Spanned::new(entry.key.into(), entry.key_span));
+        let edge = Some(Spanned::new(entry.key.to_string(), entry.key_span));
         Some(EdgeSpec { edge, to })
     });
     edges.collect()

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::code::Code;
 use super::diagnostic::{Diagnostic, Diagnostics};
@@ -33,7 +34,7 @@ pub(super) struct Loader<'a> {
     diagnostics: &'a mut Diagnostics,
     sections: Sections,
     /// Where each name of a section was defined first.
-    names: HashMap<(&'static str, Box<str>), Span>,
+    names: HashMap<(&'static str, Arc<str>), Span>,
     /// The files around the current one, from the root inwards, each with the place that includes the next.
     chain: Vec<(PathBuf, FileId)>,
     /// All files that were read, by identity.

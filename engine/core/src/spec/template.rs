@@ -175,7 +175,7 @@ fn read_parameter(entry: Entry, scope: &Scope<'_>, diagnostics: &mut Diagnostics
         diagnostics.push(bad.primary(key_span, "").help(help));
         return None;
     }
-    let name = Spanned::new(key.into(), key_span);
+    let name = Spanned::new(key.to_string(), key_span);
     if let Node::Str(_) = value.node {
         let kind = diagnostics.ok(read_type(&value))?;
         return Some(Parameter { name, kind, default: None });

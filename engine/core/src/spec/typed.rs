@@ -3,6 +3,8 @@
 //! Settings travel as JSON: a node or plugin gets bytes and answers with a path and a message. A type
 //! of the engine's own goes the same way, so that both are told alike.
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 
 use super::code::Code;
@@ -28,7 +30,7 @@ pub fn deserialize<T: DeserializeOwned>(value: &Value) -> Result<T, Diagnostic> 
 /// Reads a mapping as a type and reports all mistakes: a key with a mistake is reported, left out,
 /// and the rest read again. Returns what the rest says, if it says enough.
 pub fn deserialize_all<T: DeserializeOwned>(mut value: Value, diagnostics: &mut Diagnostics) -> Option<T> {
-    let mut left_out: Vec<Box<str>> = Vec::new();
+    let mut left_out: Vec<Arc<str>> = Vec::new();
     for _ in 0..MAX_ROUNDS {
         let mistake = match deserialize(&value) {
             Ok(typed) => return Some(typed),

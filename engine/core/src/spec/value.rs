@@ -1,7 +1,9 @@
 //! The tree that a file is read into: values with their places.
 
 use std::fmt;
+use std::sync::Arc;
 
+use compact_str::CompactString;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::code::Code;
@@ -30,8 +32,8 @@ pub enum Node {
     Uint(u64),
     /// A number with a fraction or an exponent; finite.
     Float(f64),
-    /// A string.
-    Str(Box<str>),
+    /// A string; of a short one nothing is allocated.
+    Str(CompactString),
     /// A list.
     Seq(Vec<Value>),
     /// A mapping in the order of the file; no key stands twice.
@@ -41,8 +43,8 @@ pub enum Node {
 /// One key of a mapping with its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// The key.
-    pub key: Box<str>,
+    /// The key; entries that come from one list may share it.
+    pub key: Arc<str>,
     /// Where the key stands.
     pub key_span: Span,
     /// Its value.

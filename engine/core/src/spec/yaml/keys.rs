@@ -1,6 +1,7 @@
 //! Keys of mappings: strings, each given once.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::{Items, Open, Reader, scalar};
 use crate::spec::code::Code;
@@ -8,9 +9,12 @@ use crate::spec::diagnostic::Diagnostic;
 use crate::spec::source::Span;
 use crate::spec::value::{Entry, Node, Value};
 
+/// How many keys are remembered.
+pub(super) const RECENT_KEYS: usize = 64;
+
 /// A key that waits for its value.
 pub(super) struct Key {
-    pub(super) text: Box<str>,
+    pub(super) text: Arc<str>,
     pub(super) span: Span,
 }
 
@@ -37,7 +41,18 @@ impl Reader<'_> {
             };
             self.refuse(Diagnostic::error(Code::KeyNotString, message).primary(span, "").help(help), span);
         }
-        self.set_key(text.into(), span);
+        let text = self.shared(text);
+        self.set_key(text, span);
+    }
+
+    /// The text of a key; the entries of a long list have the same few keys, and share them.
+    fn shared(&mut self, text: &str) -> Arc<str> {
+        let first = text.bytes().next().unwrap_or_default();
+        let slot = &mut self.recent_keys[(usize::from(first) + 8 * text.len()) % RECENT_KEYS];
+        if &**slot != text {
+            *slot = text.into();
+        }
+        Arc::clone(slot)
     }
 
     /// Reports a key, and has its entry taken out in the end.
@@ -46,7 +61,7 @@ impl Reader<'_> {
         self.diagnostics.push(diagnostic);
     }
 
-    pub(super) fn set_key(&mut self, text: Box<str>, span: Span) {
+    pub(super) fn set_key(&mut self, text: Arc<str>, span: Span) {
         if let Some(Open { items: Items::Map(_, key), .. }) = self.open.last_mut() {
             *key = Some(Key { text, span });
         }

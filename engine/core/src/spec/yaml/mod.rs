@@ -5,6 +5,7 @@
 //! documents. Everything is bounded: the text, the values, the depth, and what aliases copy.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 
@@ -25,7 +26,7 @@ mod tests;
 
 use alias::{Anchor, Weight};
 pub use alias::{MAX_COPIED_TEXT, MAX_COPIED_VALUES};
-use keys::{Key, prune};
+use keys::{Key, RECENT_KEYS, prune};
 use offsets::Offsets;
 use places::behind_bracket;
 use syntax::Around;
@@ -45,6 +46,7 @@ pub fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Value> {
         offsets: Offsets::new(source.text()),
         open: Vec::new(),
         root: None,
+        recent_keys: std::array::from_fn(|_| Arc::from("")),
         spare_seqs: Vec::new(),
         spare_maps: Vec::new(),
         values: 0,
@@ -79,6 +81,8 @@ struct Reader<'a> {
     /// The collections around the current place, from the root inwards.
     open: Vec<Open>,
     root: Option<Value>,
+    /// Keys that were read lately.
+    recent_keys: [Arc<str>; RECENT_KEYS],
     /// Empty buffers for the collections to come.
     spare_seqs: Vec<Vec<Value>>,
     spare_maps: Vec<Vec<Entry>>,
@@ -242,7 +246,7 @@ impl Reader<'_> {
                 (Some(Key { text, span }), node) => {
                     entries.push(Entry { key: text, key_span: span, value: Value { span: value.span, node } })
                 }
-                (None, Node::Str(text)) => self.set_key(text, value.span),
+                (None, Node::Str(text)) => self.set_key(text.as_str().into(), value.span),
                 (None, _) => {
                     self.refuse(
                         Diagnostic::error(Code::KeyNotString, "a key is not a string")
