@@ -2,11 +2,22 @@
 
 use swath_core::spec::{Code, suggestion};
 
-use crate::args::ExplainErrorArgs;
 use crate::exit::{Exit, Failure};
 use crate::schema::one_line;
 use crate::table::wrap;
 use crate::terminal::Terminal;
+
+/// Arguments of `explain-error`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Every mistake in a graph is reported with a code, which never changes.
+
+Example:
+  swath explain-error SW0205")]
+pub struct ExplainErrorArgs {
+    /// The code; without it, all codes are listed
+    pub code: Option<String>,
+}
 
 /// Explains a code, or lists all of them.
 ///

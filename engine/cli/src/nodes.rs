@@ -8,11 +8,24 @@ use swath_core::Registry;
 use swath_core::driver::DriverKind;
 use swath_core::spec::suggestion;
 
-use crate::args::{Format, NodesArgs};
+use crate::args::Format;
 use crate::exit::{Exit, Failure};
 use crate::schema::{Schema, one_line};
 use crate::table::{Table, wrap};
 use crate::terminal::{Style, Terminal, paint};
+
+/// Arguments of `nodes`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  swath nodes ip4-lookup")]
+pub struct NodesArgs {
+    /// A kind of node or table, or a driver
+    pub kind: Option<String>,
+    /// How to show it: for people, or as JSON
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
 
 /// Shows all kinds, or one of them.
 ///

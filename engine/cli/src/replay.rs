@@ -2,18 +2,68 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use swath_core::plan::{BUFFERS_PER_WORKER, InterfacePlan, Plan};
-use swath_core::spec::{Hugepages, Node, suggestion};
+use swath_core::spec::{Hugepages, Node, WORKERS, suggestion};
 use swath_io::capture::Reader;
 
-use crate::args::ReplayArgs;
+use crate::args::seconds;
 use crate::attach;
 use crate::compare::unreadable_capture;
 use crate::exit::{Exit, Failure};
 use crate::load::{Graph, Time, packet_memory};
 use crate::report::{Destination, Report};
 use crate::terminal::Terminal;
+
+/// Arguments of `replay`.
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "swath replay [OPTIONS] <GRAPH>\n       swath replay --compare <A> <B> [--limit <N>]",
+    after_help = "\
+Every interface is replaced: those named by --in and --out read and write captures, the others neither receive nor keep anything.
+Only an interface whose driver is `memory` keeps its generator, unless --in names it. Captures are merged by their times.
+
+Two captures are equal if on each interface the same frames came, and those of each flow in the same order.
+
+Example:
+  swath replay graphs/ip4-router.yaml --in lan=in.pcap --out wan=one.pcap --report -
+  swath replay graphs/ip4-router.yaml --in lan=in.pcap --out wan=two.pcap --workers 2
+  swath replay --compare one.pcap two.pcap"
+)]
+pub struct ReplayArgs {
+    /// The graph file
+    #[arg(required_unless_present = "compare")]
+    pub graph: Option<PathBuf>,
+    /// Receive the records of a capture (pcap or pcapng) on an interface; repeatable
+    #[arg(long = "in", value_name = "IF=FILE", value_parser = assignment)]
+    pub inputs: Vec<(String, PathBuf)>,
+    /// Write what an interface sends to a pcap file; repeatable
+    #[arg(long = "out", value_name = "IF=FILE", value_parser = assignment)]
+    pub outputs: Vec<(String, PathBuf)>,
+    /// The number of workers, instead of the graph's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(i64::from(*WORKERS.start())..=i64::from(*WORKERS.end())))]
+    pub workers: Option<u16>,
+    /// Stop when so many seconds of virtual time have passed; without it when all inputs have ended
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub until: Option<Duration>,
+    /// Write the ledgers to a file as JSON, or to standard output (-)
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Compare two captures, or two directories of captures, instead
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["graph", "inputs", "outputs", "workers", "until", "report"])]
+    pub compare: Option<Vec<PathBuf>>,
+    /// Differences to show at most
+    #[arg(long, value_name = "N", default_value_t = 10, conflicts_with = "graph")]
+    pub limit: usize,
+}
+
+fn assignment(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((interface, file)) if !interface.is_empty() && !file.is_empty() => Ok((interface.into(), file.into())),
+        _ => Err("an interface and a file are expected, such as `lan=in.pcap`".into()),
+    }
+}
 
 /// Sends captures through a graph.
 ///
@@ -139,4 +189,17 @@ fn ends(interface: &InterfacePlan, args: &ReplayArgs) -> Result<(), Failure> {
 fn absolute(file: &Path) -> Result<String, Failure> {
     let path = std::path::absolute(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
     path.into_os_string().into_string().map_err(|path| Failure::usage(format!("{} is not UTF-8", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_may_have_an_equals_sign() {
+        assert_eq!(assignment("lan=a=b.pcap"), Ok(("lan".into(), "a=b.pcap".into())));
+        for text in ["", "lan", "lan=", "=x"] {
+            assert!(assignment(text).is_err(), "{text}");
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! `swath run`: a graph on its interfaces, by threads and the clock.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use swath_core::run::Engine;
 
-use crate::args::{RunArgs, Stats};
+use crate::args::seconds;
 use crate::exit::{Exit, Failure};
 use crate::figures::counted;
 use crate::line::Line;
@@ -17,6 +19,39 @@ use crate::terminal::Terminal;
 const LOOK: Duration = Duration::from_millis(20);
 /// Time between two lines.
 const SECOND: Duration = Duration::from_secs(1);
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Each second it says how many packets came, went and were dropped, and why. In the end it says where every packet and every buffer
+has gone; if that does not add up, it fails with 1. Ctrl-C (SIGINT) and SIGTERM end it in order, a second one at once.
+
+Example:
+  swath run graphs/quickstart.yaml --duration 10 --report report.json")]
+pub struct RunArgs {
+    /// The graph file
+    pub graph: PathBuf,
+    /// End after so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub duration: Option<Duration>,
+    /// What to say each second: a line that is redrawn on a terminal (auto), a line each (line), or nothing (none)
+    #[arg(long, value_enum, value_name = "HOW", env = "SWATH_STATS", hide_env = true, default_value = "auto")]
+    pub stats: Stats,
+    /// Write the ledgers to a file as JSON, or to standard output (-)
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+/// What to say each second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Stats {
+    /// One line, redrawn, on a terminal; else as `line`.
+    Auto,
+    /// A line each second.
+    Line,
+    /// Nothing.
+    None,
+}
 
 /// Runs a graph until somebody or something ends it.
 ///

@@ -1,6 +1,6 @@
 //! `swath validate`: everything that can be said of a graph without its machine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -11,13 +11,33 @@ use swath_core::driver::PortConfig;
 use swath_core::plan::InterfacePlan;
 use swath_core::spec::{BUFFERS, Diagnostic, EngineSpec, Hugepages};
 
-use crate::args::{Format, ValidateArgs};
+use crate::args::Format;
 use crate::attach;
 use crate::exit::{Exit, Failure};
 use crate::figures::counted;
 use crate::load::{Graph, Time, packet_memory};
 use crate::schema::Schema;
 use crate::terminal::{Style, Terminal, paint};
+
+/// Arguments of `validate`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+It reads a graph, plans it and makes all its tables and nodes, on interfaces that are not attached to anything. All mistakes are
+reported at once. Whether the devices and files of this machine are as the graph says is not looked at.
+
+Example:
+  swath validate graphs/*.yaml --deny-warnings")]
+pub struct ValidateArgs {
+    /// The graph files
+    #[arg(required = true, value_name = "GRAPH")]
+    pub graphs: Vec<PathBuf>,
+    /// Refuse graphs with warnings, too
+    #[arg(long)]
+    pub deny_warnings: bool,
+    /// How to report: for people, or as a JSON list with one entry for each graph
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
 
 /// Checks all graphs, whatever is wrong with one of them.
 ///
