@@ -1,11 +1,14 @@
 //! From words to a plan: kinds found, edges resolved, nodes numbered in topological order, and everything checked that can be checked
 //! before a node exists. All mistakes are reported, not the first.
 
+mod diff;
 mod layers;
 mod slots;
 mod wiring;
 
 use swath_api::{NodeKind, SlotInfo, TableKind};
+
+pub use diff::{Cause, Change, Diff, EdgeChange, Element, Fate, SettingChange, What};
 
 use crate::driver::DriverKind;
 use crate::registry::Registry;

@@ -33,6 +33,15 @@ pub fn build(text: &str) -> Planned {
     go(text, true)
 }
 
+/// The plan of a text without mistakes.
+pub fn sound(text: &str) -> Plan {
+    let (mut sources, mut diagnostics) = (SourceMap::new(), Diagnostics::new());
+    let file = sources.add("graph.yaml", format!("version: 1\n{text}"));
+    let spec = Spec::read(sources.get(file).expect("just added"), &mut diagnostics);
+    let plan = Plan::new(spec, &Registry::new(NODES, TABLES, DRIVERS), &mut diagnostics);
+    plan.unwrap_or_else(|| panic!("{}\n{text}", diagnostics.render(&sources, false)))
+}
+
 fn go(text: &str, build: bool) -> Planned {
     let (mut sources, mut diagnostics) = (SourceMap::new(), Diagnostics::new());
     let file = sources.add("graph.yaml", format!("version: 1\n{text}"));

@@ -1,0 +1,331 @@
+//! What a change from one graph to another means for what runs: a pure function over two plans.
+//!
+//! Parts are paired by name. What a name means on both sides is kept, adopted or replaced:
+//!
+//! | fate | an interface | a table or a node |
+//! |---|---|---|
+//! | keep | the same driver, settings, MAC, MTU and addresses | the same kind and settings, and what it sees is the same |
+//! | adopt | only its addresses differ: it stays attached | the same kind: the new instance takes over the old one's state |
+//! | fresh | new, or attached anew | new, or of another kind |
+//! | gone | | |
+//!
+//! What a table or a node *sees* is what it may have worked out when it was made: the interfaces, all of which a kind may look at; the
+//! tables that a table holds on to; and which table is meant by settings that name none. Where a node's packets go to is no part of it:
+//! an instance that is only rewired is kept.
+
+mod settings;
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Serialize;
+use swath_api::EdgeClass;
+
+pub use settings::{Element, SettingChange, What};
+
+use super::{InterfacePlan, NodePlan, Plan, TablePlan};
+use crate::spec::{EngineSpec, InterfaceAddress, InterfaceSpec, Node, Spanned, Value};
+
+/// What becomes of an interface, a table or a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// It goes on as it is. Whoever applies this gives tables and interfaces the places that they had: an instance refers to them by
+    /// place.
+    Keep,
+    /// It is made anew, and takes over the state of the old one.
+    Adopt,
+    /// It starts without state.
+    Fresh,
+    /// It ends, and its state with it.
+    Gone,
+}
+
+/// What changes from one plan to another. Each name of either plan stands in its section once: those of the new plan in its order, then
+/// those that are gone.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Diff {
+    /// Changes of the section `engine`. They need a restart.
+    pub engine: Vec<SettingChange>,
+    /// What becomes of each interface.
+    pub interfaces: Vec<Change>,
+    /// What becomes of each table.
+    pub tables: Vec<Change>,
+    /// What becomes of each node.
+    pub nodes: Vec<Change>,
+}
+
+/// What becomes of one interface, table or node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Change {
+    /// Its name.
+    pub name: String,
+    /// What becomes of it.
+    pub fate: Fate,
+    /// Its kind, or its driver.
+    pub kind: String,
+    /// For what is fresh: the kind, or the driver, of the one that had its name, whose state is lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
+    /// For what is gone or replaced: whether its kind keeps packets. Those that it has are dropped.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub drops_held: bool,
+    /// Its settings that differ; for an interface also `driver`, `mac`, `mtu` and `addresses`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<SettingChange>,
+    /// Its edges that lead to another node than before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub edges: Vec<EdgeChange>,
+    /// Why it is made anew, besides its settings.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub because: Vec<Cause>,
+}
+
+/// An edge that leads to another node than before. Without a node, what takes it drops by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EdgeChange {
+    /// The edge.
+    pub edge: String,
+    /// The node that it led to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old: Option<String>,
+    /// The node that it leads to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new: Option<String>,
+}
+
+/// What a table or a node sees and is not the same any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "why", rename_all = "kebab-case")]
+pub enum Cause {
+    /// An interface is not kept: any kind may look at all of them.
+    Interfaces,
+    /// It holds, or held, on to a table that is not kept.
+    Table {
+        /// The table.
+        table: String,
+    },
+    /// The only table of a kind, which is meant where none is named, has another name.
+    OnlyTable {
+        /// The kind.
+        kind: String,
+        /// The table that was meant.
+        old: String,
+        /// The table that is meant.
+        new: String,
+    },
+}
+
+impl Plan {
+    /// What changes from one plan to another.
+    #[must_use]
+    pub fn diff(old: &Plan, new: &Plan) -> Diff {
+        let interfaces = pair(&old.interfaces, &new.interfaces, interface);
+        let seen: Vec<Cause> =
+            interfaces.iter().find(|change| change.fate != Fate::Keep).map(|_| Cause::Interfaces).into_iter().collect();
+        let mut kept = HashSet::new();
+        let tables = pair(&old.tables, &new.tables, |before, table| {
+            let mut because = seen.clone();
+            let mut held: Vec<&str> = held_on_to(table, &new.tables).chain(held_on_to(before, &old.tables)).collect();
+            held.retain(|table| !kept.contains(table));
+            held.sort_unstable();
+            held.dedup();
+            because.extend(held.into_iter().map(|table| Cause::Table { table: table.into() }));
+            let change = Change::same(table, settings::compare(&before.spec.settings, &table.spec.settings), because);
+            if change.fate == Fate::Keep {
+                kept.insert(table.name());
+            }
+            change
+        });
+        let because: Vec<Cause> = seen.iter().cloned().chain(renamed(&old.tables, &new.tables)).collect();
+        let nodes = pair(&old.nodes, &new.nodes, |before, node| {
+            let changed = settings::compare(&before.spec.settings, &node.spec.settings);
+            Change { edges: edges(before, &old.nodes, node, &new.nodes), ..Change::same(node, changed, because.clone()) }
+        });
+        Diff { engine: engine(&old.engine, &new.engine), interfaces, tables, nodes }
+    }
+}
+
+impl Diff {
+    /// Whether nothing changes at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.engine.is_empty() && self.parts().all(|change| change.fate == Fate::Keep && change.edges.is_empty())
+    }
+
+    /// All interfaces, tables and nodes.
+    pub fn parts(&self) -> impl Iterator<Item = &Change> {
+        self.interfaces.iter().chain(&self.tables).chain(&self.nodes)
+    }
+}
+
+impl Change {
+    fn new<T: Part>(part: &T, fate: Fate) -> Change {
+        Change {
+            name: part.name().into(),
+            fate,
+            kind: part.kind().into(),
+            replaces: None,
+            drops_held: fate == Fate::Gone && part.holds(),
+            settings: Vec::new(),
+            edges: Vec::new(),
+            because: Vec::new(),
+        }
+    }
+
+    /// Of the same name and kind.
+    fn same<T: Part>(part: &T, settings: Vec<SettingChange>, because: Vec<Cause>) -> Change {
+        let fate = if settings.is_empty() && because.is_empty() { Fate::Keep } else { Fate::Adopt };
+        Change { settings, because, ..Change::new(part, fate) }
+    }
+
+    /// In place of one whose state it cannot take over.
+    fn replacing<T: Part>(old: &T, part: &T) -> Change {
+        Change { replaces: Some(old.kind().into()), drops_held: old.holds(), ..Change::new(part, Fate::Fresh) }
+    }
+}
+
+/// What has a name and a kind.
+trait Part {
+    fn name(&self) -> &str;
+    fn kind(&self) -> &str;
+
+    /// Whether it may keep packets.
+    fn holds(&self) -> bool {
+        false
+    }
+}
+
+impl Part for InterfacePlan {
+    fn name(&self) -> &str {
+        &self.spec.name.value
+    }
+
+    fn kind(&self) -> &str {
+        &self.spec.driver.value
+    }
+}
+
+impl Part for TablePlan {
+    fn name(&self) -> &str {
+        &self.spec.name.value
+    }
+
+    fn kind(&self) -> &str {
+        &self.spec.kind.value
+    }
+}
+
+impl Part for NodePlan {
+    fn name(&self) -> &str {
+        &self.spec.name.value
+    }
+
+    fn kind(&self) -> &str {
+        &self.spec.kind.value
+    }
+
+    fn holds(&self) -> bool {
+        self.kind.edges().iter().any(|edge| edge.class == EdgeClass::Held)
+    }
+}
+
+/// Pairs by name; `compare` is asked about those of the same kind, in the order of the new ones.
+fn pair<'a, T: Part>(old: &'a [T], new: &'a [T], mut compare: impl FnMut(&'a T, &'a T) -> Change) -> Vec<Change> {
+    let before: HashMap<&str, &T> = old.iter().map(|part| (part.name(), part)).collect();
+    let after: HashSet<&str> = new.iter().map(Part::name).collect();
+    let stay = new.iter().map(|part| match before.get(part.name()) {
+        Some(old) if old.kind() == part.kind() => compare(old, part),
+        Some(old) => Change::replacing(*old, part),
+        None => Change::new(part, Fate::Fresh),
+    });
+    let gone = old.iter().filter(|part| !after.contains(part.name())).map(|part| Change::new(part, Fate::Gone));
+    stay.chain(gone).collect()
+}
+
+/// An interface is the same attachment by its driver, the driver's settings, its MAC and its MTU. Addresses are data beside it.
+fn interface(old: &InterfacePlan, new: &InterfacePlan) -> Change {
+    let (before, after) = (&old.spec, &new.spec);
+    let mac = |spec: &InterfaceSpec| spec.mac.as_ref().map(|mac| mac.value.to_string().into());
+    let mtu = |spec: &InterfaceSpec| spec.mtu.as_ref().map(|mtu| mtu.value.into());
+    let address =
+        |address: &Spanned<InterfaceAddress>| Value { span: address.span, node: Node::Str(address.value.to_string().into()) };
+    let addresses = |spec: &InterfaceSpec| spec.addresses.iter().map(address).collect::<Vec<_>>();
+    let mut changed = settings::compare(&before.settings, &after.settings);
+    changed.extend(SettingChange::of("mac", mac(before), mac(after)));
+    changed.extend(SettingChange::of("mtu", mtu(before), mtu(after)));
+    let is_same_attachment = changed.is_empty();
+    changed.extend(settings::compare_lists("addresses", &addresses(before), &addresses(after)));
+    match is_same_attachment {
+        true => Change::same(new, changed, Vec::new()),
+        false => Change { settings: changed, ..Change::replacing(old, new) },
+    }
+}
+
+/// The tables that a table holds on to: of each kind that its own refers to, those that its settings name, or the only one.
+fn held_on_to<'a>(table: &'a TablePlan, all: &'a [TablePlan]) -> impl Iterator<Item = &'a str> {
+    let mut words = HashSet::new();
+    collect_words(&table.spec.settings, &mut words);
+    table.kind.info().uses.as_slice().iter().flat_map(move |kind| {
+        // Those that were made before it, as they must be.
+        let others = all.iter().take_while(|other| other.name() != table.name()).filter(|other| other.kind() == kind.as_str());
+        let others: Vec<&str> = others.map(Part::name).collect();
+        let named: Vec<&str> = others.iter().copied().filter(|name| words.contains(name)).collect();
+        if named.is_empty() && others.len() == 1 { others } else { named }
+    })
+}
+
+fn collect_words<'a>(value: &'a Value, words: &mut HashSet<&'a str>) {
+    match &value.node {
+        Node::Str(word) => {
+            words.insert(word);
+        }
+        Node::Seq(values) => values.iter().for_each(|value| collect_words(value, words)),
+        Node::Map(entries) => entries.iter().for_each(|entry| collect_words(&entry.value, words)),
+        _ => {}
+    }
+}
+
+/// Kinds of tables of which either plan has one, by different names.
+fn renamed(old: &[TablePlan], new: &[TablePlan]) -> Vec<Cause> {
+    let only = |tables: &'_ [TablePlan], kind: &str| {
+        let mut of_kind = tables.iter().filter(|table| table.kind() == kind);
+        of_kind.next().filter(|_| of_kind.next().is_none()).map(|table| table.name().to_owned())
+    };
+    let causes = new.iter().filter_map(|table| {
+        let (before, after) = (only(old, table.kind())?, only(new, table.kind())?);
+        (before != after).then(|| Cause::OnlyTable { kind: table.kind().into(), old: before, new: after })
+    });
+    causes.collect()
+}
+
+fn edges(old: &NodePlan, old_nodes: &[NodePlan], new: &NodePlan, new_nodes: &[NodePlan]) -> Vec<EdgeChange> {
+    let wires = |node: &NodePlan, nodes: &[NodePlan]| -> Vec<(&'static str, String)> {
+        let wired = node.kind.edges().iter().zip(&node.targets);
+        wired.filter_map(|(edge, to)| Some((edge.name.as_str(), nodes[(*to)?].name().to_owned()))).collect()
+    };
+    let (before, after) = (wires(old, old_nodes), wires(new, new_nodes));
+    let target = |wires: &[(&str, String)], edge: &str| wires.iter().find(|(name, _)| *name == edge).map(|(_, to)| to.clone());
+    let only_before = before.iter().filter(|(edge, _)| target(&after, edge).is_none());
+    let changes = after.iter().chain(only_before).map(|(edge, _)| EdgeChange {
+        edge: (*edge).into(),
+        old: target(&before, edge),
+        new: target(&after, edge),
+    });
+    changes.filter(|change| change.old != change.new).collect()
+}
+
+/// By all fields, so that who adds one does not forget this.
+fn engine(old: &EngineSpec, new: &EngineSpec) -> Vec<SettingChange> {
+    let json = |spec: &EngineSpec| {
+        let EngineSpec { workers, cores, buffers, buffer_size, hugepages } = spec;
+        let hugepages = format!("{hugepages:?}").to_lowercase();
+        [
+            ("workers", Some((*workers).into())),
+            ("cores", cores.clone().map(Into::into)),
+            ("buffers", Some((*buffers).into())),
+            ("buffer-size", Some((*buffer_size).into())),
+            ("hugepages", Some(hugepages.into())),
+        ]
+    };
+    json(old).into_iter().zip(json(new)).filter_map(|((path, old), (_, new))| SettingChange::of(path, old, new)).collect()
+}
