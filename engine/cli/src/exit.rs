@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Exit codes; those above 1 are the ones of `sysexits.h`.
+/// Exit codes; those above 2 are the ones of `sysexits.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -13,6 +13,8 @@ pub enum Exit {
     Ok = 0,
     /// Any failure that has no code of its own; captures that differ; a ledger that does not add up.
     Failed = 1,
+    /// There are changes, and somebody asked whether there are.
+    Differs = 2,
     /// The arguments are wrong (`EX_USAGE`).
     Usage = 64,
     /// A file is not there, or cannot be read (`EX_NOINPUT`).

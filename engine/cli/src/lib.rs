@@ -30,6 +30,7 @@
 mod args;
 mod attach;
 mod compare;
+mod diff;
 mod exit;
 mod explain_error;
 mod figures;
@@ -81,6 +82,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Some([a, b]) => compare::compare(a, b, args.limit, &terminal),
             _ => replay::replay(args, &terminal),
         },
+        Command::Diff(args) => diff::diff(args, &terminal),
         Command::Nodes(args) => nodes::nodes(args, &terminal),
         Command::ExplainError(args) => explain_error::explain_error(args, &terminal),
     };
