@@ -44,6 +44,8 @@ pub enum ColorChoice {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a graph to start from
+    New(crate::new::NewArgs),
     /// Run a graph, until Ctrl-C, until its time is over, or until its inputs have ended
     Run(crate::run::RunArgs),
     /// Check graphs, without privileges and without touching an interface

@@ -136,8 +136,7 @@ impl Text {
         for (section, heading, changes) in sections {
             let lines = self.section(section, changes);
             if !lines.is_empty() {
-                let _ = writeln!(text, "{}\n{lines}", paint(heading, Style::Bold, self.colour));
-                text.pop();
+                let _ = write!(text, "{}\n{lines}", paint(heading, Style::Bold, self.colour));
             }
         }
         text + &totals(diff)

@@ -36,6 +36,7 @@ mod explain_error;
 mod figures;
 mod line;
 mod load;
+mod new;
 mod nodes;
 mod replay;
 mod report;
@@ -76,6 +77,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let terminal = Terminal::new(args.color);
     let done = match &args.command {
+        Command::New(args) => new::new(args, &terminal),
         Command::Run(args) => run::run(args, &terminal),
         Command::Validate(args) => validate::validate(args, &terminal),
         Command::Replay(args) => match args.compare.as_deref() {
