@@ -19,6 +19,7 @@ mod setup;
 mod table;
 pub mod testkit;
 mod text;
+pub mod units;
 pub mod wire;
 
 pub use abi::{Call, Called, NodeHost, NodeInstance, NodeKind, Outbox, TableInstance, TableKind, Wishes, WorkerTables};

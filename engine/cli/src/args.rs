@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use swath_api::units;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -69,10 +70,11 @@ pub enum Format {
     Json,
 }
 
-/// Reads a time that is given as a number of seconds.
-pub fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: Option<Duration> = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.ok_or_else(|| "a number of seconds is expected, such as `10` or `0.5`".into())
+/// Reads a time with its unit, or as a number of seconds.
+pub fn time(text: &str) -> Result<Duration, String> {
+    let is_bare = text.ends_with(|c: char| c.is_ascii_digit());
+    let time: Result<units::Duration, _> = if is_bare { format!("{text}s").parse() } else { text.parse() };
+    time.map(Into::into).map_err(|error| format!("{error}, or a number of seconds"))
 }
 
 #[cfg(test)]
@@ -86,11 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn seconds_are_finite_and_not_negative() {
-        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        assert_eq!(seconds("10"), Ok(Duration::from_secs(10)));
-        for text in ["", "-1", "inf", "NaN", "1e99", "10s"] {
-            assert!(seconds(text).is_err(), "{text}");
+    fn times_have_a_unit_or_are_seconds() {
+        assert_eq!(time("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(time("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(time("2min"), Ok(Duration::from_secs(120)));
+        for text in ["", "-1", "inf", "NaN", "1e99", "10 s"] {
+            assert!(time(text).is_err(), "{text}");
         }
+        assert_eq!(time("5m").unwrap_err(), "expected `5min` or `5ms`, or a number of seconds");
     }
 }

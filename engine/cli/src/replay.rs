@@ -8,7 +8,7 @@ use swath_core::plan::{BUFFERS_PER_WORKER, InterfacePlan, Plan};
 use swath_core::spec::{Hugepages, Node, WORKERS, suggestion};
 use swath_io::capture::Reader;
 
-use crate::args::seconds;
+use crate::args::time;
 use crate::attach;
 use crate::compare::unreadable_capture;
 use crate::exit::{Exit, Failure};
@@ -44,8 +44,8 @@ pub struct ReplayArgs {
     /// The number of workers, instead of the graph's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(i64::from(*WORKERS.start())..=i64::from(*WORKERS.end())))]
     pub workers: Option<u16>,
-    /// Stop when so many seconds of virtual time have passed; without it when all inputs have ended
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    /// Stop when so much virtual time has passed, `10s` or a number of seconds; without it when all inputs have ended
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub until: Option<Duration>,
     /// Write the ledgers to a file as JSON, or to standard output (-)
     #[arg(long, value_name = "FILE")]
@@ -177,7 +177,7 @@ fn ends(interface: &InterfacePlan, args: &ReplayArgs) -> Result<(), Failure> {
     let generate = interface.spec.settings.get("generate").filter(|_| attach::generates(interface));
     match generate {
         Some(generate) if generate.get("limit").is_none() && args.until.is_none() => Err(Failure::usage(format!(
-            "the interface `{0}` generates packets without end: say when to stop (--until SECONDS), or what to read instead \
+            "the interface `{0}` generates packets without end: say when to stop (--until TIME), or what to read instead \
              (--in {0}=FILE)",
             interface.spec.name.value
         ))),

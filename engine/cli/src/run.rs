@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use swath_core::run::Engine;
 
-use crate::args::seconds;
+use crate::args::time;
 use crate::exit::{Exit, Failure};
 use crate::figures::counted;
 use crate::line::Line;
@@ -27,12 +27,12 @@ Each second it says how many packets came, went and were dropped, and why. In th
 has gone; if that does not add up, it fails with 1. Ctrl-C (SIGINT) and SIGTERM end it in order, a second one at once.
 
 Example:
-  swath run graphs/quickstart.yaml --duration 10 --report report.json")]
+  swath run graphs/quickstart.yaml --duration 10s --report report.json")]
 pub struct RunArgs {
     /// The graph file
     pub graph: PathBuf,
-    /// End after so many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    /// End after this time: `10s`, `500ms`, or a number of seconds
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub duration: Option<Duration>,
     /// What to say each second: a line that is redrawn on a terminal (auto), a line each (line), or nothing (none)
     #[arg(long, value_enum, value_name = "HOW", env = "SWATH_STATS", hide_env = true, default_value = "auto")]

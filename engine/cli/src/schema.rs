@@ -200,20 +200,7 @@ impl<'a> Schema<'a> {
         let words = alternatives.iter().flat_map(Schema::words_allowed);
         let mut named: Vec<String> = words.filter_map(|word| Some(format!("`{}`", word.as_str()?))).collect();
         for schema in alternatives.iter().filter(|schema| schema.words_allowed().is_empty()) {
-            for name in schema.types() {
-                let word = match name {
-                    "null" => continue,
-                    "boolean" => "`true` or `false`".into(),
-                    "integer" => schema.bounded(if plural { "integers" } else { "an integer" }),
-                    "number" => if plural { "numbers" } else { "a number" }.into(),
-                    "array" => {
-                        let list = if plural { "lists" } else { "a list" };
-                        let items = schema.here.get("items").map(|here| Schema { here, ..*self }.words_for(true));
-                        items.map_or(list.into(), |items| format!("{list} of {items}"))
-                    }
-                    "object" => if plural { "mappings" } else { "a mapping" }.into(),
-                    _ => if plural { "strings" } else { "a string" }.into(),
-                };
+            for word in schema.type_words(plural) {
                 if !named.contains(&word) {
                     named.push(word);
                 }
@@ -225,6 +212,30 @@ impl<'a> Schema<'a> {
             [one, other] => format!("{one} or {other}"),
             [others @ .., last] => format!("{}, or {last}", others.join(", ")),
         }
+    }
+
+    /// What may stand here by its types, each in words.
+    fn type_words(&self, plural: bool) -> Vec<String> {
+        let form = |one: &str, many: &str| if plural { many.to_owned() } else { one.to_owned() };
+        // What has a form of its own says its name, and how it looks.
+        if let (Some(name), Some(example)) = (self.here["title"].as_str(), self.here["examples"][0].as_str()) {
+            return vec![form(&format!("a {name}"), &format!("{name}s")) + &format!(" such as `{example}`")];
+        }
+        let words = |name: &str| match name {
+            "null" => None,
+            "boolean" => Some("`true` or `false`".into()),
+            "integer" => Some(self.bounded(&form("an integer", "integers"))),
+            "number" => Some(form("a number", "numbers")),
+            "array" => {
+                let items = self.here.get("items").map(|here| Schema { here, ..*self }.words_for(true));
+                let list = form("a list", "lists");
+                Some(items.map_or(list.clone(), |items| format!("{list} of {items}")))
+            }
+            "object" => Some(form("a mapping", "mappings")),
+            _ if self.here["format"] == "ipv4" => Some(form("an IPv4 address", "IPv4 addresses")),
+            _ => Some(form("a string", "strings")),
+        };
+        self.types().into_iter().filter_map(words).collect()
     }
 
     fn bounded(&self, what: &str) -> String {

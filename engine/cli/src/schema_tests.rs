@@ -16,6 +16,7 @@ fn schema() -> Value {
             "rules": { "type": "array", "items": { "$ref": "#/$defs/Rule" }, "default": [] },
             "mode": { "$ref": "#/$defs/Mode", "default": "fast" },
             "sink": { "anyOf": [{ "$ref": "#/$defs/Sink" }, { "type": "null" }] },
+            "pace": { "title": "duration", "type": ["string", "null"], "pattern": "^[0-9]+(s|ms)$", "examples": ["5s", "500ms"] },
             "loop": { "oneOf": [{ "type": "integer", "minimum": 1 }, { "type": "boolean" }] },
         },
         "$defs": {
@@ -56,6 +57,7 @@ fn settings_come_with_all_that_is_known_of_them() {
     assert_eq!(mode.doc, "How fast. `slow`: At rest.");
     assert_eq!(find("sink.deep").kind, "`true` or `false`");
     assert_eq!(find("sink").doc, "Where to.");
+    assert_eq!(find("pace").kind, "a duration such as `5s`");
     assert_eq!(find("loop").kind, "an integer from 1 or `true` or `false`");
 }
 
@@ -69,7 +71,7 @@ fn all_mistakes_are_found() {
         "loop": true,
     });
     assert_eq!(check(good), []);
-    let known = "expected one of `port`, `name`, `rules`, `mode`, `sink`, `loop`";
+    let known = "expected one of `port`, `name`, `rules`, `mode`, `sink`, `pace`, `loop`";
     let table = [
         (json!({}), "", "missing field `port`".to_owned()),
         (json!({ "port": 1, "prot": 2 }), "", format!("unknown field `prot`, {known}")),

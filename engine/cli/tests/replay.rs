@@ -219,7 +219,7 @@ nodes:
     let graph = place.text("graph.yaml", &text.replace(", limit: 10", ""));
     let said = replay(&graph, &[]);
     assert_eq!(said.code, 64);
-    assert!(said.err.contains("`a` generates packets without end: say when to stop (--until SECONDS)"), "{}", said.err);
+    assert!(said.err.contains("`a` generates packets without end: say when to stop (--until TIME)"), "{}", said.err);
     assert_eq!(replay(&graph, &["--until", "0.001"]).code, 0);
 }
 

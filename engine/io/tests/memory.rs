@@ -94,7 +94,7 @@ fn packets_come_at_their_rate() {
     assert_eq!(times(&mut lab, r#""rate": 1000000, "limit": 5"#), [0, 1000, 2000, 3000, 4000]);
     // A third of a second is not a whole number of nanoseconds.
     assert_eq!(times(&mut lab, r#""rate": 3, "limit": 4"#), [0, 333_333_334, 666_666_667, 1_000_000_000]);
-    assert_eq!(times(&mut lab, r#""rate": 1000000, "burst": 2, "limit": 5"#), [0, 0, 2000, 2000, 4000]);
+    assert_eq!(times(&mut lab, r#""rate": "1Mpps", "burst": 2, "limit": 5"#), [0, 0, 2000, 2000, 4000]);
     assert_eq!(times(&mut lab, r#""limit": 300"#), [0; 300]);
     // A burst above a vector takes two calls.
     assert_eq!(times(&mut lab, r#""rate": 1000, "burst": 300, "limit": 301"#), [&[0; 300][..], &[300_000_000]].concat());
@@ -286,7 +286,8 @@ fn settings_that_cannot_be_are_refused_with_their_place() {
         assert_eq!(lab.refused("memory", &settings), expected);
     }
     for (settings, start) in [
-        (generate(&format!(r#"{FLOWS}, "rate": 0"#)), "generate.rate: invalid value: integer `0`"),
+        (generate(&format!(r#"{FLOWS}, "rate": 0"#)), "generate.rate: at a rate of 0 nothing ever comes"),
+        (generate(&format!(r#"{FLOWS}, "rate": "1M""#)), "generate.rate: invalid value: string \"1M\", expected `1Mpps`"),
         (generate(r#""file": "nowhere.pcap", "limit": 1"#), "generate.file: nowhere.pcap: byte 0: No such file"),
         (
             generate(r#""flows": {"sources": ["10.0.0.1/8"], "destinations": ["10.0.0.1"]}"#),

@@ -37,7 +37,7 @@ pub fn build(text: &str) -> Planned {
 pub fn sound(text: &str) -> Plan {
     let (mut sources, mut diagnostics) = (SourceMap::new(), Diagnostics::new());
     let file = sources.add("graph.yaml", format!("version: 1\n{text}"));
-    let spec = Spec::read(sources.get(file).expect("just added"), &mut diagnostics);
+    let spec = Spec::read(file, &mut sources, &Nothing, &mut diagnostics);
     let plan = Plan::new(spec, &Registry::new(NODES, TABLES, DRIVERS), &mut diagnostics);
     plan.unwrap_or_else(|| panic!("{}\n{text}", diagnostics.render(&sources, false)))
 }

@@ -8,7 +8,7 @@
 //!     driver: memory
 //!     generate:
 //!       flows: { sources: [10.0.0.0/24], destinations: [10.1.0.0/16], count: 1000, size: imix }
-//!       rate: 1000000
+//!       rate: 1Mpps
 //!       limit: 5000
 //!       stamp: true
 //!   wan: { driver: memory, sink: { check: stamps } }
@@ -28,6 +28,7 @@ mod settings;
 mod sink;
 mod stamp;
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -101,24 +102,37 @@ fn open_generator(
     if config.virtual_time && generate.rate.is_none() && generate.limit.is_none() {
         return Err(ConfigError::at("generate", "without `rate` and `limit` it never ends, and virtual time never moves on"));
     }
+    let pace = pace(generate)?;
     let room = config.pool.region().geometry().data();
     let limits = Limits { interface: config.name, room, stamp: generate.stamp };
     let src = MacAddr::new(Mac::SOURCE.0);
     match (&generate.packets, &generate.file, &generate.flows) {
-        (Some(packets), None, None) => Ok(queues(Frames::from_text(packets, src, mac, &limits)?, generate, config, generated)),
+        (Some(packets), None, None) => {
+            Ok(queues(Frames::from_text(packets, src, mac, &limits)?, generate, pace, config, generated))
+        }
         (None, Some(file), None) => {
-            Ok(queues(Frames::from_file(&config.directory.join(file), &limits)?, generate, config, generated))
+            Ok(queues(Frames::from_file(&config.directory.join(file), &limits)?, generate, pace, config, generated))
         }
         (None, None, Some(flows)) => {
             let (src, dst) = (flows.src_mac.unwrap_or(src), flows.dst_mac.unwrap_or(mac));
             Ok(if is_ipv4(flows)? {
-                queues(Flows::<V4>::new(flows, generate.stamp, src, dst, room)?, generate, config, generated)
+                queues(Flows::<V4>::new(flows, generate.stamp, src, dst, room)?, generate, pace, config, generated)
             } else {
-                queues(Flows::<V6>::new(flows, generate.stamp, src, dst, room)?, generate, config, generated)
+                queues(Flows::<V6>::new(flows, generate.stamp, src, dst, room)?, generate, pace, config, generated)
             })
         }
         _ => Err(ConfigError::at("generate", "exactly one of `packets`, `file` and `flows` says what is generated")),
     }
+}
+
+fn pace(generate: &Generate) -> Result<Pace, ConfigError> {
+    let rate = generate.rate.map(|rate| {
+        let rate = NonZeroU64::new(rate.packets_per_second());
+        rate.ok_or_else(|| ConfigError::at("generate.rate", "at a rate of 0 nothing ever comes: leave `generate` out"))
+    });
+    let rate = rate.transpose()?;
+    let default_burst = if rate.is_some() { 1 } else { BURST };
+    Ok(Pace { rate, burst: generate.burst.map_or(default_burst, |burst| burst.get()).into() })
 }
 
 fn is_ipv4(flows: &FlowSettings) -> Result<bool, ConfigError> {
@@ -135,15 +149,19 @@ fn is_ipv4(flows: &FlowSettings) -> Result<bool, ConfigError> {
 }
 
 /// One receive queue for each worker.
-fn queues<S: Source>(source: S, generate: &Generate, config: &PortConfig<'_>, generated: &Arc<AtomicU64>) -> Vec<Box<dyn RxQueue>> {
+fn queues<S: Source>(
+    source: S,
+    generate: &Generate,
+    pace: Pace,
+    config: &PortConfig<'_>,
+    generated: &Arc<AtomicU64>,
+) -> Vec<Box<dyn RxQueue>> {
     let workers = config.workers as usize;
     let mut frame = vec![0; config.pool.region().geometry().data()];
     let own = Own::divide(source.flows(), workers, |flow| {
         let length = source.write(flow, 0, None, &mut frame);
         queue_of(flow_hash(&frame[..length]), workers)
     });
-    let default_burst = if generate.rate.is_some() { 1 } else { BURST };
-    let pace = Pace { rate: generate.rate, burst: generate.burst.map_or(default_burst, |burst| burst.get()).into() };
     // Virtual time begins with the engine.
     let start = config.virtual_time.then_some(0);
     let source = Arc::new(source);

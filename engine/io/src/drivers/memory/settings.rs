@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use swath_api::units::PacketRate;
 use swath_api::wire::MacAddr;
 
 /// An interface without a network: packets are generated on receive, and checked on transmit.
@@ -30,9 +31,9 @@ pub(super) struct Generate {
     pub file: Option<PathBuf>,
     /// UDP flows by their number.
     pub flows: Option<FlowSettings>,
-    /// Packets per second, over all receive queues. What the engine does not take in time it takes later. Default: as fast as they
-    /// are asked for; in virtual time all at once, and `limit` is required.
-    pub rate: Option<NonZeroU64>,
+    /// Packets per second, over all receive queues: `2Mpps`, or a number. What the engine does not take in time it takes later.
+    /// Default: as fast as they are asked for; in virtual time all at once, and `limit` is required.
+    pub rate: Option<PacketRate>,
     /// Packets that come at once. With `rate` they are due together, default 1; without it they are the most that a queue gives in
     /// one call, default 256.
     pub burst: Option<NonZeroU32>,
