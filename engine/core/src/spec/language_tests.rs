@@ -293,17 +293,18 @@ fn templates_become_nodes() {
     let (_, spec, diagnostics) = read(&[("router.yaml", &graph)]);
     let codes: Vec<Code> = diagnostics.sorted().iter().map(|one| one.code).collect();
     assert_eq!(codes, [Code::UnusedTemplate]);
+    let settings = |node: &NodeSpec| String::from_utf8(node.settings.to_json_bytes()).unwrap();
     let kinds: Vec<_> =
-        spec.nodes.iter().map(|node| format!("{} {} {}", node.name.value, node.kind.value, node.settings.to_json())).collect();
+        spec.nodes.iter().map(|node| format!("{} {} {}", node.name.value, node.kind.value, settings(node))).collect();
     assert_eq!(
         kinds,
         [
             r#"lan/rx rx {"interface":"lan"}"#,
             r#"lan/eth ethernet-input {"name":"lan-100"}"#,
-            r#"lan/check acl {"limit":100,"table":"rules"}"#,
+            r#"lan/check acl {"table":"rules","limit":100}"#,
             r#"wan/rx rx {"interface":"wan"}"#,
             r#"wan/eth ethernet-input {"name":"wan-7"}"#,
-            r#"wan/check acl {"limit":7,"table":"rules"}"#,
+            r#"wan/check acl {"table":"rules","limit":7}"#,
             "lookup ip4-lookup {}",
         ]
     );
