@@ -6,6 +6,9 @@
 
 use swath_api::{NodeKind, TableKind};
 
+pub mod bridge;
+pub mod bridge_flood;
+pub mod bridge_input;
 pub mod drop;
 pub mod ethernet_input;
 pub mod fib4;
@@ -26,9 +29,12 @@ pub const NODES: &[NodeKind] = &[
     NodeKind::of::<ip4_dscp::Ip4Dscp>(),
     NodeKind::of::<ip4_lookup::Ip4Lookup>(),
     NodeKind::of::<ip4_rewrite::Ip4Rewrite>(),
+    NodeKind::of::<bridge_input::BridgeInput>(),
+    NodeKind::of::<bridge_flood::BridgeFlood>(),
     NodeKind::of::<tx::Tx>(),
     NodeKind::of::<drop::Drop>(),
 ];
 
 /// All kinds of tables, those first that others refer to.
-pub const TABLES: &[TableKind] = &[TableKind::of::<neighbours::Neighbours>(), TableKind::of::<routes4::Routes4>()];
+pub const TABLES: &[TableKind] =
+    &[TableKind::of::<neighbours::Neighbours>(), TableKind::of::<routes4::Routes4>(), TableKind::of::<bridge::Bridge>()];

@@ -1,0 +1,427 @@
+//! `bridge`: which stations a learning bridge knows, and at which of its interfaces (IEEE 802.1D-2004 §7.8 and §7.9).
+//!
+//! Each VLAN is learnt on its own: a station in two VLANs has an entry in each. The VLAN is the identifier of a frame's outermost tag, 802.1Q or
+//! 802.1ad, and 0 without a tag; tags are looked at and never changed.
+
+mod header;
+mod stations;
+#[cfg(test)]
+mod tests;
+mod time;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use swath_api::Interface;
+use swath_api::prelude::*;
+use swath_api::wire::MacAddr;
+
+use stations::{Heard, Station, Stations};
+
+pub use header::{Header, PAUSE, is_group, is_reserved};
+pub use stations::Key;
+pub use time::{Moment, Seconds};
+
+/// What IEEE 802.1D-2004 §7.9.2 recommends, and its upper bound. The lower one there is 10 s; less is of use in tests.
+const AGEING: Seconds = Seconds(300);
+const AGEING_MAX: u64 = 1_000_000;
+const ENTRIES: u32 = 16_384;
+const ENTRIES_MAX: u32 = 1 << 20;
+/// Buckets that one tick sweeps: 16 KiB of the table.
+const SLICE: usize = 256;
+/// Entries of one answer.
+const PAGE: usize = 256;
+
+/// The table.
+pub struct Bridge {
+    names: Vec<String>,
+    members: Vec<Member>,
+    // By interface.
+    mtus: Vec<Option<u16>>,
+    own: Vec<u64>,
+    learn: bool,
+    stations: Stations,
+    workers: Vec<Counts>,
+    // Where the next tick goes on, and the time of the last one.
+    swept: AtomicUsize,
+    clock: AtomicU32,
+    // Commands one after the other.
+    control: Mutex<()>,
+}
+
+/// An interface of the bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Its index.
+    pub interface: u16,
+    /// What it carries behind an Ethernet header and its VLAN tags, in bytes.
+    pub mtu: u16,
+}
+
+/// What one worker has counted; it alone writes.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Counts {
+    learnt: AtomicU64,
+    moved: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// Settings.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The interfaces between which frames are forwarded, two at least. Default: all, if it is the only bridge.
+    #[serde(default)]
+    interfaces: Option<Vec<String>>,
+    /// How many stations it can know, 1 to 1048576; those above are not learnt, and frames to them are flooded. Default: 16384. Each
+    /// takes 64 bytes of memory, and their number is rounded up to a power of two for that.
+    #[serde(default = "default_entries")]
+    entries: u32,
+    /// How long a station that is silent stays known, `1s` to `1000000s`. Default: `300s`, as IEEE 802.1D recommends.
+    #[serde(default = "default_ageing")]
+    ageing: Seconds,
+    /// Whether it learns where stations are. Default: true. If not, it knows those of `static` and floods all other frames.
+    #[serde(default = "default_learn")]
+    learn: bool,
+    /// Stations that are known from the start, and neither move nor age.
+    #[serde(default, rename = "static")]
+    stations: Vec<StaticStation>,
+}
+
+fn default_entries() -> u32 {
+    ENTRIES
+}
+
+fn default_ageing() -> Seconds {
+    AGEING
+}
+
+fn default_learn() -> bool {
+    true
+}
+
+/// A station whose place is known.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StaticStation {
+    /// Its hardware address.
+    #[schemars(with = "String")]
+    mac: MacAddr,
+    /// The interface that it is behind.
+    interface: String,
+    /// Its VLAN, 1 to 4094. Default: 0, which is frames without a tag.
+    #[serde(default)]
+    vlan: u16,
+}
+
+/// What the control side may ask, while workers forward.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Command {
+    /// Adds a static station, in the place of what was known of it.
+    Add(StaticStation),
+    /// Forgets a station, static or learnt.
+    Remove {
+        /// Its hardware address.
+        mac: MacAddr,
+        /// Its VLAN.
+        #[serde(default)]
+        vlan: u16,
+    },
+    /// Forgets all learnt stations: those of an interface, of a VLAN, or all.
+    Flush {
+        /// Only those behind this interface.
+        #[serde(default)]
+        interface: Option<String>,
+        /// Only those of this VLAN.
+        #[serde(default)]
+        vlan: Option<u16>,
+    },
+    /// Lists stations, about 256 at a time.
+    Show {
+        /// Where to go on: `next` of the answer before.
+        #[serde(default)]
+        from: usize,
+        /// Only those behind this interface.
+        #[serde(default)]
+        interface: Option<String>,
+    },
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// Done.
+    Done {},
+    /// What a flush has done.
+    Flushed {
+        /// Stations forgotten.
+        stations: usize,
+    },
+    /// Stations, and what has been counted.
+    Stations {
+        /// By address and VLAN.
+        stations: Vec<Shown>,
+        /// Where to go on, unless this was all.
+        next: Option<usize>,
+        /// Entries in use, those included that are too old and not swept yet.
+        used: u32,
+        /// Entries that there can be.
+        capacity: u32,
+        /// Stations learnt, from the start.
+        learnt: u64,
+        /// Stations that were heard at another interface than before.
+        moved: u64,
+        /// Frames whose sender was not learnt because all entries were in use.
+        refused: u64,
+    },
+}
+
+/// A station as `show` tells it.
+#[derive(Debug, Serialize, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shown {
+    mac: MacAddr,
+    vlan: u16,
+    interface: String,
+    /// Seconds since it was heard last; none of a static one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age: Option<u64>,
+}
+
+impl Bridge {
+    /// How often to call [`Bridge::sweep`].
+    pub const SWEEP_EVERY: Duration = Duration::from_millis(50);
+
+    /// Its interfaces, in the order of the settings.
+    #[inline]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// What an interface carries, in bytes; `None` if it is not one of the bridge's.
+    #[inline]
+    pub fn mtu(&self, interface: u16) -> Option<u16> {
+        self.mtus.get(usize::from(interface)).copied().flatten()
+    }
+
+    /// Whether an address (as in a [`Key`], of VLAN 0) is that of one of its interfaces.
+    pub fn is_own(&self, address: u64) -> bool {
+        self.own.contains(&address)
+    }
+
+    /// Has the memory fetched that a look-up will read.
+    #[inline]
+    pub fn prefetch(&self, key: Key) {
+        self.stations.prefetch(key);
+    }
+
+    /// Where a station is.
+    #[inline]
+    pub fn port(&self, key: Key, now: Moment) -> Option<u16> {
+        self.stations.port(key, now)
+    }
+
+    /// Takes note that `worker` has heard a station.
+    #[inline]
+    pub fn hear(&self, worker: u32, key: Key, interface: u16, now: Moment) {
+        if !self.learn {
+            return;
+        }
+        // What claims to be one of the bridge's interfaces is a loop, or lies.
+        let heard = self.stations.hear(key, interface, now, || !self.is_own(key.address()));
+        if heard != Heard::Known {
+            self.count(worker, heard);
+        }
+    }
+
+    #[cold]
+    fn count(&self, worker: u32, heard: Heard) {
+        let Some(counts) = self.workers.get(worker as usize) else { return };
+        let counter = match heard {
+            Heard::New => &counts.learnt,
+            Heard::Moved => &counts.moved,
+            Heard::Full => &counts.refused,
+            Heard::Known => return,
+        };
+        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Forgets stations of the next slice of the table that were silent for too long.
+    pub fn sweep(&self, now: Moment) {
+        self.clock.store(now.0, Ordering::Relaxed);
+        let buckets = self.stations.buckets();
+        let first = self.swept.fetch_add(SLICE, Ordering::Relaxed) % buckets;
+        self.stations.sweep(first..(first + SLICE).min(buckets), now);
+    }
+
+    fn add(&self, path: &str, station: &StaticStation) -> Result<(), ConfigError> {
+        let field = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+        let StaticStation { mac, interface, vlan } = station;
+        let interface = self.member(&field("interface"), interface)?;
+        let key = key(&field("vlan"), *mac, *vlan)?;
+        if mac.is_group() || *mac == MacAddr::ZERO {
+            return Err(ConfigError::at(field("mac"), format!("{mac} is not the address of one station")));
+        }
+        if self.is_own(key.address()) {
+            return Err(ConfigError::at(field("mac"), format!("{mac} is the address of one of the bridge's own interfaces")));
+        }
+        match self.stations.fix(key, interface) {
+            true => Ok(()),
+            false => Err(ConfigError::new(format!("all {} entries are in use ('entries')", self.stations.capacity()))),
+        }
+    }
+
+    /// The index of the member that the setting at `path` names.
+    fn member(&self, path: &str, name: &str) -> Result<u16, ConfigError> {
+        let known = self.members.iter().find(|member| self.name(member.interface) == name);
+        known.map(|member| member.interface).ok_or_else(|| {
+            let names: Vec<&str> = self.members.iter().map(|member| self.name(member.interface)).collect();
+            ConfigError::at(path, format!("the bridge has no interface '{name}'; it has {}", names.join(", ")))
+        })
+    }
+
+    fn name(&self, interface: u16) -> &str {
+        self.names.get(usize::from(interface)).map_or("", String::as_str)
+    }
+
+    fn show(&self, from: usize, interface: Option<u16>) -> Reply {
+        let now = Moment(self.clock.load(Ordering::Relaxed));
+        let (mut shown, mut next) = (Vec::new(), from);
+        while next < self.stations.buckets() && shown.len() < PAGE {
+            let stations = self.stations.bucket(next, now).filter(|station| interface.is_none_or(|port| port == station.port));
+            shown.extend(stations.map(|Station { key, port, seen }| Shown {
+                mac: key.mac(),
+                vlan: key.vlan(),
+                interface: self.name(port).into(),
+                age: seen.map(|seen| seen.seconds_before(now)),
+            }));
+            next += 1;
+        }
+        shown.sort();
+        let sum = |count: fn(&Counts) -> &AtomicU64| self.workers.iter().map(|counts| count(counts).load(Ordering::Relaxed)).sum();
+        Reply::Stations {
+            stations: shown,
+            next: (next < self.stations.buckets()).then_some(next),
+            used: self.stations.used(),
+            capacity: self.stations.capacity(),
+            learnt: sum(|counts| &counts.learnt),
+            moved: sum(|counts| &counts.moved),
+            refused: sum(|counts| &counts.refused),
+        }
+    }
+}
+
+impl Key {
+    /// The key of an address, which is the low 48 bits of a little-endian load, in a VLAN.
+    #[inline]
+    pub fn new(address: u64, vlan: u16) -> Key {
+        Key(u64::from(vlan) << 48 | address)
+    }
+
+    /// The address alone.
+    #[inline]
+    pub fn address(self) -> u64 {
+        self.0 & 0xffff_ffff_ffff
+    }
+
+    fn mac(self) -> MacAddr {
+        let [a, b, c, d, e, f, _, _] = self.0.to_le_bytes();
+        MacAddr::new([a, b, c, d, e, f])
+    }
+
+    fn vlan(self) -> u16 {
+        (self.0 >> 48) as u16
+    }
+}
+
+fn key(path: &str, mac: MacAddr, vlan: u16) -> Result<Key, ConfigError> {
+    if vlan > 4094 {
+        return Err(ConfigError::at(path, format!("a VLAN is 1 to 4094, or 0 for frames without a tag, and not {vlan}")));
+    }
+    Ok(Key::new(address(mac), vlan))
+}
+
+fn address(mac: MacAddr) -> u64 {
+    let [a, b, c, d, e, f] = mac.octets();
+    u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+}
+
+impl Table for Bridge {
+    const INFO: TableInfo =
+        TableInfo::new("bridge", "The interfaces of a learning bridge, and which stations are behind each of them.");
+    type Config = Config;
+    type Shard = ();
+    type Command = Command;
+    type Reply = Reply;
+
+    fn new(config: Config, setup: &mut TableSetup<'_>) -> Result<Bridge, ConfigError> {
+        let Config { interfaces: names, entries, ageing, learn, stations } = config;
+        if !(1..=ENTRIES_MAX).contains(&entries) {
+            return Err(ConfigError::at("entries", format!("a bridge knows 1 to {ENTRIES_MAX} stations, and not {entries}")));
+        }
+        if !(1..=AGEING_MAX).contains(&ageing.0) {
+            return Err(ConfigError::at("ageing", format!("stations age in `1s` to `{AGEING_MAX}s`, and not in `{}s`", ageing.0)));
+        }
+        let served = setup.serves("interfaces", names.as_deref())?;
+        if let Some(second) = (1..served.len()).find(|at| served[..*at].contains(&served[*at])) {
+            return Err(ConfigError::at(format!("interfaces[{second}]"), "this interface is named twice"));
+        }
+        if served.len() < 2 {
+            let path = if names.is_some() { "interfaces" } else { "" };
+            return Err(ConfigError::at(path, "a bridge has two interfaces at least"));
+        }
+        let all = setup.interfaces();
+        let of = |index: &u16| &all[usize::from(*index)];
+        let mut mtus = vec![None; all.len()];
+        served.iter().for_each(|index| mtus[usize::from(*index)] = Some(of(index).mtu));
+        let seed = RandomState::new().hash_one(setup.name());
+        let bridge = Bridge {
+            names: all.iter().map(|interface: &Interface| interface.name.clone()).collect(),
+            members: served.iter().map(|index| Member { interface: *index, mtu: of(index).mtu }).collect(),
+            mtus,
+            own: served.iter().map(|index| address(of(index).mac)).collect(),
+            learn,
+            stations: Stations::new(entries, ageing.units(), seed),
+            workers: (0..setup.workers()).map(|_| Counts::default()).collect(),
+            swept: AtomicUsize::new(0),
+            clock: AtomicU32::new(0),
+            control: Mutex::new(()),
+        };
+        for (index, station) in stations.iter().enumerate() {
+            let path = format!("static[{index}]");
+            if stations[..index].iter().any(|other| (other.mac, other.vlan) == (station.mac, station.vlan)) {
+                return Err(ConfigError::at(path, format!("{} is named twice", station.mac)));
+            }
+            bridge.add(&path, station)?;
+        }
+        Ok(bridge)
+    }
+
+    fn shard(&self, _: u32) {}
+
+    fn command(&self, command: Command) -> Result<Reply, ConfigError> {
+        let _one_at_a_time = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        let member = |name: Option<String>| name.map(|name| self.member("interface", &name)).transpose();
+        match command {
+            Command::Add(station) => self.add("", &station).map(|()| Reply::Done {}),
+            Command::Remove { mac, vlan } => match self.stations.remove(key("vlan", mac, vlan)?) {
+                true => Ok(Reply::Done {}),
+                false => Err(ConfigError::at("mac", format!("{mac} is not known in VLAN {vlan}"))),
+            },
+            Command::Flush { interface, vlan } => {
+                let interface = member(interface)?;
+                let forget = |station: Station| {
+                    station.seen.is_some()
+                        && interface.is_none_or(|port| port == station.port)
+                        && vlan.is_none_or(|vlan| vlan == station.key.vlan())
+                };
+                Ok(Reply::Flushed { stations: self.stations.forget(0..self.stations.buckets(), forget) })
+            }
+            Command::Show { from, interface } => Ok(self.show(from, member(interface)?)),
+        }
+    }
+}
