@@ -284,12 +284,17 @@ impl Bridge {
         })
     }
 
+    /// The time, as the data path has told it last.
+    fn now(&self) -> Moment {
+        Moment(self.clock.load(Ordering::Relaxed))
+    }
+
     fn name(&self, interface: u16) -> &str {
         self.names.get(usize::from(interface)).map_or("", String::as_str)
     }
 
     fn show(&self, from: usize, interface: Option<u16>) -> Reply {
-        let now = Moment(self.clock.load(Ordering::Relaxed));
+        let now = self.now();
         let (mut shown, mut next) = (Vec::new(), from);
         while next < self.stations.buckets() && shown.len() < PAGE {
             let stations = self.stations.bucket(next, now).filter(|station| interface.is_none_or(|port| port == station.port));
@@ -408,7 +413,7 @@ impl Table for Bridge {
         let member = |name: Option<String>| name.map(|name| self.member("interface", &name)).transpose();
         match command {
             Command::Add(station) => self.add("", &station).map(|()| Reply::Done {}),
-            Command::Remove { mac, vlan } => match self.stations.remove(key("vlan", mac, vlan)?) {
+            Command::Remove { mac, vlan } => match self.stations.remove(key("vlan", mac, vlan)?, self.now()) {
                 true => Ok(Reply::Done {}),
                 false => Err(ConfigError::at("mac", format!("{mac} is not known in VLAN {vlan}"))),
             },

@@ -197,10 +197,10 @@ impl Stations {
     }
 
     /// Forgets a station, static or not. `false` if it is not known.
-    pub fn remove(&self, key: Key) -> bool {
+    pub fn remove(&self, key: Key, now: Moment) -> bool {
         while let Some((way, state)) = self.find(key) {
             if self.free(way, state) {
-                return true;
+                return state.is_known_at(now, self.ageing);
             }
         }
         false

@@ -193,7 +193,7 @@ fn workers_that_learn_at_once_corrupt_nothing() {
                         let number = (random >> 33) % KEYS;
                         let now = Moment((round / 8) as u32);
                         match random >> 60 {
-                            0 => drop(stations.remove(key(number))),
+                            0 => drop(stations.remove(key(number), now)),
                             1 => drop(stations.fix(key(number), (number * 4) as u16)),
                             2 => drop(stations.forget(0..stations.buckets(), |station| station.key == key(number))),
                             _ => {
