@@ -35,7 +35,7 @@ pub struct Config {
     #[serde(default)]
     table: Option<String>,
     /// Flood frames to 01:80:c2:00:00:00 to 0f, which a bridge keeps to the link that they are on: for a bridge that shall be as a wire to
-    /// spanning tree, LACP, 802.1X or LLDP. Those to 01:80:c2:00:00:01, the PAUSE frames of one link, are dropped all the same. Default: false.
+    /// spanning tree, LACP, 802.1X or LLDP. Those to 01:80:c2:00:00:01, the PAUSE frames of one link, are dropped all the same.
     #[serde(default)]
     forward_reserved: bool,
 }

@@ -76,14 +76,14 @@ pub struct Config {
     /// The interfaces between which frames are forwarded, two at least. Default: all, if it is the only bridge.
     #[serde(default)]
     interfaces: Option<Vec<String>>,
-    /// How many stations it can know, 1 to 1048576; those above are not learnt, and frames to them are flooded. Default: 16384. Each
-    /// takes 64 bytes of memory, and their number is rounded up to a power of two for that.
+    /// How many stations it can know, 1 to 1048576; those above are not learnt, and frames to them are flooded. Each takes 64
+    /// bytes of memory, and for that their number is rounded up to a power of two.
     #[serde(default = "default_entries")]
     entries: u32,
     /// How long a station that is silent stays known, `1s` to `1000000s`. Default: `300s`, as IEEE 802.1D recommends.
     #[serde(default = "default_ageing")]
     ageing: Seconds,
-    /// Whether it learns where stations are. Default: true. If not, it knows those of `static` and floods all other frames.
+    /// Whether it learns where stations are. If not, it knows those of `static` and floods all other frames.
     #[serde(default = "default_learn")]
     learn: bool,
     /// Stations that are known from the start, and neither move nor age.
@@ -112,7 +112,7 @@ pub struct StaticStation {
     mac: MacAddr,
     /// The interface that it is behind.
     interface: String,
-    /// Its VLAN, 1 to 4094. Default: 0, which is frames without a tag.
+    /// Its VLAN, 1 to 4094; or 0, which is frames without a tag.
     #[serde(default)]
     vlan: u16,
 }
