@@ -16,8 +16,14 @@ const SHOWN_PAYLOAD: usize = 64;
 /// A frame that has what the text form cannot say, such as IP options, or a payload too long to
 /// show, gets the nearest text with `# inexact` at its end.
 pub fn describe(frame: &[u8]) -> String {
-    let is_exact = |text: &String| TextPacket::parse(text).is_ok_and(|packet| packet.frame() == frame);
-    let Some(ethernet) = Ethernet::new(frame) else {
+    describe_with(frame, Mac::SOURCE, Mac::DESTINATION)
+}
+
+/// As [`describe`], with other addresses that need not be named: what [`TextPacket::frame_with`] makes of the text with these
+/// is that frame.
+pub fn describe_with(frame: &[u8], source: Mac, destination: Mac) -> String {
+    let is_exact = |text: &String| TextPacket::parse(text).is_ok_and(|packet| packet.frame_with(source, destination) == frame);
+    let Some(ethernet) = Ethernet::new(frame, [source, destination]) else {
         return if frame.is_empty() { "hex \"\"".to_owned() } else { format!("hex {}", Hex(frame)) };
     };
     let ip = Ip::new(&ethernet);
@@ -36,18 +42,21 @@ pub(super) struct Ethernet<'a> {
     frame: &'a [u8],
     source: Mac,
     destination: Mac,
+    /// The source and destination that need not be named.
+    pub(super) usual: [Mac; 2],
     tags: Vec<(EtherType, u16)>,
     pub(super) ether_type: EtherType,
     pub(super) rest: &'a [u8],
 }
 
 impl<'a> Ethernet<'a> {
-    fn new(frame: &'a [u8]) -> Option<Self> {
+    fn new(frame: &'a [u8], usual: [Mac; 2]) -> Option<Self> {
         let header = Ethernet2HeaderSlice::from_slice(frame).ok()?;
         let mut ethernet = Self {
             frame,
             source: Mac(header.source()),
             destination: Mac(header.destination()),
+            usual,
             tags: Vec::new(),
             ether_type: header.ether_type(),
             rest: frame.get(14..)?,
@@ -70,7 +79,8 @@ impl<'a> Ethernet<'a> {
         text
     }
 
-    pub(super) fn push_macs(&self, text: &mut String, source: Mac, destination: Mac) {
+    /// The addresses that are others than the usual ones.
+    pub(super) fn push_macs(&self, text: &mut String, [source, destination]: [Mac; 2]) {
         if self.source != source {
             push(text, "src-mac", self.source);
         }
@@ -128,12 +138,12 @@ fn arp_text(ethernet: &Ethernet<'_>) -> Option<String> {
     match arp.operation {
         ArpOperation::REQUEST => {
             text = format!("arp who-has {target} tell {sender}");
-            ethernet.push_macs(&mut text, Mac::SOURCE, Mac::BROADCAST);
+            ethernet.push_macs(&mut text, [ethernet.usual[0], Mac::BROADCAST]);
         }
         ArpOperation::REPLY => {
             let at = Mac(arp.sender_mac);
             text = format!("arp reply {sender} is-at {at} to {target}");
-            ethernet.push_macs(&mut text, at, Mac::DESTINATION);
+            ethernet.push_macs(&mut text, [at, ethernet.usual[1]]);
         }
         _ => return None,
     }

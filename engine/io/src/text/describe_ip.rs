@@ -7,7 +7,6 @@ use etherparse::{
     TransportHeader, UdpHeader,
 };
 
-use super::Mac;
 use super::build::{checksum_of, flags_of};
 use super::describe::{Ethernet, Hex, push};
 use super::vocabulary::{Protocol, TCP_FLAGS, icmp_names};
@@ -169,7 +168,7 @@ impl<'a> Ip<'a> {
         }
         ethernet.push_payload(&mut text, payload, self.pad);
         ethernet.push_tags(&mut text);
-        ethernet.push_macs(&mut text, Mac::SOURCE, Mac::DESTINATION);
+        ethernet.push_macs(&mut text, ethernet.usual);
         text
     }
 

@@ -48,12 +48,14 @@ mod build;
 mod cursor;
 mod describe;
 mod describe_ip;
+mod fields;
 mod lex;
 mod parse;
 mod parse_ip;
 mod vocabulary;
 
-pub use describe::describe;
+pub use describe::{describe, describe_with};
+pub use fields::{Field, fields, usual};
 pub use lex::TextError;
 
 use std::fmt;
@@ -146,6 +148,27 @@ impl TextPacket {
         self.via.as_deref()
     }
 
+    /// Whether the text gives the bytes of the whole frame, as `hex`.
+    pub fn is_hex(&self) -> bool {
+        matches!(self.content, Content::Frame(_))
+    }
+
+    /// The Ethernet source that the text names or ARP implies.
+    pub fn source(&self) -> Option<Mac> {
+        self.source.or(match self.content {
+            Content::ArpReply { sender_mac, .. } => Some(sender_mac),
+            _ => None,
+        })
+    }
+
+    /// The Ethernet destination that the text names or ARP implies.
+    pub fn destination(&self) -> Option<Mac> {
+        self.destination.or(match self.content {
+            Content::ArpRequest { .. } => Some(Mac::BROADCAST),
+            _ => None,
+        })
+    }
+
     /// The Ethernet frame, without frame check sequence.
     pub fn frame(&self) -> Vec<u8> {
         self.frame_with(Mac::SOURCE, Mac::DESTINATION)
@@ -153,14 +176,8 @@ impl TextPacket {
 
     /// The Ethernet frame with these addresses where the text and ARP say nothing of them.
     pub fn frame_with(&self, source: Mac, destination: Mac) -> Vec<u8> {
-        let source = self.source.unwrap_or(match self.content {
-            Content::ArpReply { sender_mac, .. } => sender_mac,
-            _ => source,
-        });
-        let destination = self.destination.unwrap_or(match self.content {
-            Content::ArpRequest { .. } => Mac::BROADCAST,
-            _ => destination,
-        });
+        let source = self.source().unwrap_or(source);
+        let destination = self.destination().unwrap_or(destination);
         let arp = |operation, sender_mac: Mac, sender_ipv4, target_mac: Mac, target_ipv4| {
             ArpEthIpv4Packet { operation, sender_mac: sender_mac.0, sender_ipv4, target_mac: target_mac.0, target_ipv4 }
                 .to_bytes()

@@ -3,7 +3,7 @@
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 
 use super::vocabulary::{Protocol, WORDS};
-use super::{Mac, TextError, TextPacket, describe};
+use super::{Mac, TextError, TextPacket, describe, describe_with};
 
 fn parse(text: &str) -> TextPacket {
     TextPacket::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -119,6 +119,23 @@ fn descriptions_of_scapys_frames_give_the_same_frames() {
         assert!(!described.contains('#'), "{text}: {described}");
         assert_eq!(parse(&described).frame(), frame, "{text}: {described}");
     }
+}
+
+#[test]
+fn addresses_that_are_as_usual_are_not_named() {
+    let (a, b) = (Mac([0xa; 6]), Mac([0xb; 6]));
+    for (text, frame) in SCAPY {
+        let frame = super::lex::hex(frame).unwrap();
+        for (source, destination) in [(a, b), (Mac::DESTINATION, Mac::SOURCE), (Mac::SOURCE, Mac::BROADCAST)] {
+            let described = describe_with(&frame, source, destination);
+            assert_eq!(parse(&described).frame_with(source, destination), frame, "{text}: {described}");
+        }
+    }
+    let udp = parse("udp 10.0.0.1:1 > 10.0.0.2:2").frame_with(a, b);
+    assert_eq!(describe_with(&udp, a, b), "udp 10.0.0.1:1 > 10.0.0.2:2");
+    assert_eq!(describe_with(&udp, b, b), "udp 10.0.0.1:1 > 10.0.0.2:2 src-mac 0a:0a:0a:0a:0a:0a");
+    let reply = parse("arp reply 10.0.0.1 is-at 0a:0a:0a:0a:0a:0a to 10.0.0.2").frame_with(b, b);
+    assert_eq!(describe_with(&reply, b, b), "arp reply 10.0.0.1 is-at 0a:0a:0a:0a:0a:0a to 10.0.0.2");
 }
 
 #[test]
