@@ -1,8 +1,7 @@
 //! Other drivers in the place of a graph's own, so that it needs no privilege and touches no device.
 
-use swath_api::ConfigError;
 use swath_api::wire::MacAddr;
-use swath_core::driver::{Claim, DriverKind, Port, PortConfig, RxQueue, TxQueue};
+use swath_core::driver::{Claim, DriverKind, Opener, Port, PortConfig, RxQueue, TxQueue};
 use swath_core::plan::InterfacePlan;
 use swath_core::spec::{Entry, Node, Value};
 use swath_io::drivers::{memory, pcap};
@@ -29,9 +28,13 @@ pub fn to_captures(interface: &mut InterfacePlan, settings: Vec<(&str, Node)>) {
 
 /// Attaches an interface that generates packets to a capture on the side where it sends.
 pub fn to_output(interface: &mut InterfacePlan, settings: Vec<(&str, Node)>) {
-    let receive = interface.spec.settings.node.clone();
-    let send = mapping(interface, settings).node;
-    attach(interface, TWO_SIDES, vec![("receive", receive), ("send", send)]);
+    let settings = mapping(interface, settings).to_json_bytes();
+    interface.driver.name = "memory, pcap";
+    interface.opener = Some(Opener::new(move |config| {
+        let receive = (memory::KIND.open)(config)?;
+        let send = (pcap::KIND.open)(&PortConfig { settings: &settings, ..*config })?;
+        Ok(Box::new(TwoSides { receive, send }))
+    }));
 }
 
 fn attach(interface: &mut InterfacePlan, driver: DriverKind, settings: Vec<(&str, Node)>) {
@@ -47,29 +50,10 @@ fn mapping(interface: &InterfacePlan, settings: Vec<(&str, Node)>) -> Value {
     Value { span, node: Node::Map(settings.into_iter().map(entry).collect()) }
 }
 
-/// A generator and a capture as one interface: no driver of its own that a graph could name.
-const TWO_SIDES: DriverKind = DriverKind {
-    name: "memory, pcap",
-    summary: "Receives from a generator and sends to a capture.",
-    schema: || "{}".into(),
-    open: open_two_sides,
-};
-
+/// A generator and a capture as one interface.
 struct TwoSides {
     receive: Box<dyn Port>,
     send: Box<dyn Port>,
-}
-
-fn open_two_sides(config: &PortConfig<'_>) -> Result<Box<dyn Port>, ConfigError> {
-    let settings: serde_json::Value =
-        serde_json::from_slice(config.settings).map_err(|error| ConfigError::new(error.to_string()))?;
-    let side = |kind: DriverKind, side: &str| {
-        let bytes = settings[side].to_string();
-        let PortConfig { name, index, mac, mtu, workers, pool, directory, virtual_time, .. } = *config;
-        let config = PortConfig { settings: bytes.as_bytes(), name, index, mac, mtu, workers, pool, directory, virtual_time };
-        (kind.open)(&config).map_err(|error| ConfigError::at(format!("{side}.{}", error.path()), error.message()))
-    };
-    Ok(Box::new(TwoSides { receive: side(memory::KIND, "receive")?, send: side(pcap::KIND, "send")? }))
 }
 
 impl Port for TwoSides {

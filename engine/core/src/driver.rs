@@ -1,5 +1,6 @@
 //! What an interface driver is to the engine: ports with queues, each queue owned by one worker.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +18,32 @@ pub struct DriverKind {
     pub schema: fn() -> String,
     /// Attaches an interface.
     pub open: fn(&PortConfig<'_>) -> Result<Box<dyn Port>, ConfigError>,
+}
+
+/// Attaches one interface, in the place of the driver that its graph names.
+pub struct Opener(Box<Open>);
+
+type Open = dyn FnOnce(&PortConfig<'_>) -> Result<Box<dyn Port>, ConfigError> + Send;
+
+impl Opener {
+    /// An opener that calls a function.
+    pub fn new(open: impl FnOnce(&PortConfig<'_>) -> Result<Box<dyn Port>, ConfigError> + Send + 'static) -> Opener {
+        Opener(Box::new(open))
+    }
+
+    /// Attaches the interface.
+    ///
+    /// # Errors
+    /// The function refuses; paths are those of the settings that it was given.
+    pub fn open(self, config: &PortConfig<'_>) -> Result<Box<dyn Port>, ConfigError> {
+        (self.0)(config)
+    }
+}
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opener")
+    }
 }
 
 /// What an interface is opened with.

@@ -10,7 +10,7 @@ use swath_api::{NodeKind, SlotInfo, TableKind};
 
 pub use diff::{Cause, Change, Diff, EdgeChange, Element, Fate, SettingChange, What};
 
-use crate::driver::DriverKind;
+use crate::driver::{DriverKind, Opener};
 use crate::registry::Registry;
 use crate::spec::{Code, Diagnostic, Diagnostics, EngineSpec, InterfaceSpec, NodeSpec, Spanned, Spec, TableSpec, suggestion};
 
@@ -42,6 +42,8 @@ pub struct InterfacePlan {
     pub spec: InterfaceSpec,
     /// Its driver.
     pub driver: DriverKind,
+    /// What attaches it in the place of its driver, for replays and tests.
+    pub opener: Option<Opener>,
 }
 
 /// A table with its kind.
@@ -68,7 +70,7 @@ impl Plan {
     /// Plans a graph. `None`, with diagnostics, if it is not sound.
     pub fn new(spec: Spec, registry: &Registry, diagnostics: &mut Diagnostics) -> Option<Plan> {
         let mut errors = diagnostics.errors();
-        let Spec { engine, engine_span, interfaces, tables, nodes, unreadable } = spec;
+        let Spec { engine, engine_span, interfaces, tables, nodes, unreadable, tests: _ } = spec;
         let needed = usize::from(engine.workers) * BUFFERS_PER_WORKER;
         if engine.buffers < needed {
             let few = format!("{} buffers are too few for {} workers", engine.buffers, engine.workers);
@@ -91,7 +93,7 @@ impl Plan {
             let known: Vec<&str> = registry.drivers().iter().map(|driver| driver.name).collect();
             let driver = registry.driver(&spec.driver.value);
             let driver = driver.or_else(|| unknown(&spec.driver, Code::UnknownDriver, "driver", &known, diagnostics))?;
-            Some(InterfacePlan { spec, driver })
+            Some(InterfacePlan { spec, driver, opener: None })
         });
         let interfaces: Vec<InterfacePlan> = interfaces.collect();
         let tables = tables.into_iter().filter_map(|spec| {
@@ -101,7 +103,7 @@ impl Plan {
             Some(TablePlan { spec, kind })
         });
         let tables = in_order(tables.collect());
-        let nodes = wiring::resolve(nodes, &unreadable, registry, diagnostics);
+        let nodes = wiring::resolve(nodes, &unreadable.nodes, registry, diagnostics);
         // What follows looks at the graph as a whole, and would report what is only the consequence of an error above.
         if diagnostics.errors() > errors {
             return None;

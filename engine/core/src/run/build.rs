@@ -28,10 +28,10 @@ pub struct BuildOptions<'a> {
 /// What a frame is longer than its MTU at most: a link-layer header with two tags.
 const FRAMING: usize = 14 + 2 * 4;
 
-pub(super) fn build(plan: Plan, options: &BuildOptions<'_>, diagnostics: &mut Diagnostics) -> Option<Engine> {
+pub(super) fn build(mut plan: Plan, options: &BuildOptions<'_>, diagnostics: &mut Diagnostics) -> Option<Engine> {
     let errors = diagnostics.errors();
     let workers = u32::from(plan.engine.workers);
-    let mut ports = open_ports(&plan, options, workers, diagnostics);
+    let mut ports = open_ports(&mut plan, options, workers, diagnostics);
     if diagnostics.errors() > errors {
         return None;
     }
@@ -98,9 +98,9 @@ pub(super) fn build(plan: Plan, options: &BuildOptions<'_>, diagnostics: &mut Di
     Some(Engine::new(plan, Arc::clone(options.pool), interfaces, tables, ports, graphs, counters))
 }
 
-fn open_ports(plan: &Plan, options: &BuildOptions<'_>, workers: u32, diagnostics: &mut Diagnostics) -> Vec<Box<dyn Port>> {
+fn open_ports(plan: &mut Plan, options: &BuildOptions<'_>, workers: u32, diagnostics: &mut Diagnostics) -> Vec<Box<dyn Port>> {
     let mut ports = Vec::with_capacity(plan.interfaces.len());
-    for (index, interface) in plan.interfaces.iter().enumerate() {
+    for (index, interface) in plan.interfaces.iter_mut().enumerate() {
         let spec = &interface.spec;
         let settings = spec.settings.to_json_bytes();
         let config = PortConfig {
@@ -114,7 +114,10 @@ fn open_ports(plan: &Plan, options: &BuildOptions<'_>, workers: u32, diagnostics
             directory: options.directory,
             virtual_time: options.virtual_time,
         };
-        let opened = (interface.driver.open)(&config);
+        let opened = match interface.opener.take() {
+            Some(opener) => opener.open(&config),
+            None => (interface.driver.open)(&config),
+        };
         let Some(port) = accept(opened, &spec.settings, diagnostics) else { continue };
         let room = options.pool.region().geometry().data();
         if usize::from(port.mtu()) + FRAMING > room {

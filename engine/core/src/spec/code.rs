@@ -95,8 +95,8 @@ Version = "SW0101", "The version is missing or not supported.":
     "A graph file says `version: 1`, so that a later version of the language can never be mistaken \
      for this one.";
 UnknownSection = "SW0102", "A section is not known.":
-    "The top level of a graph file has the sections `version`, `engine`, `interfaces`, `tables` and \
-     `nodes`. A key that is ignored is a setting without effect, so an unknown one is an error.";
+    "The top level of a graph file has the sections `version`, `engine`, `interfaces`, `tables`, \
+     `nodes` and `tests`. A key that is ignored is a setting without effect, so an unknown one is an error.";
 NoNodes = "SW0103", "The graph has no nodes.":
     "The section `nodes` is the graph itself. It must be there and hold at least one node.";
 UnknownKey = "SW0104", "A key is not known.":
@@ -213,6 +213,28 @@ UnusedTemplate = "SW0315", "A template is not used.":
 WiredTwice = "SW0316", "An edge is wired twice.":
     "An edge leads to one node. Here it is wired in two places: in the template, and by an edge of the \
      instance that stands for it; or by two of these.";
+
+// The tests: can they be run?
+PacketText = "SW0401", "A packet of a test cannot be read.":
+    "A packet is written as `PROTOCOL SOURCE > DESTINATION` and words such as `ttl 3`, or as `hex` and \
+     the digits of the whole frame. The caret stands at the word that does not fit. In a list in \
+     brackets a comma ends a text: put a packet that has one in quotes.";
+TestName = "SW0402", "A test has no name, or that of another.":
+    "Results are told by the name of the test, so each test of a file has one, and no two have the same. \
+     Say in a sentence what the test shows.";
+UnknownInterface = "SW0403", "A test names an interface that the graph does not have.":
+    "Under `in` and `out` packets are listed by the interface that they come in on or leave by. Interfaces \
+     are named under `interfaces:`; the name must be spelled the same in both places.";
+UnknownDrop = "SW0404", "A test expects a drop that cannot be.":
+    "A drop is named by its node and its reason, as `ip4.bad-checksum`. The reasons of a node are those of \
+     its kind (`swath nodes KIND` lists them) and those that the engine has for every node. An edge that is \
+     wired leads to another node, and drops nothing.";
+TestCapture = "SW0405", "A capture of a test cannot be used.":
+    "The file after `pcap:` is not there, is no capture (pcap or pcapng) of Ethernet frames, or ends within a \
+     frame. A relative path counts from the directory of the graph file.";
+TestTime = "SW0406", "The steps of a test are not in the order of time.":
+    "The times of steps count from the start of the test, and each is later than those of the steps before. A \
+     step without `at` follows the one before at once.";
 }
 
 #[cfg(test)]

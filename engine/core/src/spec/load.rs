@@ -25,6 +25,8 @@ pub(super) struct Sections {
     pub(super) tables: Vec<Entry>,
     pub(super) templates: Vec<Entry>,
     pub(super) nodes: Vec<Entry>,
+    /// Those of the root file.
+    pub(super) tests: Option<Value>,
 }
 
 /// Reads files.
@@ -142,6 +144,9 @@ impl<'a> Loader<'a> {
                 }
                 self.merge("node", value, |sections| &mut sections.nodes);
             }
+            "tests" if self.chain.len() == 1 => self.sections.tests = Some(value),
+            // Those of an included file are run when it is tested itself.
+            "tests" => {}
             _ => {
                 let unknown =
                     Diagnostic::error(Code::UnknownSection, format!("unknown section `{key}`")).primary(key_span, "not known");

@@ -1,7 +1,7 @@
 //! The graph file as read: from its text to a [`Spec`], in which every word knows its place.
 //!
 //! ```text
-//! text ──yaml──► Value ──load──► Sections ──► Spec { engine, interfaces, tables, nodes }
+//! text ──yaml──► Value ──load──► Sections ──► Spec { engine, interfaces, tables, nodes, tests }
 //!                  │   (included files) │        with settings left as Values for the kinds to read
 //!                  │                    └─ variables, data files, templates
 //!                  └──────────► Diagnostics: all mistakes at once, each with a code and a place
@@ -12,6 +12,7 @@
 
 use std::collections::HashSet;
 
+mod cases;
 mod code;
 mod data;
 mod diagnostic;
@@ -37,6 +38,7 @@ mod language_tests;
 #[cfg(test)]
 mod tests;
 
+pub use cases::{DropSpec, PacketSpec, StepSpec, TestSpec, TrafficSpec};
 pub use code::Code;
 pub use data::FROM;
 pub use diagnostic::{Diagnostic, Diagnostics, Label, MAX_SHOWN, Severity};
@@ -60,7 +62,7 @@ use template::Template;
 pub const VERSION: i64 = 1;
 
 /// The sections of a graph file.
-const SECTIONS: [&str; 7] = ["version", "include", "engine", "interfaces", "tables", "templates", "nodes"];
+const SECTIONS: [&str; 8] = ["version", "include", "engine", "interfaces", "tables", "templates", "nodes", "tests"];
 
 /// A graph file as written.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -75,8 +77,21 @@ pub struct Spec {
     pub tables: Vec<TableSpec>,
     /// The graph itself.
     pub nodes: Vec<NodeSpec>,
-    /// Names of nodes that are left out because of a mistake in them: who refers to one is not mistaken.
-    pub unreadable: HashSet<String>,
+    /// What it is to do, by example: the tests of the root file.
+    pub tests: Vec<TestSpec>,
+    /// What is left out because of a mistake in it.
+    pub unreadable: Unreadable,
+}
+
+/// Names that are left out of a [`Spec`] because of a mistake in what they stand for: who refers to one is not mistaken.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unreadable {
+    /// Of interfaces.
+    pub interfaces: HashSet<String>,
+    /// Of tables.
+    pub tables: HashSet<String>,
+    /// Of nodes, and of instances of templates.
+    pub nodes: HashSet<String>,
 }
 
 impl Spec {
@@ -86,7 +101,7 @@ impl Spec {
     /// errors; to look for more mistakes it serves all the same.
     pub fn read(root: FileId, sources: &mut SourceMap, world: &dyn World, diagnostics: &mut Diagnostics) -> Self {
         let Some(sections) = Loader::new(root, world, sources, diagnostics).read() else { return Self::default() };
-        let Sections { engine, interfaces, tables, templates, nodes } = sections;
+        let Sections { engine, interfaces, tables, templates, nodes, tests } = sections;
         let mut spec = Self::default();
         let mut expander = Expander::new(Files { world, sources });
         if let Some((span, mut settings)) = engine {
@@ -99,9 +114,11 @@ impl Spec {
         }
         expander.interfaces = names(&interfaces);
         expander.tables = names(&tables);
-        spec.interfaces =
-            read_all(interfaces, &mut expander.files, diagnostics, |entry, _, diagnostics| InterfaceSpec::read(entry, diagnostics));
-        spec.tables = read_all(tables, &mut expander.files, diagnostics, |entry, files, diagnostics| {
+        let Unreadable { interfaces: bad_interfaces, tables: bad_tables, .. } = &mut spec.unreadable;
+        spec.interfaces = read_all(interfaces, &mut expander.files, bad_interfaces, diagnostics, |entry, _, diagnostics| {
+            InterfaceSpec::read(entry, diagnostics)
+        });
+        spec.tables = read_all(tables, &mut expander.files, bad_tables, diagnostics, |entry, files, diagnostics| {
             let mut table = TableSpec::read(entry, diagnostics)?;
             files.attach(&mut table.settings, diagnostics);
             Some(table)
@@ -114,8 +131,15 @@ impl Spec {
             }
         }
         expander.expand(nodes, diagnostics);
+        if let Some(mut tests) = tests {
+            let errors = diagnostics.errors();
+            expander.files.scope(None).substitute(&mut tests, diagnostics);
+            if diagnostics.errors() == errors {
+                spec.tests = TestSpec::read_all(tests, diagnostics);
+            }
+        }
         spec.nodes = expander.nodes;
-        spec.unreadable = expander.unreadable;
+        spec.unreadable.nodes = expander.unreadable;
         spec
     }
 }
@@ -124,19 +148,23 @@ fn names(entries: &[Entry]) -> HashSet<String> {
     entries.iter().map(|entry| entry.key.to_string()).collect()
 }
 
-/// Reads all entries of a section; what has a mistake is left out.
+/// Reads all entries of a section; what has a mistake is left out, or good enough to look for more in it.
 fn read_all<T>(
     entries: Vec<Entry>,
     files: &mut Files<'_>,
+    unreadable: &mut HashSet<String>,
     diagnostics: &mut Diagnostics,
     read: impl Fn(Entry, &mut Files<'_>, &mut Diagnostics) -> Option<T>,
 ) -> Vec<T> {
     let mut all = Vec::with_capacity(entries.len());
     for mut entry in entries {
         let errors = diagnostics.errors();
+        let name = entry.key.to_string();
         files.scope(None).substitute(&mut entry.value, diagnostics);
-        if diagnostics.errors() == errors {
-            all.extend(read(entry, files, diagnostics));
+        let read = if diagnostics.errors() == errors { read(entry, files, diagnostics) } else { None };
+        match read {
+            Some(read) => all.push(read),
+            None => drop(unreadable.insert(name)),
         }
     }
     all

@@ -1,0 +1,314 @@
+//! The section `tests`: what comes in, and what is expected to leave and to be dropped.
+//!
+//! What a packet's text means is not known here: it stays a string with its place.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::code::Code;
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::source::{Span, Spanned};
+use super::value::{Entry, Node, Value};
+
+/// The keys of a step.
+const STEP: [&str; 4] = ["at", "in", "out", "drops"];
+/// The keys of a test, whose only step may be written without a list.
+const TEST: [&str; 6] = ["name", "at", "in", "out", "drops", "steps"];
+
+/// Units of time and their nanoseconds.
+const UNITS: [(&str, u64); 6] =
+    [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("min", 60_000_000_000), ("h", 3_600_000_000_000)];
+
+/// A test as written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestSpec {
+    /// What it is to show, in words; no other test of the file has the same.
+    pub name: Spanned<String>,
+    /// What happens, one after the other; at least one.
+    pub steps: Vec<StepSpec>,
+}
+
+/// A step of a test as written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepSpec {
+    /// When it happens, from the start of the test on; without it, directly after the step before. Later than all steps before.
+    pub at: Option<Spanned<Duration>>,
+    /// What comes in then.
+    pub input: Vec<TrafficSpec>,
+    /// What is expected to leave, from the step before on.
+    pub output: Vec<TrafficSpec>,
+    /// What is expected to be dropped, from the step before on.
+    pub drops: Vec<DropSpec>,
+}
+
+/// The packets of an interface as written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrafficSpec {
+    /// The interface.
+    pub interface: Spanned<String>,
+    /// Its packets, in order.
+    pub packets: Vec<PacketSpec>,
+}
+
+/// A packet, or several of them, as written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PacketSpec {
+    /// One, as text.
+    Text(Spanned<String>),
+    /// Those of a capture; a path that is relative to the graph file.
+    Capture(Spanned<String>),
+}
+
+/// Packets dropped by a node for a reason as written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DropSpec {
+    /// The node and the reason: `ip4.bad-checksum`.
+    pub name: Spanned<String>,
+    /// How many packets; not 0.
+    pub count: Spanned<u64>,
+}
+
+impl DropSpec {
+    /// The name of the node and that of the reason, if there are two.
+    #[must_use]
+    pub fn parts(&self) -> Option<(&str, &str)> {
+        self.name.value.split_once('.')
+    }
+}
+
+impl TestSpec {
+    /// Reads the whole section and reports all mistakes in it.
+    pub(super) fn read_all(section: Value, diagnostics: &mut Diagnostics) -> Vec<Self> {
+        if section.node == Node::Null {
+            return Vec::new();
+        }
+        if diagnostics.ok(section.expect_seq().map(drop)).is_none() {
+            return Vec::new();
+        }
+        let Node::Seq(tests) = section.node else { return Vec::new() };
+        let mut first: HashMap<String, Span> = HashMap::new();
+        let tests = tests.into_iter().filter_map(|test| {
+            let test = Self::read(test, diagnostics)?;
+            if let Some(before) = first.insert(test.name.value.clone(), test.name.span) {
+                diagnostics.push(
+                    Diagnostic::error(Code::TestName, format!("two tests are named `{}`", test.name.value))
+                        .primary(test.name.span, "given again")
+                        .secondary(before, "first given here")
+                        .help("say what is different about this one"),
+                );
+            }
+            Some(test)
+        });
+        tests.collect()
+    }
+
+    fn read(test: Value, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let mut test = Keys::read(test, "a test", &TEST, diagnostics)?;
+        let name = match test.take("name") {
+            Some(entry) => diagnostics.ok(read_name(&entry.value)),
+            None => {
+                diagnostics.push(
+                    Diagnostic::error(Code::TestName, "a test has no name")
+                        .primary(test.start(), "`name` is missing")
+                        .help("say in a sentence what it shows: `name: a packet without a route is dropped`"),
+                );
+                None
+            }
+        };
+        let steps = match test.take("steps") {
+            Some(steps) => {
+                for entry in &test.entries {
+                    diagnostics.push(
+                        Diagnostic::error(Code::Conflict, format!("`{}` stands beside `steps`", entry.key))
+                            .primary(entry.key_span, "not in a step")
+                            .secondary(steps.key_span, "the steps")
+                            .help("put it into one of the steps"),
+                    );
+                }
+                read_steps(steps, diagnostics)
+            }
+            None => vec![StepSpec::of(test, diagnostics)],
+        };
+        check_times(&steps, diagnostics);
+        Some(Self { name: name?, steps })
+    }
+}
+
+/// Shown in a line, so it is one.
+fn read_name(value: &Value) -> Result<Spanned<String>, Diagnostic> {
+    let text = value.expect_str()?.trim();
+    if text.is_empty() || text.contains(char::is_control) {
+        return Err(value.mismatch(Code::BadValue, "a sentence in one line"));
+    }
+    Ok(Spanned::new(text.to_owned(), value.span))
+}
+
+fn read_steps(steps: Entry, diagnostics: &mut Diagnostics) -> Vec<StepSpec> {
+    let Node::Seq(values) = steps.value.node else {
+        let wrong = steps.value.wrong_type("a list of steps");
+        diagnostics.push(wrong.help("each step is written as `- { at: 30s, in: ..., out: ..., drops: ... }`"));
+        return Vec::new();
+    };
+    if values.is_empty() {
+        diagnostics.push(
+            Diagnostic::error(Code::BadValue, "a test has no steps")
+                .primary(steps.value.span, "there is none")
+                .help("add a step: `- { in: ..., out: ... }`"),
+        );
+    }
+    let mut read = Vec::with_capacity(values.len());
+    for value in values {
+        if let Some(keys) = Keys::read(value, "a step", &STEP, diagnostics) {
+            read.push(StepSpec::of(keys, diagnostics));
+        }
+    }
+    read
+}
+
+/// Time only goes on.
+fn check_times(steps: &[StepSpec], diagnostics: &mut Diagnostics) {
+    let mut latest: Option<Spanned<Duration>> = None;
+    for at in steps.iter().filter_map(|step| step.at) {
+        if let Some(before) = latest.filter(|before| at.value <= before.value) {
+            diagnostics.push(
+                Diagnostic::error(Code::TestTime, "a step is not later than the one before")
+                    .primary(at.span, "not later")
+                    .secondary(before.span, "the step before")
+                    .help("times count from the start of the test; without `at` a step follows at once"),
+            );
+        } else {
+            latest = Some(at);
+        }
+    }
+}
+
+impl StepSpec {
+    fn of(mut keys: Keys, diagnostics: &mut Diagnostics) -> Self {
+        if !keys.has_any {
+            diagnostics.push(
+                Diagnostic::error(Code::MissingKey, "nothing comes in here, and nothing is expected")
+                    .primary(keys.start(), "neither `in` nor `out` nor `drops`")
+                    .help("say what comes in, and what is to leave: `in: { IF: ... }`, `out: { IF: ... }`"),
+            );
+        }
+        let at = keys.take("at").and_then(|entry| diagnostics.ok(read_time(&entry.value)));
+        let mut traffic = |key| keys.take(key).map(|entry| read_traffic(entry, diagnostics)).unwrap_or_default();
+        let (input, output) = (traffic("in"), traffic("out"));
+        let drops = keys.take("drops").map(|entry| read_drops(entry, diagnostics));
+        Self { at, input, output, drops: drops.unwrap_or_default() }
+    }
+}
+
+fn read_traffic(entry: Entry, diagnostics: &mut Diagnostics) -> Vec<TrafficSpec> {
+    let Node::Map(interfaces) = entry.value.node else {
+        let wrong = entry.value.wrong_type("a mapping from interfaces to packets");
+        diagnostics.push(wrong.help(format!("write `{}: {{ INTERFACE: [PACKET, ...] }}`", entry.key)));
+        return Vec::new();
+    };
+    let traffic = interfaces.into_iter().map(|Entry { key, key_span, value }| {
+        let packets = match value {
+            Value { node: Node::Seq(values), .. } => values,
+            // A list of one need not be written as a list.
+            value => vec![value],
+        };
+        let packets = packets.into_iter().filter_map(|value| diagnostics.ok(read_packet(value))).collect();
+        TrafficSpec { interface: Spanned::new(key.to_string(), key_span), packets }
+    });
+    traffic.collect()
+}
+
+fn read_packet(value: Value) -> Result<PacketSpec, Diagnostic> {
+    let expected = "a packet as text, or `{ pcap: FILE }`";
+    match &value.node {
+        Node::Str(text) => Ok(PacketSpec::Text(Spanned::new(text.to_string(), value.span))),
+        Node::Map(entries) => match &entries[..] {
+            [Entry { key, value, .. }] if &**key == "pcap" => match value.expect_str()? {
+                "" => Err(value.mismatch(Code::BadValue, "the path of a capture")),
+                path => Ok(PacketSpec::Capture(Spanned::new(path.to_owned(), value.span))),
+            },
+            _ => {
+                let odd = entries.iter().find(|entry| &*entry.key != "pcap");
+                Err(odd.map_or_else(
+                    || value.mismatch(Code::WrongType, expected),
+                    |odd| Diagnostic::unknown_key(&odd.key, odd.key_span, &["pcap"]),
+                ))
+            }
+        },
+        _ => Err(value.wrong_type(expected)),
+    }
+}
+
+fn read_drops(entry: Entry, diagnostics: &mut Diagnostics) -> Vec<DropSpec> {
+    let Node::Map(drops) = entry.value.node else {
+        let wrong = entry.value.wrong_type("a mapping from reasons to numbers of packets");
+        diagnostics.push(wrong.help("write `drops: { NODE.REASON: 1 }`"));
+        return Vec::new();
+    };
+    let drops = drops.into_iter().filter_map(|Entry { key, key_span, value }| {
+        let count = diagnostics.ok(value.expect_integer(1, u64::MAX).map_err(|wrong| match value.node {
+            Node::Int(0) => wrong.help("what is not listed must not happen: leave it out"),
+            _ => wrong,
+        }))?;
+        Some(DropSpec { name: Spanned::new(key.to_string(), key_span), count: Spanned::new(count, value.span) })
+    });
+    drops.collect()
+}
+
+/// Reads a time: a whole number and its unit.
+fn read_time(value: &Value) -> Result<Spanned<Duration>, Diagnostic> {
+    let expected = "a time with its unit, such as `500ms`, `30s` or `2min`";
+    let text = match &value.node {
+        Node::Str(text) => text,
+        Node::Int(number) => {
+            return Err(value.mismatch(Code::WrongType, expected).help(format!("add the unit: `{number}s`")));
+        }
+        _ => return Err(value.wrong_type(expected)),
+    };
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let digits = &text[..text.len() - unit.len()];
+    let known = UNITS.iter().find(|(name, _)| *name == unit.trim_start());
+    let nanoseconds = known.and_then(|(_, factor)| digits.parse::<u64>().ok()?.checked_mul(*factor));
+    match nanoseconds {
+        Some(nanoseconds) => Ok(Spanned::new(Duration::from_nanos(nanoseconds), value.span)),
+        None if known.is_some() && !digits.is_empty() => Err(value.mismatch(Code::BadValue, "a time of at most 584 years")),
+        None => Err(value.mismatch(Code::BadValue, expected).help("the units are ns, us, ms, s, min and h")),
+    }
+}
+
+/// The keys of a mapping, to be taken out one by one.
+struct Keys {
+    span: Span,
+    entries: Vec<Entry>,
+    /// Whether there is more than a name.
+    has_any: bool,
+}
+
+impl Keys {
+    /// Takes a mapping apart. Keys that are not known are reported.
+    fn read(value: Value, what: &str, known: &[&str], diagnostics: &mut Diagnostics) -> Option<Self> {
+        let Value { span, node: Node::Map(mut entries) } = value else {
+            let wrong = value.wrong_type("a mapping");
+            diagnostics.push(wrong.help(format!("{what} is written as `- {{ {}: ... }}`", known.join(": ..., "))));
+            return None;
+        };
+        let has_any = entries.iter().any(|entry| &*entry.key != "name");
+        entries.retain(|entry| {
+            let is_known = known.contains(&&*entry.key);
+            if !is_known {
+                diagnostics.push(Diagnostic::unknown_key(&entry.key, entry.key_span, known));
+            }
+            is_known
+        });
+        Some(Self { span, entries, has_any })
+    }
+
+    fn take(&mut self, key: &str) -> Option<Entry> {
+        let at = self.entries.iter().position(|entry| &*entry.key == key)?;
+        Some(self.entries.remove(at))
+    }
+
+    /// The first key that is left, or the whole mapping.
+    fn start(&self) -> Span {
+        self.entries.first().map_or(self.span, |entry| entry.key_span)
+    }
+}
