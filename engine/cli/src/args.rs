@@ -8,7 +8,7 @@ use swath_api::units;
 const EXIT_CODES: &str = "\
 Exit codes:
   0   done
-  1   failed: captures differ, a ledger does not add up, output cannot be written
+  1   failed: a test fails, captures differ, a ledger does not add up, output cannot be written
   2   there are differences (diff --exit-code)
   64  the arguments are wrong (EX_USAGE)
   66  a file is not there, or cannot be read (EX_NOINPUT)
@@ -53,6 +53,8 @@ pub enum Command {
     Validate(crate::validate::ValidateArgs),
     /// Send captures through a graph, by one virtual clock: the same input gives the same output, to the byte
     Replay(crate::replay::ReplayArgs),
+    /// Run the tests of graphs, without privileges and by virtual time
+    Test(crate::test::TestArgs),
     /// Say what a change from one graph to another would keep, carry over, start afresh and lose
     Diff(crate::diff::DiffArgs),
     /// Show the kinds of nodes, tables and drivers, or everything about one of them

@@ -3,7 +3,7 @@
 //! ```text
 //! YAML ─► Graph ─plan─► Plan ─build─► Engine ─► run: threads and the clock
 //!                        │                   └► replay: one thread and virtual time
-//!                        └ with other drivers in place of its own, to validate and to replay
+//!                        └ with other drivers in place of its own, to validate, to replay and to test
 //! ```
 //!
 //! Tests and benchmarks build engines of their own from [`Graph`], [`registry`] and [`packet_memory`]:
@@ -45,6 +45,7 @@ mod schema;
 mod signals;
 mod table;
 mod terminal;
+mod test;
 mod validate;
 
 use std::ffi::OsString;
@@ -84,6 +85,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Some([a, b]) => compare::compare(a, b, args.limit, &terminal),
             _ => replay::replay(args, &terminal),
         },
+        Command::Test(args) => test::test(args, &terminal),
         Command::Diff(args) => diff::diff(args, &terminal),
         Command::Nodes(args) => nodes::nodes(args, &terminal),
         Command::ExplainError(args) => explain_error::explain_error(args, &terminal),

@@ -94,6 +94,11 @@ impl Graph {
         &self.directory
     }
 
+    /// What was read. What has a mistake is missing.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
     /// What was found so far.
     pub fn diagnostics(&self) -> &Diagnostics {
         &self.diagnostics

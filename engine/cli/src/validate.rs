@@ -83,7 +83,9 @@ pub fn validate(args: &ValidateArgs, terminal: &Terminal) -> Result<Exit, Failur
 /// Reads, plans and builds a graph; what is wrong with it is in its diagnostics.
 fn check(path: &Path, registry: &Registry, terminal: &Terminal) -> Result<Graph, Failure> {
     let mut graph = Graph::open(path)?.colour(terminal.colour);
-    let Ok(mut plan) = graph.plan(registry) else { return Ok(graph) };
+    let plan = graph.plan(registry);
+    crate::test::check(&mut graph, registry);
+    let Ok(mut plan) = plan else { return Ok(graph) };
     // As many buffers as must be: nothing is received.
     plan.engine = EngineSpec { buffers: *BUFFERS.start(), hugepages: Hugepages::Never, cores: None, ..plan.engine };
     let (pool, _) = packet_memory(&plan.engine)?;

@@ -103,7 +103,7 @@ impl Plan {
             Some(TablePlan { spec, kind })
         });
         let tables = in_order(tables.collect());
-        let nodes = wiring::resolve(nodes, &unreadable.nodes, registry, diagnostics);
+        let nodes = wiring::resolve(nodes, &unreadable, registry, diagnostics);
         // What follows looks at the graph as a whole, and would report what is only the consequence of an error above.
         if diagnostics.errors() > errors {
             return None;

@@ -10,7 +10,7 @@ use swath_api::{EdgeClass, EdgeInfo};
 
 use super::{NodePlan, unknown};
 use crate::registry::Registry;
-use crate::spec::{Code, Diagnostic, Diagnostics, EdgeSpec, NodeSpec, suggestion};
+use crate::spec::{Code, Diagnostic, Diagnostics, EdgeSpec, NodeSpec, Unreadable, suggestion};
 
 /// Nodes of a cycle that are all named.
 const LONGEST: usize = 64;
@@ -20,7 +20,7 @@ const SHOWN: usize = 8;
 /// Finds kinds and edges. Targets are indexes in the order of the file. That one of the `unreadable` nodes is meant is no mistake.
 pub(super) fn resolve(
     nodes: Vec<NodeSpec>,
-    unreadable: &HashSet<String>,
+    unreadable: &Unreadable,
     registry: &Registry,
     diagnostics: &mut Diagnostics,
 ) -> Vec<NodePlan> {
@@ -96,12 +96,12 @@ fn wired_twice(spec: &NodeSpec, edge: &str, first: &EdgeSpec, second: &EdgeSpec)
 struct Names<'a> {
     list: Vec<&'a str>,
     index: HashMap<&'a str, usize>,
-    unreadable: &'a HashSet<String>,
+    unreadable: &'a Unreadable,
 }
 
 fn target(wire: &EdgeSpec, names: &Names<'_>, diagnostics: &mut Diagnostics) -> Option<usize> {
     let found = names.index.get(wire.to.value.as_str()).copied();
-    if found.is_none() && !names.unreadable.contains(&wire.to.value) {
+    if found.is_none() && !names.unreadable.node(&wire.to.value) {
         let mut diagnostic =
             Diagnostic::error(Code::UnknownNode, format!("unknown node `{}`", wire.to.value)).primary(wire.to.span, "");
         if let Some(help) = suggestion(&wire.to.value, "a node is one of", &names.list) {

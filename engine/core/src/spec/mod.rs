@@ -94,6 +94,15 @@ pub struct Unreadable {
     pub nodes: HashSet<String>,
 }
 
+impl Unreadable {
+    /// Whether a node is left out, or the instance of a template that it stands in.
+    #[must_use]
+    pub fn node(&self, name: &str) -> bool {
+        let around = name.match_indices('/').map(|(at, _)| &name[..at]);
+        around.chain([name]).any(|name| self.nodes.contains(name))
+    }
+}
+
 impl Spec {
     /// Reads a graph with the files that it includes, and reports all mistakes in them.
     ///
