@@ -5,25 +5,11 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use swath_api::units;
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0   done
-  1   failed: a test fails, captures differ, a ledger does not add up, output cannot be written
-  2   there are differences (diff --exit-code)
-  64  the arguments are wrong (EX_USAGE)
-  66  a file is not there, or cannot be read (EX_NOINPUT)
-  78  the graph is refused (EX_CONFIG)
-
-What is for people goes to standard error, data to standard output.
-
-Start here:
-  swath run graphs/quickstart.yaml";
-
 /// Describe a dataplane in YAML, and run it.
 #[derive(Debug, Parser)]
-#[command(name = "swath", version, after_help = EXIT_CODES, arg_required_else_help = true, subcommand_required = true)]
+#[command(name = "swath", version, arg_required_else_help = true, subcommand_required = true, subcommand_value_name = "COMMAND")]
 pub struct Args {
-    /// When to use colours; NO_COLOR switches them off, too
+    /// When to use colours
     #[arg(long, global = true, value_enum, value_name = "WHEN", env = "SWATH_COLOR", hide_env = true, default_value = "auto")]
     pub color: ColorChoice,
     /// What to do.
@@ -34,11 +20,11 @@ pub struct Args {
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
-    /// On a terminal.
+    /// On a terminal, unless the environment says otherwise
     Auto,
-    /// Always.
+    /// Always
     Always,
-    /// Never.
+    /// Never
     Never,
 }
 
@@ -47,28 +33,32 @@ pub enum ColorChoice {
 pub enum Command {
     /// Write a graph to start from
     New(crate::new::NewArgs),
-    /// Run a graph, until Ctrl-C, until its time is over, or until its inputs have ended
+    /// Run a graph until Ctrl-C, or until its inputs or its time have ended
     Run(crate::run::RunArgs),
     /// Check graphs, without privileges and without touching an interface
     Validate(crate::validate::ValidateArgs),
-    /// Send captures through a graph, by one virtual clock: the same input gives the same output, to the byte
+    /// Send captures through a graph by a virtual clock: the same output each time
     Replay(crate::replay::ReplayArgs),
     /// Run the tests of graphs, without privileges and by virtual time
     Test(crate::test::TestArgs),
-    /// Say what a change from one graph to another would keep, carry over, start afresh and lose
+    /// Say what a change of graphs would keep, carry over, start afresh and lose
     Diff(crate::diff::DiffArgs),
     /// Show the kinds of nodes, tables and drivers, or everything about one of them
     Nodes(crate::nodes::NodesArgs),
     /// Say what an error code such as SW0204 means, and what to do
     ExplainError(crate::explain_error::ExplainErrorArgs),
+    /// Write the script that completes commands, options and kinds in a shell
+    Completions(crate::completions::CompletionsArgs),
+    /// Write manual pages
+    Man(crate::man::ManArgs),
 }
 
 /// How to show data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// For people
     Text,
-    /// For programs.
+    /// For programs
     Json,
 }
 
@@ -82,12 +72,6 @@ pub fn time(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_sound() {
-        Args::command().debug_assert();
-    }
 
     #[test]
     fn times_have_a_unit_or_are_seconds() {

@@ -19,12 +19,7 @@ const LONGEST: usize = 60;
 /// Columns before what is said below a name.
 const DETAIL: usize = 11;
 
-const AFTER_HELP: &str = "\
-Examples:
-  swath diff old.yaml new.yaml
-  swath diff --exit-code <(git show HEAD:graph.yaml) graph.yaml";
-
-const AFTER_LONG_HELP: &str = "\
+const HELP: &str = "\
 Interfaces, tables and nodes are paired by their names. Each has one fate:
   keep   it goes on as it is; an interface stays attached. A node may be rewired and keeps its state.
   adopt  its settings differ: it is made anew, and takes over the state of the old one. So is what
@@ -46,18 +41,18 @@ As JSON: one object with `old` and `new` (the files), `equal`, `restart` (whethe
   an edge    edge, old, new (nodes; missing where it is not wired)
   because    why: interfaces, table (table), only-table (kind, old, new)
 
-Exit codes: 0 done, whether they differ or not; with --exit-code 2 if they differ.
+Exit codes:
+  0  done, whether they differ or not
+  2  they differ, and --exit-code was given
 
 Examples:
   swath diff old.yaml new.yaml
   swath diff --exit-code <(git show HEAD:graph.yaml) graph.yaml
-  swath diff --format json old.yaml new.yaml | jq '.nodes[] | select(.fate != \"keep\")'
-
-See also: swath validate";
+  swath diff --format json old.yaml new.yaml | jq '.nodes[] | select(.fate != \"keep\")'";
 
 /// Arguments of `diff`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
+#[command(after_help = HELP)]
 pub struct DiffArgs {
     /// The graph as it is
     #[arg(value_name = "OLD")]

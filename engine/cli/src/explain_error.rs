@@ -12,7 +12,8 @@ use crate::terminal::Terminal;
 #[command(after_help = "\
 Every mistake in a graph is reported with a code, which never changes.
 
-Example:
+Examples:
+  swath explain-error
   swath explain-error SW0205")]
 pub struct ExplainErrorArgs {
     /// The code; without it, all codes are listed

@@ -30,12 +30,15 @@
 mod args;
 mod attach;
 mod compare;
+mod completions;
 mod diff;
 mod exit;
 mod explain_error;
 mod figures;
+mod help;
 mod line;
 mod load;
+mod man;
 mod new;
 mod nodes;
 mod replay;
@@ -51,7 +54,7 @@ mod validate;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use swath_core::Registry;
 
 use args::{Args, Command};
@@ -68,7 +71,9 @@ pub fn registry() -> Registry {
 
 /// The program: does what its arguments say, the first of which is its own name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match Args::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let command = help::command().color(terminal::colour_of_help(&args));
+    let args = match command.try_get_matches_from(args).and_then(|matches| Args::from_arg_matches(&matches)) {
         Ok(args) => args,
         Err(asked_or_wrong) => {
             // Where nobody listens there is nobody to tell.
@@ -89,6 +94,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Diff(args) => diff::diff(args, &terminal),
         Command::Nodes(args) => nodes::nodes(args, &terminal),
         Command::ExplainError(args) => explain_error::explain_error(args, &terminal),
+        Command::Completions(args) => completions::completions(args, &terminal),
+        Command::Man(args) => man::man(args, &terminal),
     };
     match done {
         Ok(exit) => exit,

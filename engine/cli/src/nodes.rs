@@ -17,7 +17,11 @@ use crate::terminal::{Style, Terminal, paint};
 /// Arguments of `nodes`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
+A kind says what its packets start with, its settings with their types and defaults, its edges, and
+its drop reasons with what to do about each. All of it comes from the code of the kind.
+
+Examples:
+  swath nodes
   swath nodes ip4-lookup")]
 pub struct NodesArgs {
     /// A kind of node or table, or a driver

@@ -21,12 +21,15 @@ use crate::terminal::Terminal;
 #[command(
     override_usage = "swath replay [OPTIONS] <GRAPH>\n       swath replay --compare <A> <B> [--limit <N>]",
     after_help = "\
-Every interface is replaced: those named by --in and --out read and write captures, the others neither receive nor keep anything.
-Only an interface whose driver is `memory` keeps its generator, unless --in names it. Captures are merged by their times.
+Every interface is replaced: those named by --in and --out read and write captures, the others
+neither receive nor keep anything. Only an interface whose driver is `memory` keeps its generator,
+unless --in names it. Captures are merged by their times. N workers run as one thread, in turns: the
+same input and N give the same output, to the byte.
 
-Two captures are equal if on each interface the same frames came, and those of each flow in the same order.
+Two captures are equal if on each interface the same frames came, and those of each flow in the same
+order; if they are not, the command fails with 1.
 
-Example:
+Examples:
   swath replay graphs/ip4-router.yaml --in lan=in.pcap --out wan=one.pcap --report -
   swath replay graphs/ip4-router.yaml --in lan=in.pcap --out wan=two.pcap --workers 2
   swath replay --compare one.pcap two.pcap"

@@ -23,10 +23,12 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each second it says how many packets came, went and were dropped, and why. In the end it says where every packet and every buffer
-has gone; if that does not add up, it fails with 1. Ctrl-C (SIGINT) and SIGTERM end it in order, a second one at once.
+Each second it says how many packets came, went and were dropped, and why. In the end it says where
+every packet and every buffer has gone; if that does not add up, it fails with 1. Ctrl-C (SIGINT)
+and SIGTERM end it in order, a second one at once.
 
-Example:
+Examples:
+  swath run graphs/quickstart.yaml
   swath run graphs/quickstart.yaml --duration 10s --report report.json")]
 pub struct RunArgs {
     /// The graph file
@@ -34,7 +36,7 @@ pub struct RunArgs {
     /// End after this time: `10s`, `500ms`, or a number of seconds
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub duration: Option<Duration>,
-    /// What to say each second: a line that is redrawn on a terminal (auto), a line each (line), or nothing (none)
+    /// What to say each second
     #[arg(long, value_enum, value_name = "HOW", env = "SWATH_STATS", hide_env = true, default_value = "auto")]
     pub stats: Stats,
     /// Write the ledgers to a file as JSON, or to standard output (-)
@@ -45,11 +47,11 @@ pub struct RunArgs {
 /// What to say each second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Stats {
-    /// One line, redrawn, on a terminal; else as `line`.
+    /// One line that is redrawn on a terminal; else as `line`
     Auto,
-    /// A line each second.
+    /// A line each second
     Line,
-    /// Nothing.
+    /// Nothing
     None,
 }
 

@@ -1,5 +1,6 @@
 //! Where words go: for people to standard error, data to standard output; with colours where they are wanted.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 
 use crate::args::ColorChoice;
@@ -36,7 +37,7 @@ impl Terminal {
         let wanted = |is_terminal: bool| match choice {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
-            ColorChoice::Auto => is_terminal && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
+            ColorChoice::Auto => environment(|variable| std::env::var_os(variable)).unwrap_or(is_terminal),
         };
         Terminal { colour: wanted(interactive), data_colour: wanted(io::stdout().is_terminal()), interactive }
     }
@@ -102,14 +103,65 @@ pub fn paint(text: &str, style: Style, colour: bool) -> String {
     format!("\x1b[{code}m{text}\x1b[0m")
 }
 
-/// <https://no-color.org>: present and not empty.
-fn is_set(variable: &str) -> bool {
-    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
+/// What the environment says of colours, by <https://no-color.org> and <https://bixense.com/clicolors>; the first word holds.
+fn environment(variable: impl Fn(&str) -> Option<OsString>) -> Option<bool> {
+    let is = |name: &str, word: &str| variable(name).is_some_and(|value| value == word);
+    let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
+    if is_set("NO_COLOR") {
+        Some(false)
+    } else if is_set("CLICOLOR_FORCE") && !is("CLICOLOR_FORCE", "0") {
+        Some(true)
+    } else if is("CLICOLOR", "0") || is("TERM", "dumb") {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// Help and complaints about arguments have colours before the arguments are known: their own choice is looked up in them.
+pub fn colour_of_help(args: &[OsString]) -> clap::ColorChoice {
+    let mut words = args.iter().filter_map(|arg| arg.to_str()).take_while(|arg| *arg != "--");
+    let mut choice = std::env::var("SWATH_COLOR").ok();
+    while let Some(word) = words.next() {
+        match word.strip_prefix("--color") {
+            Some("") => choice = words.next().map(Into::into),
+            Some(value) if value.starts_with('=') => choice = Some(value[1..].into()),
+            _ => {}
+        }
+    }
+    match (choice.as_deref(), environment(|variable| std::env::var_os(variable))) {
+        (Some("always"), _) => clap::ColorChoice::Always,
+        (Some("never"), _) => clap::ColorChoice::Never,
+        (_, Some(true)) => clap::ColorChoice::Always,
+        (_, Some(false)) => clap::ColorChoice::Never,
+        (_, None) => clap::ColorChoice::Auto,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_that_says_anything_decides_on_colours() {
+        let table = [
+            ("", None),
+            ("TERM=xterm", None),
+            ("TERM=dumb", Some(false)),
+            ("CLICOLOR=0", Some(false)),
+            ("CLICOLOR=1 TERM=dumb", Some(false)),
+            ("CLICOLOR_FORCE=1 CLICOLOR=0 TERM=dumb", Some(true)),
+            ("CLICOLOR_FORCE=0", None),
+            ("CLICOLOR_FORCE=", None),
+            ("NO_COLOR= CLICOLOR_FORCE=1", Some(true)),
+            ("NO_COLOR=0 CLICOLOR_FORCE=1", Some(false)),
+        ];
+        for (set, expected) in table {
+            let variables = set.split(' ').filter_map(|variable| variable.split_once('='));
+            let value = |name: &str| variables.clone().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+            assert_eq!(environment(value), expected, "{set}");
+        }
+    }
 
     #[test]
     fn colours_end_where_the_text_does() {

@@ -22,10 +22,12 @@ use crate::terminal::{Style, Terminal, paint};
 /// Arguments of `validate`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-It reads a graph, plans it and makes all its tables and nodes, on interfaces that are not attached to anything. All mistakes are
-reported at once. Whether the devices and files of this machine are as the graph says is not looked at.
+It reads a graph, plans it and makes all its tables and nodes, on interfaces that are not attached
+to anything. All mistakes are reported at once. Whether the devices and files of this machine are as
+the graph says is not looked at.
 
-Example:
+Examples:
+  swath validate graphs/quickstart.yaml
   swath validate graphs/*.yaml --deny-warnings")]
 pub struct ValidateArgs {
     /// The graph files

@@ -18,8 +18,21 @@ pub const UPLINK: Mac = Mac([2, 0, 0, 0, 2, 2]);
 /// The program with these arguments, for people who do not see colours.
 pub fn swath<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = assert_cmd::cargo::cargo_bin_cmd!("swath");
-    command.args(args).env_remove("SWATH_COLOR").env_remove("SWATH_STATS").env_remove("NO_COLOR");
+    command.args(args);
+    for variable in ["SWATH_COLOR", "SWATH_STATS", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(variable);
+    }
     command
+}
+
+/// Whether a program of the system is there. In CI it must be.
+pub fn has(program: &str) -> bool {
+    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|path| path.join(program).is_file());
+    if !found {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{program} is not installed: run .ci/deps");
+        eprintln!("skipped: {program} is not installed");
+    }
+    found
 }
 
 /// A graph that is shipped.
