@@ -33,15 +33,16 @@ use run::Bench;
 /// Arguments of `test`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A test says what comes in by which interface, and what is to leave and to be dropped; anything else fails. Each has an engine of its
-own, with all interfaces in memory, by virtual time, so it needs no privileges. What fails is shown packet beside packet.
+A test says what comes in by which interface, and what is to leave and to be dropped; anything else
+fails. Each has an engine of its own, with all interfaces in memory, by virtual time, so it needs no
+privileges. What fails is shown packet beside packet.
 
-With --format json it writes a list with one entry for each graph:
-  graph, valid, tests: [{name, line, result: ok or failed, problems, ledger}], and error or diagnostics of a graph that is refused.
-A problem has its kind in `problem`: differs, missing, unexpected, order, elsewhere, unreceived, dropped, ledger.
-docs/tests-of-graphs.md says what each of them holds, and how tests are written.
+With --format json it writes a list with one entry for each graph: graph, valid, and tests, a list of
+{name, line, result: ok or failed, problems, ledger}; error or diagnostics of a graph that is refused.
+A problem has its kind in `problem`: differs, missing, unexpected, order, elsewhere, unreceived,
+dropped, ledger. docs/tests-of-graphs.md says what each of them holds, and how tests are written.
 
-Example:
+Examples:
   swath test graphs/*.yaml
   swath test graphs/ip4-router.yaml --filter TTL --workers 4")]
 pub struct TestArgs {

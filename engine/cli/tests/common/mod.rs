@@ -19,7 +19,7 @@ pub const UPLINK: Mac = Mac([2, 0, 0, 0, 2, 2]);
 pub fn swath<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = assert_cmd::cargo::cargo_bin_cmd!("swath");
     command.args(args);
-    for variable in ["SWATH_COLOR", "SWATH_STATS", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+    for variable in ["SWATH_COLOR", "SWATH_STATS", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"] {
         command.env_remove(variable);
     }
     command
