@@ -89,7 +89,6 @@ pub struct Neighbour {
     /// Its address.
     address: Ipv4Addr,
     /// Its hardware address.
-    #[schemars(with = "String")]
     mac: MacAddr,
     /// The interface that it is reached over. Default: the one whose subnet has the address.
     #[serde(default)]

@@ -143,7 +143,6 @@ fn default_memory() -> u16 {
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// The destinations, as `10.0.0.0/8`.
-    #[schemars(with = "String")]
     prefix: Prefix4,
     /// The next hop.
     #[serde(default)]

@@ -93,6 +93,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Test(args) => test::test(args, &terminal),
         Command::Diff(args) => diff::diff(args, &terminal),
         Command::Nodes(args) => nodes::nodes(args, &terminal),
+        Command::Schema(args) => schema::schema(args, &terminal),
         Command::ExplainError(args) => explain_error::explain_error(args, &terminal),
         Command::Completions(args) => completions::completions(args, &terminal),
         Command::Man(args) => man::man(args, &terminal),

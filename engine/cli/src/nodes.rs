@@ -42,7 +42,7 @@ pub fn nodes(args: &NodesArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         (None, Format::Text) => overview(&all, terminal.data_colour),
         (None, Format::Json) => pretty(&all.iter().map(Page::brief).collect()),
         (Some(kind), format) => {
-            let page = all.iter().find(|page| page.kind == *kind).ok_or_else(|| unknown(kind, &all))?;
+            let page = find(kind, &all)?;
             if format == Format::Json { pretty(&page.to_json()) } else { page.text(terminal.data_colour) }
         }
     };
@@ -51,25 +51,31 @@ pub fn nodes(args: &NodesArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 }
 
 /// What is known of a kind.
-struct Page {
+pub struct Page {
     /// `node`, `table` or `driver`.
-    class: &'static str,
-    kind: &'static str,
-    summary: &'static str,
-    about: String,
+    pub class: &'static str,
+    pub kind: &'static str,
+    pub summary: &'static str,
+    pub about: String,
     /// What its packets start with; for a node only.
     input: Option<&'static str>,
-    schema: Value,
-    edges: &'static [EdgeInfo],
+    pub schema: Value,
+    pub edges: &'static [EdgeInfo],
     /// Kinds of tables that it refers to.
     uses: Vec<&'static str>,
 }
 
-fn pages(registry: &Registry) -> Vec<Page> {
+/// All kinds, in the order of the registry: nodes, tables, drivers.
+pub fn pages(registry: &Registry) -> Vec<Page> {
     let nodes = registry.nodes().iter().map(Page::of_node);
     let tables = registry.tables().iter().map(Page::of_table);
     let drivers = registry.drivers().iter().map(Page::of_driver);
     nodes.chain(tables).chain(drivers).collect()
+}
+
+/// The page of a kind.
+pub fn find<'a>(kind: &str, all: &'a [Page]) -> Result<&'a Page, Failure> {
+    all.iter().find(|page| page.kind == kind).ok_or_else(|| unknown(kind, all))
 }
 
 fn unknown(kind: &str, all: &[Page]) -> Failure {

@@ -10,7 +10,7 @@ fn root() -> PathBuf {
 
 /// The blocks of a language in all documents for people, with the document's name.
 fn blocks(language: &str) -> Vec<(String, String)> {
-    let documents = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"];
+    let documents = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/editors.md"];
     let mut found = Vec::new();
     for document in documents {
         let text = std::fs::read_to_string(root().join(document)).unwrap();
@@ -35,9 +35,11 @@ fn every_command_works() {
     let mut count = 0;
     for (document, block) in blocks("console") {
         for line in block.lines().filter_map(|line| line.strip_prefix("$ swath ")) {
-            let output = Command::new(env!("CARGO_BIN_EXE_swath")).args(line.split(' ')).current_dir(root()).output().unwrap();
+            let (arguments, file) = line.split_once(" > ").map_or((line, None), |(arguments, file)| (arguments, Some(file)));
+            let output = Command::new(env!("CARGO_BIN_EXE_swath")).args(arguments.split(' ')).current_dir(root()).output().unwrap();
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{document}: swath {line}: {said}");
+            assert!(file.is_none() || !output.stdout.is_empty(), "{document}: swath {line} writes nothing");
             count += 1;
         }
     }

@@ -40,7 +40,12 @@ fn a_kind_says_everything() {
     }
     assert!(said.out.lines().all(|line| line.chars().count() <= 100), "{}", said.out);
     let table = common::said(["nodes", "fib4"]).out;
-    assert!(table.contains("  routes[].prefix: a string; required\n      The destinations, as `10.0.0.0/8`.\n"), "{table}");
+    assert!(
+        table.contains(
+            "  routes[].prefix: an IPv4 prefix such as `10.0.0.0/8`; required\n      The destinations, as `10.0.0.0/8`.\n"
+        ),
+        "{table}"
+    );
     assert!(table.contains("Refers to\n  a table of kind neighbours\n"), "{table}");
     let driver = common::said(["nodes", "memory"]).out;
     assert!(driver.contains("  generate.pattern: `round-robin` or `random`"), "{driver}");

@@ -1,9 +1,11 @@
 //! [`Prefix4`], an IPv4 prefix in CIDR notation (RFC 4632 section 3.1).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// An IPv4 prefix such as `10.0.0.0/8`. Host bits are always zero, and the
@@ -105,6 +107,23 @@ impl<'de> Deserialize<'de> for Prefix4 {
             }
         }
         deserializer.deserialize_str(Text)
+    }
+}
+
+impl JsonSchema for Prefix4 {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Prefix4".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "title": "IPv4 prefix", "type": "string", "examples": ["10.0.0.0/8"],
+            "pattern": r"^([0-9]{1,3}\.){3}[0-9]{1,3}/([0-9]|[12][0-9]|3[0-2])$",
+        })
     }
 }
 

@@ -1,8 +1,10 @@
 //! MAC addresses.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 use zerocopy::network_endian::{U16, U32};
@@ -134,6 +136,23 @@ impl<'de> Deserialize<'de> for MacAddr {
         }
 
         deserializer.deserialize_str(Text)
+    }
+}
+
+impl JsonSchema for MacAddr {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "MacAddr".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "title": "MAC address", "type": "string", "examples": ["02:00:5e:10:00:01"],
+            "pattern": "^[0-9A-Fa-f]{2}((:[0-9A-Fa-f]{2}){5}|(-[0-9A-Fa-f]{2}){5})$",
+        })
     }
 }
 

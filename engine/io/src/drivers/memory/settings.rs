@@ -82,10 +82,8 @@ pub(super) struct FlowSettings {
     #[serde(default = "ttl")]
     pub ttl: u8,
     /// Source MAC address. Default: 02:00:00:00:00:01.
-    #[schemars(with = "Option<String>")]
     pub src_mac: Option<MacAddr>,
     /// Destination MAC address. Default: that of the interface, so that a router takes the packets.
-    #[schemars(with = "Option<String>")]
     pub dst_mac: Option<MacAddr>,
 }
 
@@ -167,12 +165,19 @@ impl TryFrom<String> for Prefix {
 }
 
 impl JsonSchema for Prefix {
+    fn inline_schema() -> bool {
+        true
+    }
+
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Prefix".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "description": "A prefix such as `10.0.0.0/8`, or an address." })
+        json_schema!({
+            "title": "prefix", "type": "string", "examples": ["10.0.0.0/8"],
+            "pattern": r"^([0-9]{1,3}\.){3}[0-9]{1,3}(/[0-9]+)?$|^[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(/[0-9]+)?$",
+        })
     }
 }
 

@@ -191,7 +191,7 @@ impl<'a> Schema<'a> {
     }
 
     /// What may stand here, in words.
-    fn words(&self) -> String {
+    pub fn words(&self) -> String {
         self.words_for(false)
     }
 
@@ -219,7 +219,8 @@ impl<'a> Schema<'a> {
         let form = |one: &str, many: &str| if plural { many.to_owned() } else { one.to_owned() };
         // What has a form of its own says its name, and how it looks.
         if let (Some(name), Some(example)) = (self.here["title"].as_str(), self.here["examples"][0].as_str()) {
-            return vec![form(&format!("a {name}"), &format!("{name}s")) + &format!(" such as `{example}`")];
+            let article = if name.starts_with(['I', 'a', 'e', 'i', 'o']) { "an" } else { "a" };
+            return vec![form(&format!("{article} {name}"), &plural_of(name)) + &format!(" such as `{example}`")];
         }
         let words = |name: &str| match name {
             "null" => None,
@@ -264,6 +265,11 @@ impl<'a> Schema<'a> {
     }
 }
 
+fn plural_of(name: &str) -> String {
+    let ending = if name.ends_with(['s', 'x']) { "es" } else { "s" };
+    format!("{name}{ending}")
+}
+
 fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
     schema["properties"].as_object().into_iter().flatten()
 }
@@ -298,5 +304,5 @@ pub fn one_line(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "schema_tests.rs"]
+#[path = "read_tests.rs"]
 mod tests;
