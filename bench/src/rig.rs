@@ -108,8 +108,14 @@ fn region(geometry: Geometry) -> Region {
 
 /// The drivers of this program.
 const DRIVERS: &[DriverKind] = &[
-    DriverKind { name: "bench-source", summary: "Writes the packets of a case.", schema: || "{}".into(), open: open_port },
-    DriverKind { name: "bench-sink", summary: "Stops the clock.", schema: || "{}".into(), open: open_port },
+    DriverKind {
+        name: "bench-source",
+        summary: "Writes the packets of a case.",
+        schema: || "{}".into(),
+        check: |_| Ok(()),
+        open: open_port,
+    },
+    DriverKind { name: "bench-sink", summary: "Stops the clock.", schema: || "{}".into(), check: |_| Ok(()), open: open_port },
 ];
 
 struct BenchPort {

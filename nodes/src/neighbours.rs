@@ -138,29 +138,20 @@ impl Neighbours {
         self.interfaces.iter().any(own)
     }
 
-    fn add(&self, edit: &mut Edit<'_>, path: &str, neighbour: &Neighbour) -> Result<(), ConfigError> {
-        let field = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
-        let interface = match &neighbour.interface {
+    fn add(&self, edit: &mut Edit<'_>, neighbour: &Neighbour) -> Result<(), ConfigError> {
+        let Neighbour { address, mac, interface } = neighbour;
+        let interface = match interface {
             Some(name) => {
-                let known = self.served.iter().copied().find(|index| self.interfaces[usize::from(*index)].name == *name);
-                known.ok_or_else(|| ConfigError::at(field("interface"), format!("this table serves no interface '{name}'")))?
+                let names = self.interfaces.iter().map(|interface| interface.name.as_str());
+                find_served(names, &self.served, name)?
             }
-            None => self.interface_of(neighbour.address).ok_or_else(|| {
-                let text = format!(
-                    "{} is on no interface's subnet: give an interface an address there, or say 'interface'",
-                    neighbour.address
-                );
-                ConfigError::at(field("address"), text)
-            })?,
+            None => self.interface_of(*address).ok_or_else(|| ConfigError::off_subnet("address", *address))?,
         };
-        if self.is_own(neighbour.address) {
-            return Err(ConfigError::at(field("address"), format!("{} is the router's own address", neighbour.address)));
+        if self.is_own(*address) {
+            return Err(ConfigError::at("address", format!("`{address}` is the router's own address: a neighbour has another")));
         }
-        if neighbour.mac.is_group() {
-            return Err(ConfigError::at(
-                field("mac"),
-                format!("{} is a group address, and not that of one neighbour", neighbour.mac),
-            ));
+        if mac.is_group() {
+            return Err(ConfigError::at("mac", format!("`{mac}` is a group address, and not that of one neighbour")));
         }
         let own = &self.interfaces[usize::from(interface)];
         let index = edit.adjacency(interface, neighbour.address);
@@ -173,6 +164,22 @@ impl Neighbours {
         let entry = Entry { interface: own.name.clone(), address: neighbour.address, mac: neighbour.mac };
         edit.state.entries.insert(index, entry);
         Ok(())
+    }
+}
+
+/// The index of the interface that the setting `interface` names, out of all `names`; a table knows only those that it serves.
+pub(crate) fn find_served<'a>(
+    names: impl Iterator<Item = &'a str> + Clone,
+    served: &[u16],
+    name: &str,
+) -> Result<u16, ConfigError> {
+    match names.clone().position(|known| known == name) {
+        Some(index) if served.contains(&(index as u16)) => Ok(index as u16),
+        Some(_) => {
+            let text = format!("this table does not serve the interface `{name}`: add it to its `interfaces`");
+            Err(ConfigError::at("interface", text))
+        }
+        None => Err(ConfigError::unknown_interface("interface", name, names)),
     }
 }
 
@@ -216,7 +223,7 @@ impl Table for Neighbours {
     type Reply = Reply;
 
     fn new(config: Config, setup: &mut TableSetup<'_>) -> Result<Neighbours, ConfigError> {
-        let served = setup.serves("interfaces", config.interfaces.as_deref())?;
+        let served = setup.serves_addresses("interfaces", config.interfaces.as_deref())?;
         let mut interfaces = setup.interfaces().to_vec();
         for (index, interface) in interfaces.iter_mut().enumerate() {
             if !served.contains(&(index as u16)) {
@@ -234,7 +241,7 @@ impl Table for Neighbours {
         };
         let mut edit = table.edit();
         for (index, neighbour) in config.entries.iter().enumerate() {
-            table.add(&mut edit, &format!("static[{index}]"), neighbour)?;
+            table.add(&mut edit, neighbour).map_err(|error| error.inside(&format!("static[{index}]")))?;
         }
         drop(edit);
         Ok(table)
@@ -253,7 +260,7 @@ impl Table for Neighbours {
 
     fn command(&self, command: Command) -> Result<Reply, ConfigError> {
         match command {
-            Command::Add(neighbour) => self.add(&mut self.edit(), "", &neighbour)?,
+            Command::Add(neighbour) => self.add(&mut self.edit(), &neighbour)?,
             Command::Show {} => {}
         }
         Ok(Reply { neighbours: self.edit().state.entries.values().cloned().collect() })
@@ -276,16 +283,16 @@ mod tests {
             (
                 r#"{"static": [{"address": "192.168.2.9", "mac": "02:00:00:00:00:09"}]}"#,
                 "static[0].address",
-                "no interface's subnet",
+                "`192.168.2.9` is on no interface's subnet",
             ),
             (r#"{"static": [{"address": "192.168.1.9", "mac": "03:00:00:00:00:09"}]}"#, "static[0].mac", "group address"),
             (r#"{"static": [{"address": "192.168.1.9", "mac": "02:00:00:00:00"}]}"#, "static[0].mac", ""),
             (
                 r#"{"static": [{"address": "1.1.1.1", "mac": "02:00:00:00:00:09", "interface": "dmz"}]}"#,
                 "static[0].interface",
-                "'dmz'",
+                "unknown interface `dmz`",
             ),
-            (r#"{"interfaces": ["lan", "dmz"]}"#, "interfaces[1]", "there is no interface 'dmz'; there is lan, wan"),
+            (r#"{"interfaces": ["lan", "dmz"]}"#, "interfaces[1]", "unknown interface `dmz`, expected one of `lan`, `wan`"),
             (r#"{"statik": []}"#, "statik", "unknown field"),
         ];
         for (config, path, message) in table {

@@ -12,7 +12,7 @@ use swath_api::prelude::*;
 use swath_api::{Str, TableRef};
 
 use crate::fib4::{Fib4, Fib4Error, Prefix4, Reader};
-use crate::neighbours::{Edit, Neighbours};
+use crate::neighbours::{Edit, Neighbours, find_served};
 
 /// Next hops, and other things that a route can mean, at most: what the array of leaves has room for.
 const MAX_LEAVES: usize = 1 << 16;
@@ -243,46 +243,66 @@ impl Routes4 {
     }
 
     /// Refuses a route in the place of a standing one.
-    fn check_standing(&self, path: &str, prefix: Prefix4) -> Result<(), ConfigError> {
+    fn check_standing(&self, prefix: Prefix4) -> Result<(), ConfigError> {
         if !self.standing.contains(&prefix) {
             return Ok(());
         }
         let text =
-            format!("the route {prefix} stands by itself: it is of an interface's own address or subnet, or never forwarded");
-        Err(ConfigError::at(if path.is_empty() { "prefix".into() } else { format!("{path}.prefix") }, text))
+            format!("the route `{prefix}` stands by itself: it is of an interface's own address or subnet, or never forwarded");
+        Err(ConfigError::at("prefix", text))
     }
 
-    /// What a route means; `path` is where it stands in the settings.
-    fn resolve(&self, neighbours: &mut Edit<'_>, path: &str, route: &Route) -> Result<Leaf, ConfigError> {
-        let field = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+    /// What a route means.
+    fn resolve(&self, neighbours: &mut Edit<'_>, route: &Route) -> Result<Leaf, ConfigError> {
         let Route { via, interface, blackhole, .. } = route;
         if *blackhole {
             if via.is_some() || interface.is_some() {
-                return Err(ConfigError::at(field("blackhole"), "a blackhole has neither next hop nor interface"));
+                return Err(ConfigError::at("blackhole", "a blackhole has neither next hop nor interface"));
             }
             return Ok(Leaf::new(Meaning::Blackhole, NO_INTERFACE, 0));
         }
-        let named = interface.as_ref().map(|name| {
-            let known = self.served.iter().copied().find(|index| self.names[usize::from(*index)] == *name);
-            known.ok_or_else(|| ConfigError::at(field("interface"), format!("this table serves no interface '{name}'")))
-        });
-        let named = named.transpose()?;
+        let names = || self.names.iter().map(String::as_str);
+        let named = interface.as_ref().map(|name| find_served(names(), &self.served, name)).transpose()?;
         match (via, named) {
-            (None, None) => Err(ConfigError::at(path, "a route says where to: `via`, `interface` or `blackhole: true`")),
+            (None, None) => Err(ConfigError::new("a route says where to: `via`, `interface` or `blackhole: true`")),
             (None, Some(interface)) => Ok(Leaf::new(Meaning::Forward, interface, BY_DESTINATION)),
             (Some(next_hop), _) if self.neighbours.is_own(*next_hop) => {
-                Err(ConfigError::at(field("via"), format!("the next hop {next_hop} is the router's own address")))
+                Err(ConfigError::at("via", format!("the next hop `{next_hop}` is the router's own address")))
             }
             (Some(next_hop), named) => {
                 let found = named.or_else(|| self.neighbours.interface_of(*next_hop).filter(|index| self.served.contains(index)));
-                let interface = found.ok_or_else(|| {
-                    let text =
-                        format!("the next hop {next_hop} is on no subnet of an interface: say 'interface', or correct the address");
-                    ConfigError::at(field("via"), text)
-                })?;
+                let interface = found.ok_or_else(|| ConfigError::off_subnet("via", *next_hop))?;
                 Ok(Leaf::new(Meaning::Forward, interface, neighbours.adjacency(interface, *next_hop)))
             }
         }
+    }
+
+    /// The routes of the settings, with the numbers of their leaves.
+    fn read(&self, routes: &[Route], numbered: &mut Vec<(Prefix4, u32)>) -> Result<(), ConfigError> {
+        let mut neighbours = self.neighbours.edit();
+        let mut known = self.control();
+        let mut first: HashMap<Prefix4, usize> = HashMap::with_capacity(routes.len());
+        // A million routes have few next hops.
+        let mut next_hops: HashMap<Ipv4Addr, u32> = HashMap::new();
+        for (index, route) in routes.iter().enumerate() {
+            let mut read = || {
+                self.check_standing(route.prefix)?;
+                if let Some(first) = first.insert(route.prefix, index) {
+                    return Err(ConfigError::twice("prefix", &route.prefix.to_string(), &format!("routes[{first}].prefix")));
+                }
+                let only_next_hop = route.via.filter(|_| route.interface.is_none() && !route.blackhole);
+                if let Some(number) = only_next_hop.and_then(|next_hop| next_hops.get(&next_hop)) {
+                    return Ok(*number);
+                }
+                let leaf = self.resolve(&mut neighbours, route)?;
+                let number = self.number(&mut known, leaf)?;
+                next_hops.extend(only_next_hop.map(|next_hop| (next_hop, number)));
+                Ok(number)
+            };
+            let number = read().map_err(|error| error.inside(&format!("routes[{index}]")))?;
+            numbered.push((route.prefix, number));
+        }
+        Ok(())
     }
 
     /// Routes that follow from the interfaces' addresses, and those that RFCs ask for.
@@ -313,7 +333,7 @@ impl Routes4 {
 }
 
 fn full(error: Fib4Error) -> ConfigError {
-    ConfigError::at("", format!("{error} ('memory-mib')"))
+    ConfigError::new(format!("{error} (`memory-mib`)"))
 }
 
 impl Table for Routes4 {
@@ -331,31 +351,20 @@ impl Table for Routes4 {
             fib,
             leaves: Box::new([const { AtomicU64::new(Leaf::NO_ROUTE.0) }; MAX_LEAVES]),
             neighbours: setup.table("neighbours", config.neighbours.as_deref())?,
-            served: setup.serves("interfaces", config.interfaces.as_deref())?,
+            served: setup.serves_addresses("interfaces", config.interfaces.as_deref())?,
             names: setup.interfaces().iter().map(|interface| interface.name.clone()).collect(),
             standing: HashSet::new(),
             control: Mutex::default(),
         };
         let standing = table.standing_routes(setup.interfaces());
         table.standing = standing.iter().map(|(prefix, _)| *prefix).collect();
-        let mut known = table.control();
-        let mut routes: HashMap<Prefix4, usize> = HashMap::new();
-        let mut numbered: Vec<(Prefix4, u32)> = Vec::with_capacity(config.routes.len() + 16);
+        let mut numbered: Vec<(Prefix4, u32)> = Vec::with_capacity(config.routes.len() + standing.len());
         for (prefix, leaf) in standing {
-            numbered.push((prefix, table.number(&mut known, leaf)?));
+            let number = table.number(&mut table.control(), leaf)?;
+            numbered.push((prefix, number));
         }
-        let mut neighbours = table.neighbours.edit();
-        for (index, route) in config.routes.iter().enumerate() {
-            let path = format!("routes[{index}]");
-            table.check_standing(&path, route.prefix)?;
-            if let Some(first) = routes.insert(route.prefix, index) {
-                return Err(ConfigError::at(path, format!("{} has a route already: routes[{first}]", route.prefix)));
-            }
-            let leaf = table.resolve(&mut neighbours, &path, route)?;
-            numbered.push((route.prefix, table.number(&mut known, leaf)?));
-        }
+        table.read(&config.routes, &mut numbered)?;
         table.fib.replace_all(numbered).map_err(full)?;
-        drop((known, neighbours));
         Ok(table)
     }
 
@@ -377,13 +386,13 @@ impl Table for Routes4 {
     fn command(&self, command: Command) -> Result<Reply, ConfigError> {
         match command {
             Command::Add(route) => {
-                self.check_standing("", route.prefix)?;
-                let leaf = self.resolve(&mut self.neighbours.edit(), "", &route)?;
+                self.check_standing(route.prefix)?;
+                let leaf = self.resolve(&mut self.neighbours.edit(), &route)?;
                 self.insert(&mut self.control(), route.prefix, leaf)?;
                 Ok(Reply::Done {})
             }
             Command::Remove { prefix } => {
-                self.check_standing("", prefix)?;
+                self.check_standing(prefix)?;
                 let removed = self.fib.remove(prefix).map_err(full)?;
                 removed.map(|_| Reply::Done {}).ok_or_else(|| ConfigError::at("prefix", format!("there is no route {prefix}")))
             }

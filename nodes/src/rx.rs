@@ -58,6 +58,6 @@ mod tests {
     fn an_unknown_interface_is_refused_by_name() {
         let kit = TestKit::new().interface("lan", "02:00:00:00:00:01", 1500, &[]);
         let error = kit.node::<Rx>(r#"{"interface": "wan"}"#).unwrap_err();
-        assert_eq!(error, ConfigError::at("interface", "there is no interface 'wan'; there is lan"));
+        assert_eq!(error, ConfigError::at("interface", "unknown interface `wan`, expected one of `lan`"));
     }
 }

@@ -160,8 +160,8 @@ fn commands_change_what_is_looked_up() {
         (json!({ "remove": { "prefix": "10.0.0.0/8" } }), "prefix", "there is no route 10.0.0.0/8"),
         (json!({ "add": { "prefix": "10.0.0.1/8", "blackhole": true } }), "add.prefix", "10.0.0.0/8"),
         (json!({ "add": { "prefix": "10.0.0.0/8" } }), "", "a route says where to"),
-        (json!({ "add": { "prefix": "10.0.0.0/8", "via": "9.9.9.9" } }), "via", "9.9.9.9 is on no subnet"),
-        (json!({ "add": { "prefix": "10.0.0.0/8", "interface": "wlan" } }), "interface", "no interface 'wlan'"),
+        (json!({ "add": { "prefix": "10.0.0.0/8", "via": "9.9.9.9" } }), "via", "`9.9.9.9` is on no interface's subnet"),
+        (json!({ "add": { "prefix": "10.0.0.0/8", "interface": "wlan" } }), "interface", "unknown interface `wlan`"),
         (json!({ "add": { "prefix": "10.0.0.0/8", "blackhole": true, "via": "203.0.113.3" } }), "blackhole", "neither"),
         (json!({ "lookup": { "address": "10.0.0" } }), "lookup.address", "invalid IPv4 address"),
         (json!({ "delete": {} }), "", "unknown variant `delete`"),
@@ -211,8 +211,12 @@ fn routes_that_are_refused_say_where() {
         (json!({ "routes": [{ "prefix": "10.0.0.0/8", "via": "nobody" }] }), "routes[0].via", "invalid IPv4 address"),
         (json!({ "routes": [{ "prefix": "10.0.0.0/8", "dev": "lan" }] }), "routes[0].dev", "unknown field `dev`"),
         (json!({ "routes": [{ "prefix": "10.0.0.0/8" }] }), "routes[0]", "`via`, `interface` or `blackhole: true`"),
-        (json!({ "routes": [{ "prefix": "10.0.0.0/8", "via": "203.0.113.4" }] }), "routes[0].via", "203.0.113.4 is on no subnet"),
-        (json!({ "routes": [{ "prefix": "10.0.0.0/8", "interface": "wlan" }] }), "routes[0].interface", "no interface 'wlan'"),
+        (
+            json!({ "routes": [{ "prefix": "10.0.0.0/8", "via": "203.0.113.4" }] }),
+            "routes[0].via",
+            "`203.0.113.4` is on no interface's subnet",
+        ),
+        (json!({ "routes": [{ "prefix": "10.0.0.0/8", "interface": "wlan" }] }), "routes[0].interface", "unknown interface `wlan`"),
         (
             json!({ "routes": [{ "prefix": "10.0.0.0/8", "interface": "lan", "blackhole": true }] }),
             "routes[0].blackhole",
@@ -220,21 +224,25 @@ fn routes_that_are_refused_say_where() {
         ),
         (
             json!({ "routes": [{ "prefix": "10.0.0.0/8", "blackhole": true }, { "prefix": "10.0.0.0/8", "via": "203.0.113.3" }] }),
-            "routes[1]",
-            "10.0.0.0/8 has a route already: routes[0]",
+            "routes[1].prefix",
+            "`10.0.0.0/8` is given twice, first in `routes[0].prefix`",
         ),
-        (json!({ "interfaces": ["lan", "wlan"] }), "interfaces[1]", "no interface 'wlan'; there is lan, wan, dmz"),
+        (
+            json!({ "interfaces": ["lan", "wlan"] }),
+            "interfaces[1]",
+            "unknown interface `wlan`, expected one of `lan`, `wan`, `dmz`",
+        ),
         (
             json!({ "interfaces": ["lan"], "routes": [{ "prefix": "10.0.0.0/8", "via": "203.0.113.3" }] }),
             "routes[0].via",
-            "203.0.113.3 is on no subnet",
+            "`203.0.113.3` is on no interface's subnet",
         ),
         (
             json!({ "interfaces": ["lan"], "routes": [{ "prefix": "10.0.0.0/8", "interface": "wan" }] }),
             "routes[0].interface",
-            "serves no interface 'wan'",
+            "does not serve the interface `wan`",
         ),
-        (json!({ "neighbours": "nd" }), "neighbours", "there is no table 'nd'; of kind neighbours there is arp"),
+        (json!({ "neighbours": "nd" }), "neighbours", "unknown table `nd` of kind `neighbours`, expected one of `arp`"),
         (json!({ "memory-mib": -1 }), "memory-mib", ""),
         (json!({ "memory": 1 }), "memory", "unknown field `memory`"),
     ] {
@@ -244,7 +252,7 @@ fn routes_that_are_refused_say_where() {
         assert!(error.message().contains(message), "{settings}: {error}");
     }
     let error = interfaces().try_table::<Routes4>("routes", "{}").unwrap_err();
-    assert_eq!((error.path(), error.message()), ("neighbours", "this needs a table of kind neighbours, and the graph has none"));
+    assert_eq!((error.path(), error.message()), ("neighbours", "a table of kind `neighbours` is needed, there is none"));
 }
 
 #[test]
@@ -256,7 +264,7 @@ fn a_table_that_is_full_says_how_to_enlarge_it() {
     // A block of at least a line of 64 bytes for each /24 that has longer routes in it.
     let settings = json!({ "memory-mib": 1, "routes": hosts((1 << 20) / 64) });
     let error = interfaces().table::<Neighbours>("arp", "{}").try_table::<Routes4>("routes", &settings.to_string()).unwrap_err();
-    assert!(error.message().ends_with("raise its limit ('memory-mib')"), "{error}");
+    assert!(error.message().ends_with("raise its limit (`memory-mib`)"), "{error}");
     let settings = json!({ "memory-mib": 1, "routes": hosts(1000) });
     assert!(interfaces().table::<Neighbours>("arp", "{}").try_table::<Routes4>("routes", &settings.to_string()).is_ok());
 }
@@ -282,7 +290,7 @@ fn tables_are_found_by_name_or_by_being_the_only_one() {
         let kit = kit.try_table::<Neighbours>("arp2", "{}");
         assert_eq!(
             kit.unwrap_err().message(),
-            "there are 2 tables of this kind: say in 'interfaces' which interfaces this one serves"
+            "several tables of kind `neighbours`: say in `interfaces` which interfaces this one serves"
         );
         let kit = interfaces().table::<Neighbours>("arp", r#"{"interfaces": ["lan", "dmz"]}"#);
         let kit = kit.table::<Neighbours>("arp2", r#"{"interfaces": ["wan"]}"#);
@@ -292,14 +300,14 @@ fn tables_are_found_by_name_or_by_being_the_only_one() {
         let error = result.unwrap_err();
         (error.path().to_string(), error.message().to_string())
     };
-    let several = "there are several tables of kind neighbours: say in 'neighbours' which of arp, arp2";
+    let several = "several tables of kind `neighbours`: say in `neighbours` which, expected one of `arp`, `arp2`";
     assert_eq!(refused(two().node::<Ip4Lookup>("{}")), ("neighbours".into(), several.into()));
     assert_eq!(refused(two().node::<Ip4Rewrite>("{}")), ("neighbours".into(), several.into()));
-    let wrong_kind = "the table 'arp' is not of kind fib4; of that kind there is routes";
+    let wrong_kind = "the table `arp` is of kind `neighbours` and not of kind `fib4`, expected one of `routes`";
     assert_eq!(refused(two().node::<Ip4Lookup>(r#"{"table": "arp", "neighbours": "arp"}"#)), ("table".into(), wrong_kind.into()));
-    let unknown = "there is no table 'fib'; of kind fib4 there is routes";
+    let unknown = "unknown table `fib` of kind `fib4`, expected one of `routes`";
     assert_eq!(refused(two().node::<Ip4Lookup>(r#"{"table": "fib", "neighbours": "arp"}"#)), ("table".into(), unknown.into()));
-    let none = "this needs a table of kind fib4, and the graph has none";
+    let none = "a table of kind `fib4` is needed, there is none";
     assert_eq!(refused(interfaces().table::<Neighbours>("arp", "{}").node::<Ip4Lookup>("{}")), ("table".into(), none.into()));
     assert_eq!(refused(two().node::<Ip4Rewrite>(r#"{"neighbors": "arp"}"#)).0, "neighbors");
     assert!(two().node::<Ip4Lookup>(r#"{"neighbours": "arp"}"#).is_ok());

@@ -15,14 +15,19 @@ pub mod kernel;
 pub mod memory;
 mod node;
 mod packet;
+mod refusal;
 mod setup;
 mod table;
+mod table_setup;
 pub mod testkit;
 mod text;
 pub mod units;
 pub mod wire;
 
-pub use abi::{Call, Called, NodeHost, NodeInstance, NodeKind, Outbox, TableInstance, TableKind, Wishes, WorkerTables};
+pub use abi::{
+    Call, Called, Interfaces, NodeHost, NodeInstance, NodeKind, Outbox, TableHost, TableInstance, TableKind, TableTies, Tables,
+    Wishes, WorkerTables,
+};
 pub use edges::{EdgeClass, EdgeInfo, Edges, layer, reserved};
 pub use frame::{Emit, Frame, Held, Verdict};
 pub use kernel::{EthRewrite, Ip4Class};
@@ -31,8 +36,9 @@ pub use node::{Info, NoConfig, Node};
 #[cfg(debug_assertions)]
 pub use packet::meta_accesses;
 pub use packet::{Desc, INBOX, Lane, Mask, Meta, NO_INTERFACE, Nexts, Packet, Slot, SlotInfo, SlotName, VECTOR, Vector};
-pub use setup::{ConfigError, Context, Handle, Interface, Setup, TableRef, TableSetup, TypeKey};
+pub use setup::{ConfigError, Context, Handle, Interface, Setup, TypeKey};
 pub use table::{Table, TableInfo};
+pub use table_setup::{Serves, TableRef, TableSetup};
 pub use text::{List, Str};
 
 pub use {schemars, serde, serde_json, zerocopy};

@@ -5,14 +5,14 @@ use std::ffi::c_void;
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
-use std::ops::Deref;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
-use crate::abi::{RawContext, RawSetup, RawTable, TableInstance};
+use crate::abi::{Known, RawContext, RawSetup, RawTable};
 use crate::frame::Held;
-use crate::packet::{NO_INTERFACE, Slot, SlotName};
+use crate::packet::{Slot, SlotName};
 use crate::table::Table;
+use crate::table_setup::find_table;
 use crate::wire::MacAddr;
 
 /// What is wrong with settings: a place in them, and a sentence. The loader makes file, line and column of it.
@@ -31,6 +31,13 @@ impl ConfigError {
     /// An error at a place, as `routes[3].via`.
     pub fn at(path: impl Into<String>, message: impl Into<String>) -> ConfigError {
         ConfigError { path: path.into(), message: message.into() }
+    }
+
+    /// The same error, where the settings that it is about stand at a place in others.
+    #[must_use]
+    pub fn inside(self, outer: &str) -> ConfigError {
+        let dot = if self.path.is_empty() || self.path.starts_with('[') || outer.is_empty() { "" } else { "." };
+        ConfigError { path: format!("{outer}{dot}{}", self.path), message: self.message }
     }
 
     /// The place in the settings; empty for the whole.
@@ -74,6 +81,9 @@ pub struct TypeKey {
 }
 
 impl TypeKey {
+    /// The key of no type.
+    pub(crate) const NONE: TypeKey = TypeKey { id: [0; 2], library: 0 };
+
     /// The key of a type.
     pub fn of<T: 'static>() -> TypeKey {
         /// Its address differs between copies of this crate, whose types must not be taken for each other.
@@ -100,17 +110,16 @@ impl<T> Copy for Handle<T> {}
 /// What a node finds when it is made.
 pub struct Setup<'a> {
     raw: &'a mut RawSetup,
-    interfaces: Vec<Interface>,
+    interfaces: Rc<Known>,
 }
 
 impl<'a> Setup<'a> {
     /// # Safety
     /// All pointers of the raw setup are good during `'a`.
-    pub(crate) unsafe fn new(raw: &'a mut RawSetup) -> Result<Setup<'a>, ConfigError> {
+    pub(crate) unsafe fn new(raw: &'a mut RawSetup) -> Setup<'a> {
         // SAFETY: the caller's contract.
-        let bytes = unsafe { raw.interfaces.as_slice() };
-        let interfaces = serde_json::from_slice(bytes).map_err(|error| ConfigError::new(format!("interfaces: {error}")))?;
-        Ok(Setup { raw, interfaces })
+        let interfaces = unsafe { Known::of(raw.interfaces) };
+        Setup { raw, interfaces }
     }
 
     /// The worker that the instance is for, from 0.
@@ -125,7 +134,7 @@ impl<'a> Setup<'a> {
 
     /// All interfaces, by index.
     pub fn interfaces(&self) -> &[Interface] {
-        &self.interfaces
+        self.interfaces.list()
     }
 
     /// The index of the interface that the setting at `path` names.
@@ -133,7 +142,7 @@ impl<'a> Setup<'a> {
     /// # Errors
     /// There is no such interface.
     pub fn interface(&self, path: &str, name: &str) -> Result<u16, ConfigError> {
-        find_interface(self.interfaces(), path, name)
+        self.interfaces.find(path, name)
     }
 
     /// Asks for the packets that the interface receives: they come in as frames. A node can receive from one interface.
@@ -153,6 +162,8 @@ impl<'a> Setup<'a> {
     pub fn table<T: Table>(&mut self, path: &str, name: Option<&str>) -> Result<Handle<T>, ConfigError> {
         let tables = self.tables();
         let index = find_table::<T>(tables, path, name)?;
+        // SAFETY: the host has a flag for each table, which nobody else writes during the call.
+        unsafe { self.raw.used.add(index).write(true) };
         Ok(Handle { index: index as u32, table: PhantomData })
     }
 
@@ -177,7 +188,7 @@ impl<'a> Setup<'a> {
         let found = slots.iter().find(|slot| slot.info == info);
         found
             .map(|slot| Slot::at(slot.at))
-            .ok_or_else(|| ConfigError::new(format!("the node uses the slot '{}' and does not declare it in its INFO", info.name)))
+            .ok_or_else(|| ConfigError::new(format!("the node uses the slot `{}` and does not declare it in its INFO", info.name)))
     }
 
     /// A place for at most `capacity` packets that the node will keep.
@@ -195,133 +206,6 @@ impl fmt::Debug for Setup<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Setup(worker {} of {})", self.worker(), self.workers())
     }
-}
-
-/// What a table finds when it is made.
-pub struct TableSetup<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) interfaces: &'a [Interface],
-    pub(crate) tables: &'a [RawTable],
-    pub(crate) siblings: usize,
-    pub(crate) workers: u32,
-}
-
-impl TableSetup<'_> {
-    /// The table's name.
-    pub fn name(&self) -> &str {
-        self.name
-    }
-
-    /// How many workers there are.
-    pub fn workers(&self) -> u32 {
-        self.workers
-    }
-
-    /// All interfaces, by index.
-    pub fn interfaces(&self) -> &[Interface] {
-        self.interfaces
-    }
-
-    /// The indexes of the interfaces that the setting at `path` names; without it all of them, if the table is the only one of its
-    /// kind.
-    ///
-    /// # Errors
-    /// A name is unknown; or there are several tables of the kind, so that each has to say which interfaces it serves.
-    pub fn serves(&self, path: &str, names: Option<&[String]>) -> Result<Vec<u16>, ConfigError> {
-        match names {
-            Some(names) => {
-                let find = |(i, name): (usize, &String)| find_interface(self.interfaces, &format!("{path}[{i}]"), name);
-                names.iter().enumerate().map(find).collect()
-            }
-            None if self.siblings <= 1 => Ok((0..self.interfaces.len() as u16).collect()),
-            None => Err(ConfigError::new(format!(
-                "there are {} tables of this kind: say in '{path}' which interfaces this one serves",
-                self.siblings
-            ))),
-        }
-    }
-
-    /// The index of the interface that the setting at `path` names.
-    ///
-    /// # Errors
-    /// There is no such interface.
-    pub fn interface(&self, path: &str, name: &str) -> Result<u16, ConfigError> {
-        find_interface(self.interfaces, path, name)
-    }
-
-    /// Another table, kept alive by the reference. Its kind must be among [`TableInfo::uses`](crate::TableInfo::uses).
-    ///
-    /// # Errors
-    /// As [`Setup::table`].
-    pub fn table<T: Table>(&self, path: &str, name: Option<&str>) -> Result<TableRef<T>, ConfigError> {
-        let index = find_table::<T>(self.tables, path, name)?;
-        // SAFETY: `find_table` has compared the type key, which is that of this build of the crate: the instance is an
-        // `Arc<TableInstance>` of ours, alive while the setup is.
-        let instance = unsafe { &*self.tables[index].instance.cast::<Arc<TableInstance>>() };
-        Ok(TableRef { instance: Arc::clone(instance), table: PhantomData })
-    }
-}
-
-impl fmt::Debug for TableSetup<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TableSetup({})", self.name)
-    }
-}
-
-/// The shared part of a table, held by another table.
-pub struct TableRef<T> {
-    instance: Arc<TableInstance>,
-    table: PhantomData<fn() -> T>,
-}
-
-impl<T: Table> Deref for TableRef<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: `TableSetup::table`, the only constructor, has compared the type key; the instance is alive through the `Arc`.
-        unsafe { &*self.instance.shared().cast::<T>() }
-    }
-}
-
-impl<T> fmt::Debug for TableRef<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TableRef")
-    }
-}
-
-fn find_interface(interfaces: &[Interface], path: &str, name: &str) -> Result<u16, ConfigError> {
-    let found = interfaces.iter().position(|interface| interface.name == name);
-    found.map(|index| index as u16).filter(|index| *index != NO_INTERFACE).ok_or_else(|| {
-        let names: Vec<&str> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
-        ConfigError::at(path, format!("there is no interface '{name}'; there is {}", list(&names)))
-    })
-}
-
-fn find_table<T: Table>(tables: &[RawTable], path: &str, name: Option<&str>) -> Result<usize, ConfigError> {
-    let kind = T::INFO.kind;
-    let ours = || tables.iter().enumerate().filter(|(_, table)| table.key == TypeKey::of::<T>());
-    let names = || list(&ours().map(|(_, table)| table.name()).collect::<Vec<_>>());
-    let Some(name) = name else {
-        let mut found = ours();
-        return match (found.next(), found.next()) {
-            (Some((index, _)), None) => Ok(index),
-            (None, _) => Err(ConfigError::at(path, format!("this needs a table of kind {kind}, and the graph has none"))),
-            _ => {
-                Err(ConfigError::at(path, format!("there are several tables of kind {kind}: say in '{path}' which of {}", names())))
-            }
-        };
-    };
-    match tables.iter().position(|table| table.name() == name) {
-        Some(index) if tables[index].key == TypeKey::of::<T>() => Ok(index),
-        Some(_) => {
-            Err(ConfigError::at(path, format!("the table '{name}' is not of kind {kind}; of that kind there is {}", names())))
-        }
-        None => Err(ConfigError::at(path, format!("there is no table '{name}'; of kind {kind} there is {}", names()))),
-    }
-}
-
-fn list(names: &[&str]) -> String {
-    if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 
 /// What a node finds when it is called.

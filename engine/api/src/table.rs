@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::setup::{ConfigError, TableSetup};
+use crate::setup::ConfigError;
+use crate::table_setup::TableSetup;
 use crate::text::{List, Str};
 
 /// A kind of table, in two parts: what all workers read (`&self`), and a *shard* per worker which that worker alone changes.

@@ -21,7 +21,9 @@
 
 use std::sync::Arc;
 
-use crate::abi::{Call, Called, NodeHost, NodeInstance, NodeKind, Outbox, TableInstance, TableKind, WorkerTables};
+use crate::abi::{
+    Call, Called, Interfaces, NodeHost, NodeInstance, NodeKind, Outbox, TableHost, TableInstance, TableKind, Tables, WorkerTables,
+};
 use crate::edges::{EdgeInfo, reserved};
 use crate::memory::{Cache, Geometry, Pool, Region};
 use crate::node::Node;
@@ -45,7 +47,7 @@ pub struct Outcome {
 pub struct TestKit {
     pool: Arc<Pool>,
     interfaces: Vec<Interface>,
-    tables: Vec<Arc<TableInstance>>,
+    tables: Tables,
 }
 
 impl Default for TestKit {
@@ -66,7 +68,7 @@ impl TestKit {
     /// If the memory cannot be had; so does everything here when a test is wrong.
     pub fn with_buffers(chunks: u32) -> TestKit {
         let region = Region::anonymous(Geometry::new(chunks, 2048)).expect("memory for the test's packets");
-        TestKit { pool: Pool::new(region), interfaces: Vec::new(), tables: Vec::new() }
+        TestKit { pool: Pool::new(region), interfaces: Vec::new(), tables: Tables::new() }
     }
 
     /// Adds an interface; the first one has index 0. Addresses are `a.b.c.d/len`.
@@ -98,9 +100,11 @@ impl TestKit {
     /// # Errors
     /// What the table says of its settings.
     pub fn try_table<T: Table>(mut self, name: &str, config: &str) -> Result<TestKit, ConfigError> {
-        let siblings = 1 + self.tables.iter().filter(|table| table.info().kind == T::INFO.kind).count();
-        let kind = TableKind::of::<T>();
-        self.tables.push(kind.create(name, config.as_bytes(), &self.interfaces, &self.tables, siblings, 1)?);
+        let siblings = 1 + self.tables.instances().iter().filter(|table| table.info().kind == T::INFO.kind).count();
+        let (interfaces, tables) = (&Interfaces::new(self.interfaces.clone()), &self.tables);
+        let host = TableHost { name, interfaces, tables, siblings, workers: 1 };
+        let (table, _) = TableKind::of::<T>().create(config.as_bytes(), &host)?;
+        self.tables.push(table);
         Ok(self)
     }
 
@@ -119,13 +123,15 @@ impl TestKit {
         }
         let kind = NodeKind::of::<T>();
         let TestKit { pool, interfaces, tables } = &self;
+        let interfaces = &Interfaces::new(interfaces.clone());
         let host = NodeHost { worker: 0, workers: 1, interfaces, tables, slots: &slots, pool };
         let (instance, _) = kind.create(config.as_bytes(), &host)?;
+        let shared = self.tables.instances().to_vec();
         Ok(NodeKit {
             instance: Some(instance),
             edges: kind.edges(),
-            tables: WorkerTables::new(0, &self.tables)?,
-            shared: self.tables,
+            tables: WorkerTables::new(0, &shared)?,
+            shared,
             cache: self.pool.cache(),
             nexts: Nexts::default(),
             outbox: Outbox::new(&self.pool),

@@ -96,7 +96,7 @@ fn nothing_but_meta_touches_the_cold_line() {
 fn a_slot_that_is_not_declared_is_an_error() {
     for (undeclared, slot) in [("name", "huge"), ("type", "small")] {
         let error = slots(undeclared).unwrap_err();
-        assert_eq!(error.message(), format!("the node uses the slot '{slot}' and does not declare it in its INFO"));
+        assert_eq!(error.message(), format!("the node uses the slot `{slot}` and does not declare it in its INFO"));
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::{Next, Worker, edges_of, instance, numbered, pool, run};
 use swath_api::prelude::*;
 use swath_api::testkit::{NodeKit, TestKit};
-use swath_api::{NodeInstance, TableInstance, TableKind, TableRef, WorkerTables};
+use swath_api::{Interfaces, NodeInstance, TableHost, TableInstance, TableKind, TableRef, WorkerTables};
 
 thread_local! {
     static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -195,7 +195,8 @@ fn total(kit: &NodeKit, table: &str) -> String {
 }
 
 fn table(kind: TableKind, name: &str, config: &str, others: &[Arc<TableInstance>], workers: u32) -> Arc<TableInstance> {
-    kind.create(name, config.as_bytes(), &[], others, 1, workers).unwrap()
+    let (interfaces, tables) = (&Interfaces::new(Vec::new()), &others.iter().cloned().collect());
+    kind.create(config.as_bytes(), &TableHost { name, interfaces, tables, siblings: 1, workers }).unwrap().0
 }
 
 fn tally(name: &str) -> Arc<TableInstance> {
@@ -298,17 +299,22 @@ fn a_table_that_is_not_found_is_told_with_those_that_there_are() {
     let two = || TestKit::new().table::<Tally>("lan", "{}").try_table::<Tally>("wan", r#"{"interfaces": []}"#).unwrap();
     let mixed = || TestKit::new().table::<Tally>("lan", "{}").table::<Report>("r", "{}");
     for (kit, config, path, message) in [
-        (none(), "{}", "tally", "this needs a table of kind tally, and the graph has none"),
-        (none(), r#"{"tally": "x"}"#, "tally", "there is no table 'x'; of kind tally there is none"),
-        (two(), "{}", "tally", "there are several tables of kind tally: say in 'tally' which of lan, wan"),
-        (two(), r#"{"tally": "x"}"#, "tally", "there is no table 'x'; of kind tally there is lan, wan"),
-        (mixed(), r#"{"tally": "r"}"#, "tally", "the table 'r' is not of kind tally; of that kind there is lan"),
-        (mixed(), r#"{"second": "r"}"#, "second", "the table 'r' is not of kind tally; of that kind there is lan"),
+        (none(), "{}", "tally", "a table of kind `tally` is needed, there is none"),
+        (none(), r#"{"tally": "x"}"#, "tally", "unknown table `x` of kind `tally`, there is none"),
+        (two(), "{}", "tally", "several tables of kind `tally`: say in `tally` which, expected one of `lan`, `wan`"),
+        (two(), r#"{"tally": "x"}"#, "tally", "unknown table `x` of kind `tally`, expected one of `lan`, `wan`"),
+        (mixed(), r#"{"tally": "r"}"#, "tally", "the table `r` is of kind `report` and not of kind `tally`, expected one of `lan`"),
+        (
+            mixed(),
+            r#"{"second": "r"}"#,
+            "second",
+            "the table `r` is of kind `report` and not of kind `tally`, expected one of `lan`",
+        ),
         (
             two(),
             r#"{"tally": "lan", "report": "wan"}"#,
             "report",
-            "the table 'wan' is not of kind report; of that kind there is none",
+            "the table `wan` is of kind `tally` and not of kind `report`, there is none",
         ),
     ] {
         assert_eq!(refused(kit, config), (path.into(), message.into()), "{config}");
@@ -329,7 +335,7 @@ fn a_table_refers_to_one_that_was_made_before_it_and_keeps_it() {
     assert_eq!(LOG.take(), ["a: total 0"]);
 
     let error = |config| TestKit::new().table::<Tally>("a", "{}").try_table::<Report>("r", config).unwrap_err().to_string();
-    assert_eq!(error(r#"{"tally": "b"}"#), "tally: there is no table 'b'; of kind tally there is a");
+    assert_eq!(error(r#"{"tally": "b"}"#), "tally: unknown table `b` of kind `tally`, expected one of `a`");
     assert_eq!(error(r#"{"tally": 3}"#), "tally: invalid type: integer `3`, expected a string");
 }
 
@@ -350,12 +356,12 @@ fn a_table_serves_the_interfaces_that_it_names_or_all() {
     assert_eq!(served(TestKit::new(), "t", "{}"), answer("[]"));
     assert_eq!(served(kit(), "t", r#"{"interfaces": ["wan", "lan"]}"#), answer("[1,0]"));
     assert_eq!(served(kit(), "t", r#"{"interfaces": []}"#), answer("[]"));
-    let unknown = "interfaces[1]: there is no interface 'dmz'; there is lan, wan";
+    let unknown = "interfaces[1]: unknown interface `dmz`, expected one of `lan`, `wan`";
     assert_eq!(served(kit(), "t", r#"{"interfaces": ["lan", "dmz"]}"#), Err(unknown.into()));
-    let unknown = "interfaces[0]: there is no interface 'lan'; there is none";
+    let unknown = "interfaces[0]: unknown interface `lan`, there is none";
     assert_eq!(served(TestKit::new(), "t", r#"{"interfaces": ["lan"]}"#), Err(unknown.into()));
     // With another one of its kind it has to say.
-    let several = "there are 2 tables of this kind: say in 'interfaces' which interfaces this one serves";
+    let several = "interfaces: several tables of kind `tally`: say in `interfaces` which interfaces this one serves";
     let first = || kit().table::<Tally>("first", r#"{"interfaces": ["lan"]}"#);
     assert_eq!(served(first(), "t", "{}"), Err(several.into()));
     assert_eq!(served(first(), "t", r#"{"interfaces": ["wan"]}"#), answer("[1]"));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use swath_api::Pool;
 use swath_api::memory::Geometry;
 use swath_core::Registry;
-use swath_core::plan::Plan;
+use swath_core::plan::{Draft, Plan};
 use swath_core::run::{BuildOptions, Engine};
 use swath_core::spec::{Diagnostics, EngineSpec, Machine, SourceMap, Spec};
 use swath_io::{Pages, open_region};
@@ -69,9 +69,44 @@ impl Graph {
     /// # Errors
     /// There are mistakes in it: all of them, with their places.
     pub fn plan(&mut self, registry: &Registry) -> Result<Plan, Failure> {
+        let spec = self.spec.clone();
+        self.plan_spec(spec, registry)
+    }
+
+    /// As [`Graph::plan`], for one that is planned once: what was read is not copied, which may be millions of routes.
+    ///
+    /// # Errors
+    /// As [`Graph::plan`].
+    pub fn plan_once(&mut self, registry: &Registry) -> Result<Plan, Failure> {
+        let spec = std::mem::take(&mut self.spec);
+        self.plan_spec(spec, registry)
+    }
+
+    fn plan_spec(&mut self, spec: Spec, registry: &Registry) -> Result<Plan, Failure> {
         // What has a mistake is missing in the spec, which serves to look for more of them.
-        let plan = Plan::new(self.spec.clone(), registry, &mut self.diagnostics);
-        plan.filter(|_| self.diagnostics.errors() == 0).ok_or_else(|| self.refused())
+        Draft::new(spec, registry, &mut self.diagnostics).plan().map_err(|draft| {
+            draft.check(&self.directory, &mut self.diagnostics);
+            self.refused()
+        })
+    }
+
+    /// Looks for what is wrong with the settings in a plan of it, without attaching its interfaces.
+    pub fn check(&mut self, plan: &Plan) {
+        plan.check(&self.directory, &mut self.diagnostics);
+    }
+
+    /// Checks the settings of its own drivers, before others take their places.
+    ///
+    /// # Errors
+    /// There are mistakes in them: all of them are told, and what else is wrong with the graph.
+    pub fn check_interfaces(&mut self, plan: &Plan) -> Result<(), Failure> {
+        let mut found = Diagnostics::new();
+        plan.check_interfaces(&self.directory, &mut found);
+        if found.errors() == 0 {
+            return Ok(());
+        }
+        self.check(plan);
+        Err(self.refused())
     }
 
     /// Builds a plan of it, whose drivers may have been replaced.

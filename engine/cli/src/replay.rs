@@ -75,7 +75,8 @@ fn assignment(text: &str) -> Result<(String, PathBuf), String> {
 pub fn replay(args: &ReplayArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let path = args.graph.as_deref().unwrap_or(Path::new(""));
     let mut graph = Graph::open(path)?.colour(terminal.colour);
-    let mut plan = graph.plan(&crate::registry())?;
+    let mut plan = graph.plan_once(&crate::registry())?;
+    graph.check_interfaces(&plan)?;
     if let Some(workers) = args.workers {
         plan.engine.workers = workers;
         plan.engine.buffers = plan.engine.buffers.max(usize::from(workers) * BUFFERS_PER_WORKER);

@@ -61,7 +61,7 @@ pub enum Stats {
 /// It cannot be read, planned, built or started; or its ledger does not add up.
 pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let mut graph = Graph::open(&args.graph)?.colour(terminal.colour);
-    let plan = graph.plan(&crate::registry())?;
+    let plan = graph.plan_once(&crate::registry())?;
     let (pool, pages) = packet_memory(&plan.engine)?;
     let mut engine = graph.build(plan, &pool, Time::Real)?;
     let destination = args.report.as_deref().map(Destination::open).transpose()?;

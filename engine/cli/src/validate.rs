@@ -1,22 +1,14 @@
 //! `swath validate`: everything that can be said of a graph without its machine.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::json;
-use swath_api::Pool;
-use swath_api::wire::MacAddr;
 use swath_core::Registry;
-use swath_core::driver::PortConfig;
-use swath_core::plan::InterfacePlan;
-use swath_core::spec::{BUFFERS, Diagnostic, EngineSpec, Hugepages};
 
 use crate::args::Format;
-use crate::attach;
 use crate::exit::{Exit, Failure};
 use crate::figures::counted;
-use crate::load::{Graph, Time, packet_memory};
-use crate::schema::Schema;
+use crate::load::Graph;
 use crate::terminal::{Style, Terminal, paint};
 
 /// Arguments of `validate`.
@@ -82,49 +74,15 @@ pub fn validate(args: &ValidateArgs, terminal: &Terminal) -> Result<Exit, Failur
     Ok(exit)
 }
 
-/// Reads, plans and builds a graph; what is wrong with it is in its diagnostics.
+/// Reads and plans a graph and makes its parts; what is wrong with it is in its diagnostics.
 fn check(path: &Path, registry: &Registry, terminal: &Terminal) -> Result<Graph, Failure> {
     let mut graph = Graph::open(path)?.colour(terminal.colour);
-    let plan = graph.plan(registry);
     crate::test::check(&mut graph, registry);
-    let Ok(mut plan) = plan else { return Ok(graph) };
-    // As many buffers as must be: nothing is received.
-    plan.engine = EngineSpec { buffers: *BUFFERS.start(), hugepages: Hugepages::Never, cores: None, ..plan.engine };
-    let (pool, _) = packet_memory(&plan.engine)?;
-    for (index, interface) in plan.interfaces.iter_mut().enumerate() {
-        let workers = plan.engine.workers.into();
-        for mistake in check_driver(interface, index as u16, workers, &pool, graph.directory()) {
-            graph.diagnostics_mut().push(mistake);
-        }
-        attach::to_nothing(interface);
+    // A refusal is in the diagnostics.
+    if let Ok(plan) = graph.plan_once(registry) {
+        graph.check(&plan);
     }
-    // Its refusal is in the diagnostics.
-    let _ = graph.build(plan, &pool, Time::Real);
     Ok(graph)
-}
-
-/// What is wrong with the settings of an interface's driver.
-fn check_driver(interface: &InterfacePlan, index: u16, workers: u32, pool: &Arc<Pool>, directory: &Path) -> Vec<Diagnostic> {
-    let settings = &interface.spec.settings;
-    if !attach::is_virtual(interface) {
-        // To open it would touch the world: its settings are held against its schema.
-        let schema = serde_json::from_str(&(interface.driver.schema)()).unwrap_or_default();
-        let mistakes = Schema::new(&schema).check(&settings.to_json());
-        return mistakes.iter().map(|(path, message)| Diagnostic::at_path(settings, path, message)).collect();
-    }
-    let spec = &interface.spec;
-    let opened = (interface.driver.open)(&PortConfig {
-        name: &spec.name.value,
-        index,
-        settings: &settings.to_json_bytes(),
-        mac: spec.mac.as_ref().map(|mac| MacAddr::from(mac.value.0)),
-        mtu: spec.mtu.as_ref().map(|mtu| mtu.value),
-        workers,
-        pool,
-        directory,
-        virtual_time: false,
-    });
-    opened.err().map(|error| Diagnostic::at_path(settings, error.path(), error.message())).into_iter().collect()
 }
 
 fn verdict(errors: usize, warnings: usize, valid: bool, colour: bool) -> String {

@@ -48,9 +48,9 @@ nodes:
     let name = graph.display();
     for (code, position, words) in [
         ("error[SW0104]: unknown key `raed`", "3:24", "= help: did you mean `read`?"),
-        ("error[SW0107]: expected an integer from 1", "3:45", "found integer 0"),
+        ("error[SW0107]: expected a number of rounds from 1", "3:45", "found integer 0"),
         ("error[SW0110]: ", "4:48", "found `10.0.0:2`"),
-        ("error[SW0110]: 192.0.2.1 is on no interface's subnet", "6:48", "give an interface an address there"),
+        ("error[SW0222]: `192.0.2.1` is on no subnet of an interface", "6:48", "give an interface an address on its subnet"),
         ("warning[SW0209]: no packet can reach the node `left`", "10:3", "or remove it"),
     ] {
         let all = &said.err;
@@ -77,7 +77,7 @@ nodes:
     let graph = place.text("graph.yaml", &text.replace(", mtu: 9000", ""));
     let said = validate(&[], std::slice::from_ref(&graph));
     assert_eq!(said.code, 78);
-    assert!(said.err.contains("there is no interface 'lna'; there is lan"), "{}", said.err);
+    assert!(said.err.contains("unknown interface `lna`"), "{}", said.err);
     assert!(said.err.contains("graph.yaml:5:32\n"), "{}", said.err);
     let graph = place.text("graph.yaml", &text.replace(", mtu: 9000", "").replace("lna", "lan"));
     assert_eq!(validate(&[], std::slice::from_ref(&graph)).code, 0);

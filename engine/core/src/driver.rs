@@ -16,6 +16,8 @@ pub struct DriverKind {
     pub summary: &'static str,
     /// The JSON Schema of its settings.
     pub schema: fn() -> String,
+    /// Checks the settings and attaches nothing: no device is touched, and nothing written.
+    pub check: fn(&PortConfig<'_>) -> Result<(), ConfigError>,
     /// Attaches an interface.
     pub open: fn(&PortConfig<'_>) -> Result<Box<dyn Port>, ConfigError>,
 }
@@ -73,9 +75,14 @@ impl PortConfig<'_> {
     /// The address to use if neither graph nor device has one: locally administered, different for each interface, and the same in
     /// each run.
     pub fn default_mac(&self) -> MacAddr {
-        let [high, low] = self.index.to_be_bytes();
-        MacAddr::from([0x02, 0x53, 0x57, 0x00, high, low])
+        default_mac(self.index)
     }
+}
+
+/// See [`PortConfig::default_mac`].
+pub(crate) fn default_mac(index: u16) -> MacAddr {
+    let [high, low] = index.to_be_bytes();
+    MacAddr::from([0x02, 0x53, 0x57, 0x00, high, low])
 }
 
 /// An attached interface; its queues belong to workers.

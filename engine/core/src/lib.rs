@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod driver;
+mod parts;
 pub mod plan;
 mod registry;
 pub mod run;

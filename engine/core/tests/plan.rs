@@ -310,6 +310,8 @@ nodes:
     6 |   read: { kind: read, to: unwrap2 }
     7 |   read2: { kind: read }
       |                  ---- this kind takes letter packets
+      |
+      = help: wire this edge to a node that takes parcel packets
 
     error[SW0206]: `read.out` carries letter packets, `unwrap2` takes frame packets
      --> graph.yaml:6:27
@@ -319,6 +321,8 @@ nodes:
     7 |   read2: { kind: read }
     8 |   unwrap2: { kind: unwrap }
       |                    ------ this kind takes frame packets
+      |
+      = help: wire this edge to a node that takes letter packets
     ");
 }
 
@@ -346,6 +350,8 @@ nodes:
      9 |   read: { kind: read, to: end }
     10 |   read2: { kind: read }
        |                  ---- this kind takes letter packets
+       |
+       = help: wire this edge to a node that takes parcel packets
     ");
 }
 
@@ -368,5 +374,7 @@ nodes:
       |                           ^^^ frame packets go here
     6 |   in2: { kind: source, to: end }
       |                ------ this kind takes no packets of other nodes
+      |
+      = help: packets enter the graph there: wire this edge to the node behind it
     ");
 }

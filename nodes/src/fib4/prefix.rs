@@ -151,14 +151,14 @@ pub enum Prefix4Error {
 impl fmt::Display for Prefix4Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Prefix4Error::Address => f.write_str("not an IPv4 address; write a prefix such as 10.0.0.0/8"),
+            Prefix4Error::Address => f.write_str("not an IPv4 address; write a prefix such as `10.0.0.0/8`"),
             Prefix4Error::NoLength { addr } => {
-                write!(f, "no prefix length; write {}/32 for this one address", Ipv4Addr::from_bits(addr))
+                write!(f, "no prefix length; write `{}/32` for this one address", Ipv4Addr::from_bits(addr))
             }
             Prefix4Error::Length => f.write_str("the prefix length must be a number from 0 to 32"),
             Prefix4Error::HostBits { addr, prefix } => {
                 let addr = Ipv4Addr::from_bits(addr);
-                write!(f, "{addr}/{} has bits set beyond its length; the prefix is {prefix}", prefix.len)
+                write!(f, "`{addr}/{}` has bits set beyond its length; the prefix is `{prefix}`", prefix.len)
             }
         }
     }
@@ -201,17 +201,17 @@ mod tests {
     #[test]
     fn errors_name_the_remedy() {
         let cases = [
-            ("10.1.0.0/8", "10.1.0.0/8 has bits set beyond its length; the prefix is 10.0.0.0/8"),
-            ("0.0.0.1/0", "0.0.0.1/0 has bits set beyond its length; the prefix is 0.0.0.0/0"),
-            ("10.0.0.1", "no prefix length; write 10.0.0.1/32 for this one address"),
+            ("10.1.0.0/8", "`10.1.0.0/8` has bits set beyond its length; the prefix is `10.0.0.0/8`"),
+            ("0.0.0.1/0", "`0.0.0.1/0` has bits set beyond its length; the prefix is `0.0.0.0/0`"),
+            ("10.0.0.1", "no prefix length; write `10.0.0.1/32` for this one address"),
             ("10.0.0.0/33", "the prefix length must be a number from 0 to 32"),
             ("10.0.0.0/+8", "the prefix length must be a number from 0 to 32"),
             ("10.0.0.0/08", "the prefix length must be a number from 0 to 32"),
             ("10.0.0.0/", "the prefix length must be a number from 0 to 32"),
             ("10.0.0.0/300", "the prefix length must be a number from 0 to 32"),
-            ("10.0.0/8", "not an IPv4 address; write a prefix such as 10.0.0.0/8"),
-            ("010.0.0.0/8", "not an IPv4 address; write a prefix such as 10.0.0.0/8"),
-            ("", "not an IPv4 address; write a prefix such as 10.0.0.0/8"),
+            ("10.0.0/8", "not an IPv4 address; write a prefix such as `10.0.0.0/8`"),
+            ("010.0.0.0/8", "not an IPv4 address; write a prefix such as `10.0.0.0/8`"),
+            ("", "not an IPv4 address; write a prefix such as `10.0.0.0/8`"),
         ];
         for (text, message) in cases {
             assert_eq!(text.parse::<Prefix4>().unwrap_err().to_string(), message, "{text:?}");

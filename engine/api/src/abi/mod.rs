@@ -1,8 +1,10 @@
 //! The one vtable that all nodes and tables go through, built in or from a plugin: `#[repr(C)]`, and nothing but C data and bytes
 //! crosses it. Each entry catches panics on its own side.
 
+mod interfaces;
 mod node;
 mod table;
+mod tables;
 
 use std::any::Any;
 use std::ffi::c_void;
@@ -14,8 +16,12 @@ use crate::frame::RawPool;
 use crate::packet::SlotInfo;
 use crate::setup::{ConfigError, TypeKey};
 
+pub use interfaces::Interfaces;
+pub(crate) use interfaces::{Known, RawInterfaces};
 pub use node::{Call, Called, NodeHost, NodeInstance, NodeKind, Outbox, Wishes};
-pub use table::{TableInstance, TableKind, WorkerTables};
+pub use table::{TableHost, TableInstance, TableKind, TableTies, WorkerTables};
+pub(crate) use tables::RawTable;
+pub use tables::Tables;
 
 /// Borrowed bytes.
 #[derive(Clone, Copy)]
@@ -63,23 +69,6 @@ impl Sink {
     }
 }
 
-/// What a table is to the nodes and tables that are made after it.
-#[repr(C)]
-pub(crate) struct RawTable {
-    pub name: Bytes,
-    pub key: TypeKey,
-    pub shared: *const c_void,
-    /// An `Arc<TableInstance>` of the library that `key` names.
-    pub instance: *const c_void,
-}
-
-impl RawTable {
-    pub(crate) fn name(&self) -> &str {
-        // SAFETY: the name is that of a table instance, which outlives this description of it.
-        std::str::from_utf8(unsafe { self.name.as_slice() }).unwrap_or_default()
-    }
-}
-
 /// A slot with its place.
 #[repr(C)]
 pub(crate) struct RawSlot {
@@ -92,10 +81,11 @@ pub(crate) struct RawSlot {
 pub(crate) struct RawSetup {
     pub worker: u32,
     pub workers: u32,
-    /// JSON, as [`Interface`] serialises.
-    pub interfaces: Bytes,
+    pub interfaces: RawInterfaces,
     pub tables: *const RawTable,
     pub table_count: usize,
+    /// For each table whether a node uses it.
+    pub used: *mut bool,
     pub slots: *const RawSlot,
     pub slot_count: usize,
     pub pool: RawPool,
@@ -136,6 +126,11 @@ pub(super) extern "C" fn schema<C: schemars::JsonSchema>(sink: &Sink) {
 
 /// Settings from JSON, with the path of what is wrong.
 pub(super) fn settings<C: DeserializeOwned>(bytes: &[u8]) -> Result<C, ConfigError> {
+    // To keep the path costs as much as to read. Who reads a million routes that are right does not pay for it.
+    serde_json::from_slice(bytes).or_else(|_| settings_with_path(bytes))
+}
+
+fn settings_with_path<C: DeserializeOwned>(bytes: &[u8]) -> Result<C, ConfigError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let mut track = serde_path_to_error::Track::new();
     let read = C::deserialize(serde_path_to_error::Deserializer::new(&mut json, &mut track));
@@ -147,6 +142,21 @@ pub(super) fn settings<C: DeserializeOwned>(bytes: &[u8]) -> Result<C, ConfigErr
         let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
         ConfigError::at(if path == "." { String::new() } else { path }, message)
     })
+}
+
+/// Whether these are settings of the type, whatever they say.
+pub(super) unsafe extern "C" fn check<C: DeserializeOwned>(config: Bytes, error: &Sink) -> i32 {
+    let checked = contain(|| {
+        // SAFETY: the host's bytes are good during this call.
+        settings::<C>(unsafe { config.as_slice() }).map(drop)
+    });
+    match checked {
+        Ok(()) => DONE,
+        Err(refusal) => {
+            error.put(refusal.path(), refusal.message());
+            PANICKED
+        }
+    }
 }
 
 /// Runs what may refuse, and may panic.

@@ -5,14 +5,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::table::{TableInstance, WorkerTables, describe};
-use super::{Bytes, DONE, RawContext, RawSetup, RawSlot, RawTable, Sink, contain, into_raw, outcome, schema, settings};
+use super::table::WorkerTables;
+use super::{
+    Bytes, DONE, Interfaces, RawContext, RawSetup, RawSlot, Sink, Tables, check, contain, into_raw, outcome, schema, settings,
+};
 use crate::edges::{EdgeInfo, Edges, reserved};
 use crate::frame::{Emit, Frame, RawFrame, RawOutbox, RawPool};
 use crate::memory::{Cache, Pool};
 use crate::node::{Info, Node};
 use crate::packet::{NO_INTERFACE, Nexts, SlotInfo, VECTOR, Vector};
-use crate::setup::{ConfigError, Context, Interface, Setup, TypeKey};
+use crate::setup::{ConfigError, Context, Setup, TypeKey};
 use crate::text::List;
 
 #[repr(C)]
@@ -21,6 +23,7 @@ struct NodeVTable {
     edges: List<EdgeInfo>,
     key: extern "C" fn() -> TypeKey,
     schema: extern "C" fn(&Sink),
+    check: unsafe extern "C" fn(Bytes, &Sink) -> i32,
     create: unsafe extern "C" fn(Bytes, *mut RawSetup, &Sink) -> *mut c_void,
     process: unsafe extern "C" fn(*mut c_void, *mut RawFrame, *const RawContext) -> i32,
     tick: unsafe extern "C" fn(*mut c_void, *mut RawOutbox, *const RawContext) -> i32,
@@ -36,6 +39,7 @@ impl<T: Node> NodeShims<T> {
         edges: List::new(T::Next::EDGES),
         key: Self::key,
         schema: schema::<T::Config>,
+        check: check::<T::Config>,
         create: Self::create,
         process: Self::process,
         tick: Self::tick,
@@ -50,7 +54,7 @@ impl<T: Node> NodeShims<T> {
     unsafe extern "C" fn create(config: Bytes, setup: *mut RawSetup, error: &Sink) -> *mut c_void {
         let made = contain(|| {
             // SAFETY: the host's bytes and setup are good during this call.
-            let (config, mut setup) = unsafe { (config.as_slice(), Setup::new(&mut *setup)?) };
+            let (config, mut setup) = unsafe { (config.as_slice(), Setup::new(&mut *setup)) };
             T::new(settings(config)?, &mut setup)
         });
         into_raw(made, error)
@@ -114,21 +118,33 @@ impl NodeKind {
         text.message().to_string()
     }
 
+    /// Whether settings, as JSON, have the form that the kind wants. What they mean is looked at by [`NodeKind::create`] alone.
+    ///
+    /// # Errors
+    /// The first mistake in them.
+    pub fn check(&self, config: &[u8]) -> Result<(), ConfigError> {
+        let mut error = ConfigError::new("");
+        // SAFETY: the bytes are alive during the call.
+        let code = unsafe { (self.0.check)(Bytes::new(config), &Sink::collect(&mut error)) };
+        if code == DONE { Ok(()) } else { Err(error) }
+    }
+
     /// Makes an instance. `config` is its settings as JSON.
     ///
     /// # Errors
     /// What the kind says is wrong with the settings.
     pub fn create(&self, config: &[u8], host: &NodeHost<'_>) -> Result<(NodeInstance, Wishes), ConfigError> {
-        let interfaces = serde_json::to_vec(host.interfaces).map_err(|error| ConfigError::new(error.to_string()))?;
-        let tables: Vec<RawTable> = host.tables.iter().map(describe).collect();
         let slots: Vec<RawSlot> = host.slots.iter().map(|&(info, at)| RawSlot { info, at }).collect();
+        let (tables, used) = (host.tables.raw(), host.tables.used());
         let keeper = Arc::new(Keeper { pool: Arc::clone(host.pool), dropped: AtomicU32::new(0) });
         let mut setup = RawSetup {
             worker: host.worker,
             workers: host.workers,
-            interfaces: Bytes::new(&interfaces),
+            interfaces: host.interfaces.raw(),
             tables: tables.as_ptr(),
             table_count: tables.len(),
+            // A `Cell<bool>` is a `bool` that may be written through what points to it.
+            used: used.as_ptr().cast::<bool>().cast_mut(),
             slots: slots.as_ptr(),
             slot_count: slots.len(),
             pool: keeper.reference(),
@@ -161,9 +177,9 @@ pub struct NodeHost<'a> {
     /// How many workers there are.
     pub workers: u32,
     /// All interfaces, by index.
-    pub interfaces: &'a [Interface],
+    pub interfaces: &'a Interfaces,
     /// All tables, by index: those of [`WorkerTables::new`], in the same order.
-    pub tables: &'a [Arc<TableInstance>],
+    pub tables: &'a Tables,
     /// Slots with their places.
     pub slots: &'a [(SlotInfo, u16)],
     /// Where the packets live.

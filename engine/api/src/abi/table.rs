@@ -1,18 +1,23 @@
 //! Kinds of tables and their instances, on both sides of the vtable.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::{Bytes, DONE, PANICKED, RawContext, RawEntry, RawTable, Sink, contain, into_raw, outcome, schema, settings};
-use crate::setup::{ConfigError, Interface, TableSetup, TypeKey};
+use super::{
+    Bytes, DONE, Interfaces, PANICKED, RawContext, RawEntry, Sink, Tables, check, contain, into_raw, outcome, schema, settings,
+};
+use crate::setup::{ConfigError, TypeKey};
 use crate::table::{Table, TableInfo};
+use crate::table_setup::{Serves, TableSetup};
 
 #[repr(C)]
 struct TableVTable {
     info: TableInfo,
     key: extern "C" fn() -> TypeKey,
     schema: extern "C" fn(&Sink),
+    check: unsafe extern "C" fn(Bytes, &Sink) -> i32,
     create: unsafe extern "C" fn(Bytes, *mut c_void, &Sink) -> *mut c_void,
     shard: unsafe extern "C" fn(*const c_void, u32, &Sink) -> *mut c_void,
     sync: unsafe extern "C" fn(*const c_void, *mut c_void) -> i32,
@@ -29,6 +34,7 @@ impl<T: Table> TableShims<T> {
         info: T::INFO,
         key: Self::key,
         schema: schema::<T::Config>,
+        check: check::<T::Config>,
         create: Self::create,
         shard: Self::shard,
         sync: Self::sync,
@@ -122,29 +128,42 @@ impl TableKind {
         text.message().to_string()
     }
 
-    /// Makes a table. `config` is its settings as JSON; `tables` are those that it may refer to; `siblings` is how many tables of
-    /// its kind the graph has.
+    /// Whether settings, as JSON, have the form that the kind wants. What they mean is looked at by [`TableKind::create`] alone.
+    ///
+    /// # Errors
+    /// The first mistake in them.
+    pub fn check(&self, config: &[u8]) -> Result<(), ConfigError> {
+        let mut error = ConfigError::new("");
+        // SAFETY: the bytes are alive during the call.
+        let code = unsafe { (self.0.check)(Bytes::new(config), &Sink::collect(&mut error)) };
+        if code == DONE { Ok(()) } else { Err(error) }
+    }
+
+    /// Makes a table. `config` is its settings as JSON.
     ///
     /// # Errors
     /// What the kind says is wrong with the settings.
-    pub fn create(
-        &self,
-        name: &str,
-        config: &[u8],
-        interfaces: &[Interface],
-        tables: &[Arc<TableInstance>],
-        siblings: usize,
-        workers: u32,
-    ) -> Result<Arc<TableInstance>, ConfigError> {
-        let tables: Vec<RawTable> = tables.iter().map(describe).collect();
-        let mut setup = TableSetup { name, interfaces, tables: &tables, siblings, workers };
+    pub fn create(&self, config: &[u8], host: &TableHost<'_>) -> Result<(Arc<TableInstance>, TableTies), ConfigError> {
+        let used: Vec<Cell<bool>> = host.tables.raw().iter().map(|_| Cell::new(false)).collect();
+        let mut setup = TableSetup {
+            name: host.name,
+            interfaces: host.interfaces.known(),
+            tables: host.tables.raw(),
+            kind: self.info().kind.as_str(),
+            siblings: host.siblings,
+            workers: host.workers,
+            used: &used,
+            serves: None,
+        };
         let mut error = ConfigError::new("");
         // SAFETY: everything that the setup points to is alive during the call.
         let shared = unsafe { (self.0.create)(Bytes::new(config), (&raw mut setup).cast(), &Sink::collect(&mut error)) };
         if shared.is_null() {
             return Err(error);
         }
-        Ok(Arc::new(TableInstance { vtable: self.0, name: name.into(), shared }))
+        let tables = used.iter().enumerate().filter(|(_, used)| used.get()).map(|(index, _)| index).collect();
+        let table = Arc::new(TableInstance { vtable: self.0, name: host.name.into(), shared });
+        Ok((table, TableTies { tables, serves: setup.serves }))
     }
 }
 
@@ -154,14 +173,28 @@ impl std::fmt::Debug for TableKind {
     }
 }
 
-/// What the table is to those made after it.
-pub(super) fn describe(table: &Arc<TableInstance>) -> RawTable {
-    RawTable {
-        name: Bytes::new(table.name.as_bytes()),
-        key: (table.vtable.key)(),
-        shared: table.shared,
-        instance: (&raw const *table).cast(),
-    }
+/// What a table is made with.
+#[derive(Debug)]
+pub struct TableHost<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// All interfaces, by index.
+    pub interfaces: &'a Interfaces,
+    /// Those that it may refer to.
+    pub tables: &'a Tables,
+    /// How many tables of its kind the graph has, itself included.
+    pub siblings: usize,
+    /// How many workers there are.
+    pub workers: u32,
+}
+
+/// What a table has bound itself to while it was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableTies {
+    /// Indexes of the tables that it refers to.
+    pub tables: Vec<usize>,
+    /// The interfaces that it serves, if it is of a kind that serves interfaces.
+    pub serves: Option<Serves>,
 }
 
 /// The shared part of a table.
@@ -185,6 +218,10 @@ impl TableInstance {
     /// What its kind says of itself.
     pub fn info(&self) -> &'static TableInfo {
         &self.vtable.info
+    }
+
+    pub(super) fn key(&self) -> TypeKey {
+        (self.vtable.key)()
     }
 
     pub(crate) fn shared(&self) -> *const c_void {

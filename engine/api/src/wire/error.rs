@@ -105,7 +105,7 @@ impl fmt::Display for WireError {
             Self::ChainTooLong { limit } => {
                 write!(f, "IPv6 has more than {limit} bytes of extension headers")
             }
-            Self::BadMac => f.write_str("a MAC address is six hexadecimal pairs, like 02:00:5e:10:00:01"),
+            Self::BadMac => f.write_str("a MAC address is six hexadecimal pairs, like `02:00:5e:10:00:01`"),
         }
     }
 }

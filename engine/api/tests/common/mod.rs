@@ -9,7 +9,8 @@ use swath_api::memory::{Geometry, Region};
 use swath_api::prelude::*;
 use swath_api::testkit::{NodeKit, Outcome, TestKit};
 use swath_api::{
-    Cache, Call, Called, Nexts, NodeHost, NodeInstance, NodeKind, Outbox, Pool, TableInstance, Vector, Wishes, WorkerTables,
+    Cache, Call, Called, Interfaces, Nexts, NodeHost, NodeInstance, NodeKind, Outbox, Pool, TableInstance, Vector, Wishes,
+    WorkerTables,
 };
 
 /// Frame sizes around the limits of SIMD groups.
@@ -111,7 +112,8 @@ pub fn instance<T: Node>(
     tables: &[Arc<TableInstance>],
     (worker, workers): (u32, u32),
 ) -> Result<(NodeInstance, Wishes), ConfigError> {
-    let host = NodeHost { worker, workers, interfaces: &[], tables, slots: &[], pool };
+    let (interfaces, tables) = (&Interfaces::new(Vec::new()), &tables.iter().cloned().collect());
+    let host = NodeHost { worker, workers, interfaces, tables, slots: &[], pool };
     NodeKind::of::<T>().create(config.as_bytes(), &host)
 }
 

@@ -1,4 +1,4 @@
-//! What a JSON Schema says: as a list of settings for people, and as mistakes in what was written.
+//! What a JSON Schema says, as a list of settings for people.
 //!
 //! Of the language (draft 2020-12) this knows what schemas that are made from Rust types consist of.
 
@@ -25,9 +25,6 @@ pub struct Setting {
     /// What it means.
     pub doc: String,
 }
-
-/// A mistake: its place, and a sentence in the manner of serde.
-pub type Mistake = (String, String);
 
 impl<'a> Schema<'a> {
     /// A whole schema.
@@ -72,71 +69,6 @@ impl<'a> Schema<'a> {
         }
     }
 
-    /// What is wrong with a value.
-    pub fn check(&self, value: &Value) -> Vec<Mistake> {
-        let mut mistakes = Vec::new();
-        self.check_at("", value, &mut mistakes);
-        mistakes
-    }
-
-    fn check_at(&self, path: &str, value: &Value, mistakes: &mut Vec<Mistake>) {
-        let alternatives = self.alternatives();
-        let of_type: Vec<&Schema<'_>> = alternatives.iter().filter(|schema| schema.has_type(value)).collect();
-        match of_type[..] {
-            [] => mistakes.push((path.into(), format!("invalid type: {}, expected {}", found(value), self.words()))),
-            [one] => one.check_inside(path, value, mistakes),
-            _ => {
-                let tried = of_type.iter().map(|schema| {
-                    let mut mistakes = Vec::new();
-                    schema.check_inside(path, value, &mut mistakes);
-                    mistakes
-                });
-                let least = tried.min_by_key(Vec::len).unwrap_or_default();
-                let words: Vec<&Value> = of_type.iter().flat_map(|schema| schema.words_allowed()).collect();
-                if !least.is_empty() && words.len() == of_type.len() {
-                    mistakes.push((path.into(), unknown_word(value, &words)));
-                } else {
-                    mistakes.extend(least);
-                }
-            }
-        }
-    }
-
-    /// Looks into a value of the right type.
-    fn check_inside(&self, path: &str, value: &Value, mistakes: &mut Vec<Mistake>) {
-        let words: Vec<&Value> = self.words_allowed();
-        if !words.is_empty() && !words.contains(&value) {
-            mistakes.push((path.into(), unknown_word(value, &words)));
-        }
-        let bound = |key: &str| self.here.get(key).and_then(Value::as_f64);
-        let (low, high) = (bound("minimum").unwrap_or(f64::MIN), bound("maximum").unwrap_or(f64::MAX));
-        if value.as_f64().is_some_and(|number| !(low..=high).contains(&number)) {
-            mistakes.push((path.into(), format!("invalid value: {}, expected {}", found(value), self.words())));
-        }
-        if let (Some(values), Some(items)) = (value.as_array(), self.here.get("items")) {
-            for (index, value) in values.iter().enumerate() {
-                Schema { here: items, ..*self }.check_at(&format!("{path}[{index}]"), value, mistakes);
-            }
-        }
-        let Some(members) = value.as_object() else { return };
-        let known: Vec<String> = properties(self.here).map(|(name, _)| format!("`{name}`")).collect();
-        for (name, value) in members {
-            match self.here.get("properties").and_then(|properties| properties.get(name)) {
-                Some(here) => {
-                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                    Schema { here, ..*self }.check_at(&path, value, mistakes);
-                }
-                None if self.here["additionalProperties"] == Value::Bool(false) => {
-                    mistakes.push((path.into(), format!("unknown field `{name}`, expected one of {}", known.join(", "))));
-                }
-                None => {}
-            }
-        }
-        for name in self.required().filter(|name| !members.contains_key(*name)) {
-            mistakes.push((path.into(), format!("missing field `{name}`")));
-        }
-    }
-
     fn resolved(self) -> Schema<'a> {
         let mut schema = self;
         // A chain of references longer than this is a circle.
@@ -164,21 +96,6 @@ impl<'a> Schema<'a> {
             _ if self.here.get("const").is_some() || self.here.get("enum").is_some() => vec!["string"],
             _ => Vec::new(),
         }
-    }
-
-    fn has_type(&self, value: &Value) -> bool {
-        let types = self.types();
-        types.is_empty()
-            || types.iter().any(|known| match *known {
-                "null" => value.is_null(),
-                "boolean" => value.is_boolean(),
-                "integer" => value.is_i64() || value.is_u64(),
-                "number" => value.is_number(),
-                "string" => value.is_string(),
-                "array" => value.is_array(),
-                "object" => value.is_object(),
-                _ => true,
-            })
     }
 
     fn required(&self) -> impl Iterator<Item = &'a str> + use<'a> {
@@ -274,28 +191,9 @@ fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
     schema["properties"].as_object().into_iter().flatten()
 }
 
-fn unknown_word(value: &Value, known: &[&Value]) -> String {
-    let known: Vec<String> = known.iter().filter_map(|word| Some(format!("`{}`", word.as_str()?))).collect();
-    let word = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    format!("unknown variant `{word}`, expected one of {}", known.join(", "))
-}
-
 /// A default that is said by saying nothing.
 fn is_nothing(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.is_object()
-}
-
-/// What is there, as serde says it.
-fn found(value: &Value) -> String {
-    match value {
-        Value::Null => "null".into(),
-        Value::Bool(value) => format!("boolean `{value}`"),
-        Value::Number(value) if value.is_f64() => format!("floating point `{value}`"),
-        Value::Number(value) => format!("integer `{value}`"),
-        Value::String(value) => format!("string {value:?}"),
-        Value::Array(_) => "sequence".into(),
-        Value::Object(_) => "map".into(),
-    }
 }
 
 /// A text whose line breaks mean nothing, as one line.

@@ -74,7 +74,7 @@ impl CaseReader<'_> {
         let name = &traffic.interface;
         let spec = self.graph.spec();
         let known: Vec<&str> = spec.interfaces.iter().map(|interface| interface.name.value.as_str()).collect();
-        if !known.contains(&name.value.as_str()) && !spec.unreadable.interfaces.contains(&name.value) {
+        if !known.contains(&name.value.as_str()) && !spec.doubts.interfaces.has(&name.value) {
             let unknown = Diagnostic::error(Code::UnknownInterface, format!("unknown interface `{}`", name.value));
             let help = suggestion(&name.value, "an interface is one of", &known);
             self.mistakes.push(unknown.primary(name.span, "").help(help.unwrap_or("the graph has no interfaces".into())));
@@ -164,7 +164,7 @@ impl CaseReader<'_> {
             let place = self.within(&spec.name, 1, name.chars().count());
             let unknown = mistake(format!("unknown node `{name}`")).primary(place, "");
             let help = suggestion(name, "a node is one of", &known).unwrap_or_default();
-            return Err((!graph.unreadable.node(name)).then(|| unknown.help(help)));
+            return Err((!graph.doubts.nodes.has(name)).then(|| unknown.help(help)));
         };
         // Of an unknown kind the plan speaks.
         let edges = self.registry.node(&node.kind.value).ok_or(None)?.edges();

@@ -5,14 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use swath_api::wire::MacAddr;
-use swath_api::{ConfigError, EdgeClass, Interface, NodeHost, Pool, TableInstance, WorkerTables, reserved};
+use swath_api::{EdgeClass, Interface, Interfaces, NodeHost, NodeInstance, Pool, Tables, Wishes, WorkerTables, reserved};
 
 use super::counters::{BufferGauges, Counter, InterfaceCounters, NodeCounters, WorkerCounters, slot};
 use super::engine::Engine;
 use super::pass::{FREE, Running, Source, TRANSMIT, WorkerGraph};
-use crate::driver::{Claim, Due, Port, PortConfig, RxQueue, TxQueue};
+use crate::driver::{Claim, Due, Opener, Port, PortConfig, RxQueue, TxQueue};
+use crate::parts::{self, Part, Parts, Teller};
 use crate::plan::{NodePlan, Plan};
-use crate::spec::{Code, Diagnostic, Diagnostics, Value};
+use crate::spec::{Code, Diagnostic, Diagnostics, Doubts};
 
 /// How a plan is built.
 #[derive(Debug, Clone, Copy)]
@@ -25,24 +26,17 @@ pub struct BuildOptions<'a> {
     pub virtual_time: bool,
 }
 
-/// What a frame is longer than its MTU at most: a link-layer header with two tags.
-const FRAMING: usize = 14 + 2 * 4;
-
 pub(super) fn build(mut plan: Plan, options: &BuildOptions<'_>, diagnostics: &mut Diagnostics) -> Option<Engine> {
     let errors = diagnostics.errors();
+    let openers = plan.interfaces.iter_mut().map(|interface| interface.opener.take()).collect();
+    let (mut ports, interfaces, Parts { tables, nodes }) = make_parts(&plan, openers, options, diagnostics);
+    if diagnostics.errors() > errors {
+        return None;
+    }
     let workers = u32::from(plan.engine.workers);
-    let mut ports = open_ports(&mut plan, options, workers, diagnostics);
-    if diagnostics.errors() > errors {
-        return None;
-    }
-    let interfaces: Vec<Interface> = plan.interfaces.iter().zip(&ports).map(|(plan, port)| describe(plan, port.as_ref())).collect();
-    let tables = make_tables(&plan, &interfaces, workers, diagnostics);
-    if diagnostics.errors() > errors {
-        return None;
-    }
     let mut sources = assign(ports.iter_mut().map(|port| port.receive_queues()), workers);
     let mut transmit: Vec<Vec<Box<dyn TxQueue>>> = (0..workers).map(|_| Vec::new()).collect();
-    for (port, interface) in ports.iter_mut().zip(&interfaces) {
+    for (port, interface) in ports.iter_mut().zip(interfaces.list()) {
         let queues = port.transmit_queues();
         if queues.len() != workers as usize {
             let defect = format!("the driver of `{}` has {} transmit queues for {workers} workers", interface.name, queues.len());
@@ -52,26 +46,21 @@ pub(super) fn build(mut plan: Plan, options: &BuildOptions<'_>, diagnostics: &mu
         transmit.iter_mut().zip(queues).for_each(|(worker, queue)| worker.push(queue));
     }
     let (mut graphs, mut counters, mut unreceived) = (Vec::new(), Vec::new(), Vec::new());
+    let mut first = Some(nodes.into_iter().flatten().collect::<Vec<_>>());
     for worker in 0..workers {
-        let made = make_nodes(&plan, worker, &interfaces, &tables, options.pool, diagnostics)?;
+        let made = match first.take() {
+            Some(made) => made,
+            None => more_nodes(&plan, worker, &interfaces, &tables, options.pool, diagnostics)?,
+        };
         let mut running = Vec::with_capacity(made.len());
         let mut receivers: HashMap<u16, usize> = HashMap::new();
-        for (index, (node, receive)) in made.into_iter().enumerate() {
-            running.push(node);
-            if let Some(interface) = receive
-                && let Some(other) = receivers.insert(interface, index)
-            {
-                diagnostics.push(shared_interface(
-                    &plan.nodes[other],
-                    &plan.nodes[index],
-                    &interfaces[usize::from(interface)].name,
-                ));
-                return None;
-            }
+        for (index, ((instance, wishes), node)) in made.into_iter().zip(&plan.nodes).enumerate() {
+            receivers.extend(wishes.receive.map(|interface| (interface, index)));
+            running.push(run(node, instance, wishes, plan.nodes.len()));
         }
         let owned = WorkerCounters {
             nodes: plan.nodes.iter().map(|node| NodeCounters::new(node.kind.edges().len())).collect(),
-            interfaces: interfaces.iter().map(|_| InterfaceCounters::default()).collect(),
+            interfaces: interfaces.list().iter().map(|_| InterfaceCounters::default()).collect(),
             sweeps: Arc::new([Counter::default(), Counter::default()]),
             buffers: Arc::new(BufferGauges::default()),
         };
@@ -83,7 +72,7 @@ pub(super) fn build(mut plan: Plan, options: &BuildOptions<'_>, diagnostics: &mu
                 None => {}
             }
         }
-        let own_tables = match WorkerTables::new(worker, &tables) {
+        let own_tables = match WorkerTables::new(worker, tables.instances()) {
             Ok(made) => made,
             Err(error) => {
                 diagnostics.push(Diagnostic::error(Code::Refused, error.to_string()));
@@ -95,12 +84,39 @@ pub(super) fn build(mut plan: Plan, options: &BuildOptions<'_>, diagnostics: &mu
         counters.push(owned);
     }
     unreceived.iter().for_each(|interface| warn_unreceived(&plan, *interface, diagnostics));
+    let (interfaces, tables) = (interfaces.list().to_vec(), tables.instances().to_vec());
     Some(Engine::new(plan, Arc::clone(options.pool), interfaces, tables, ports, graphs, counters))
 }
 
-fn open_ports(plan: &mut Plan, options: &BuildOptions<'_>, workers: u32, diagnostics: &mut Diagnostics) -> Vec<Box<dyn Port>> {
+/// Attaches the interfaces and makes the parts, and says everything that is wrong with any of them.
+fn make_parts(
+    plan: &Plan,
+    openers: Vec<Option<Opener>>,
+    options: &BuildOptions<'_>,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<Box<dyn Port>>, Interfaces, Parts) {
+    let doubts = Doubts::default();
+    let view = plan.view(&doubts);
+    let mut teller = Teller::new(&view);
+    let ports = open_ports(plan, openers, options, &mut teller, diagnostics);
+    let described = plan.interfaces.iter().zip(&ports).enumerate().map(|(index, (interface, port))| {
+        let described = parts::describe(&interface.spec, index);
+        port.as_ref().map_or(described.clone(), |port| Interface { mac: port.mac(), mtu: port.mtu(), ..described })
+    });
+    let interfaces = Interfaces::new(described.collect());
+    let parts = parts::make(&view, &interfaces, options.pool, &mut teller, diagnostics);
+    (ports.into_iter().flatten().collect(), interfaces, parts)
+}
+
+fn open_ports(
+    plan: &Plan,
+    openers: Vec<Option<Opener>>,
+    options: &BuildOptions<'_>,
+    teller: &mut Teller<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Option<Box<dyn Port>>> {
     let mut ports = Vec::with_capacity(plan.interfaces.len());
-    for (index, interface) in plan.interfaces.iter_mut().enumerate() {
+    for (index, (interface, opener)) in plan.interfaces.iter().zip(openers).enumerate() {
         let spec = &interface.spec;
         let settings = spec.settings.to_json_bytes();
         let config = PortConfig {
@@ -109,49 +125,50 @@ fn open_ports(plan: &mut Plan, options: &BuildOptions<'_>, workers: u32, diagnos
             settings: &settings,
             mac: spec.mac.as_ref().map(|mac| MacAddr::from(mac.value.0)),
             mtu: spec.mtu.as_ref().map(|mtu| mtu.value),
-            workers,
+            workers: u32::from(plan.engine.workers),
             pool: options.pool,
             directory: options.directory,
             virtual_time: options.virtual_time,
         };
-        let opened = match interface.opener.take() {
+        let opened = match opener {
             Some(opener) => opener.open(&config),
             None => (interface.driver.open)(&config),
         };
-        let Some(port) = accept(opened, &spec.settings, diagnostics) else { continue };
-        let room = options.pool.region().geometry().data();
-        if usize::from(port.mtu()) + FRAMING > room {
-            let span = spec.mtu.as_ref().map_or(spec.name.span, |mtu| mtu.span);
-            diagnostics.push(
-                Diagnostic::error(Code::Refused, format!("packets of {} bytes do not fit into a buffer", port.mtu()))
-                    .primary(span, format!("a buffer takes {} bytes, of which {FRAMING} are kept for the link-layer header", room))
-                    .help(format!("raise `engine.buffer-size` to {} or lower the MTU", usize::from(port.mtu()) + FRAMING)),
-            );
+        let port = match opened {
+            Ok(port) => Some(port),
+            Err(refusal) => {
+                let check = |settings: &[u8]| (interface.driver.check)(&PortConfig { settings, ..config });
+                teller.explain_open(&Part::interface(spec, &interface.driver), refusal, &check, diagnostics);
+                None
+            }
+        };
+        if let Some(port) = &port {
+            parts::check_mtu(spec, port.mtu(), options.pool, diagnostics);
         }
         ports.push(port);
     }
-    if ports.len() == plan.interfaces.len() {
-        check_claims(plan, &ports, diagnostics);
-    }
+    check_claims(plan, &ports, diagnostics);
     ports
 }
 
 /// Two interfaces cannot use the same file or device, unless both only read it.
-fn check_claims(plan: &Plan, ports: &[Box<dyn Port>], diagnostics: &mut Diagnostics) {
-    let mut claimed: Vec<(usize, Claim)> = Vec::new();
-    for (interface, port) in ports.iter().enumerate() {
-        for claim in port.claims() {
-            let rival = |(other, known): &&(usize, Claim)| {
-                *other != interface && known.resource == claim.resource && (known.exclusive || claim.exclusive)
-            };
-            if let Some((other, _)) = claimed.iter().find(rival) {
-                let (first, second) = (&plan.interfaces[*other].spec.name, &plan.interfaces[interface].spec.name);
-                let message = format!("`{}` and `{}` both use {}", first.value, second.value, claim.resource);
+fn check_claims(plan: &Plan, ports: &[Option<Box<dyn Port>>], diagnostics: &mut Diagnostics) {
+    // By resource: who uses it first, and who is the first to use it alone.
+    let mut claimed: HashMap<String, (usize, Option<usize>)> = HashMap::new();
+    for (interface, port) in ports.iter().enumerate().filter_map(|(index, port)| Some((index, port.as_ref()?))) {
+        for Claim { resource, exclusive } in port.claims() {
+            let (user, alone) = *claimed.entry(resource.clone()).or_insert((interface, exclusive.then_some(interface)));
+            let rival = if exclusive { Some(user) } else { alone };
+            if let Some(other) = rival.filter(|other| *other != interface) {
+                let (first, second) = (&plan.interfaces[other].spec.name, &plan.interfaces[interface].spec.name);
+                let message = format!("`{}` and `{}` both use {resource}", first.value, second.value);
                 diagnostics.push(
                     Diagnostic::error(Code::Refused, message).primary(second.span, "the second").secondary(first.span, "the first"),
                 );
             }
-            claimed.push((interface, claim));
+            if exclusive && alone.is_none() {
+                claimed.insert(resource, (user, Some(interface)));
+            }
         }
     }
 }
@@ -166,64 +183,37 @@ fn warn_unreceived(plan: &Plan, index: usize, diagnostics: &mut Diagnostics) {
     );
 }
 
-fn describe(plan: &crate::plan::InterfacePlan, port: &dyn Port) -> Interface {
-    Interface {
-        name: plan.spec.name.value.clone(),
-        mac: port.mac(),
-        mtu: port.mtu(),
-        addresses: plan.spec.addresses.iter().map(|address| (address.value.address, address.value.prefix_len)).collect(),
-    }
-}
-
-fn make_tables(plan: &Plan, interfaces: &[Interface], workers: u32, diagnostics: &mut Diagnostics) -> Vec<Arc<TableInstance>> {
-    let mut tables: Vec<Arc<TableInstance>> = Vec::with_capacity(plan.tables.len());
-    let mut refused = Vec::new();
-    for table in &plan.tables {
-        let kind = table.kind.info().kind;
-        // What is wrong with a table that it refers to has been said.
-        if table.kind.info().uses.as_slice().iter().any(|used| refused.contains(used)) {
-            refused.push(kind);
-            continue;
-        }
-        let siblings = plan.tables.iter().filter(|other| other.kind.info().kind == kind).count();
-        let settings = table.spec.settings.to_json_bytes();
-        let made = table.kind.create(&table.spec.name.value, &settings, interfaces, &tables, siblings, workers);
-        match accept(made, &table.spec.settings, diagnostics) {
-            Some(made) => tables.push(made),
-            None => refused.push(kind),
-        }
-    }
-    tables
-}
-
-/// Makes the instances of one worker, with the interface that each wants to receive from. `None` if any refuses.
-fn make_nodes(
+/// Makes the instances of a further worker. `None` if any refuses.
+fn more_nodes(
     plan: &Plan,
     worker: u32,
-    interfaces: &[Interface],
-    tables: &[Arc<TableInstance>],
+    interfaces: &Interfaces,
+    tables: &Tables,
     pool: &Arc<Pool>,
     diagnostics: &mut Diagnostics,
-) -> Option<Vec<(Running, Option<u16>)>> {
+) -> Option<Vec<(NodeInstance, Wishes)>> {
     let workers = u32::from(plan.engine.workers);
     let host = NodeHost { worker, workers, interfaces, tables, slots: &plan.slots, pool };
-    let mut made = Vec::with_capacity(plan.nodes.len());
-    for node in &plan.nodes {
+    let made = plan.nodes.iter().filter_map(|node| {
         let created = node.kind.create(&node.spec.settings.to_json_bytes(), &host);
-        let Some((instance, wishes)) = accept(created, &node.spec.settings, diagnostics) else { continue };
-        let edges = node.kind.edges().len();
-        let running = Running {
-            instance,
-            to: routes(node, plan.nodes.len()),
-            edges,
-            slots: slots(node),
-            transmit: node.kind.edges().iter().position(|edge| edge.class == EdgeClass::Transmit),
-            majority: 0,
-            tick: wishes.tick_every.map(|every| (every, 0)),
-        };
-        made.push((running, wishes.receive));
-    }
+        diagnostics.ok(created.map_err(|error| Diagnostic::at_path(&node.spec.settings, error.path(), error.message())))
+    });
+    let made: Vec<(NodeInstance, Wishes)> = made.collect();
     (made.len() == plan.nodes.len()).then_some(made)
+}
+
+/// An instance as its worker runs it; there are as many `nodes` in the graph.
+fn run(node: &NodePlan, instance: NodeInstance, wishes: Wishes, nodes: usize) -> Running {
+    let edges = node.kind.edges();
+    Running {
+        instance,
+        to: routes(node, nodes),
+        edges: edges.len(),
+        slots: slots(node),
+        transmit: edges.iter().position(|edge| edge.class == EdgeClass::Transmit),
+        majority: 0,
+        tick: wishes.tick_every.map(|every| (every, 0)),
+    }
 }
 
 /// The counter slot of each edge: its own, but for what is only said to be held.
@@ -253,15 +243,4 @@ fn assign(ports: impl Iterator<Item = Vec<Box<dyn RxQueue>>>, workers: u32) -> V
         }
     }
     assigned
-}
-
-fn shared_interface(first: &NodePlan, second: &NodePlan, name: &str) -> Diagnostic {
-    Diagnostic::error(Code::SharedInterface, format!("two nodes receive from the interface `{name}`"))
-        .primary(second.spec.name.span, "the second")
-        .secondary(first.spec.name.span, "the first")
-}
-
-fn accept<T>(made: Result<T, ConfigError>, settings: &Value, diagnostics: &mut Diagnostics) -> Option<T> {
-    let refused = |error: ConfigError| Diagnostic::at_path(settings, error.path(), error.message());
-    diagnostics.ok(made.map_err(refused))
 }

@@ -161,6 +161,35 @@ Unreceived = "SW0213", "No node receives the packets of an interface.":
 SharedInterface = "SW0212", "Two nodes receive from one interface.":
     "The packets that an interface receives go to one node. Let one node receive, and lead its edge \
      to where both have theirs.";
+UnknownInterface = "SW0214", "An interface is not known.":
+    "A setting, an argument of a template or a test names an interface that the graph does not have. \
+     Interfaces are named under `interfaces:`; the name must be spelled the same in both places.";
+UnknownTable = "SW0215", "A table is not known.":
+    "A setting or an argument of a template names a table that the graph does not have. Tables are named \
+     under `tables:`; the name must be spelled the same in both places.";
+OtherKind = "SW0216", "A table is of another kind.":
+    "The setting wants a table of a certain kind, and the table that it names is of another one. Both \
+     places are shown: name another table, or change the kind of this one.";
+NoTable = "SW0217", "A table is needed, and there is none.":
+    "The node or table works on a table of this kind. It takes the only one of its kind by itself; this \
+     graph has none. Add one under `tables:`.";
+SeveralTables = "SW0218", "It is not clear which table is meant.":
+    "The node or table works on a table of this kind, and the graph has more than one. Say which one by \
+     its name, in the setting shown.";
+ServesWhich = "SW0219", "A table does not say which interfaces it serves.":
+    "The only table of a kind serves all interfaces. Where there are several, each has to say which \
+     interfaces are its own: list their names, in the setting shown.";
+ServesNone = "SW0220", "A table serves no interface.":
+    "The table is about the interfaces that it serves, and these are none: the list is empty, or the \
+     graph has no interfaces, or none of those that it serves has an address. Without interfaces the \
+     table is of no use, so an empty list is an error; the others are warnings.";
+UnusedTable = "SW0221", "No node uses a table.":
+    "Neither a node nor a table that a node uses refers to this table, so nothing that is in it has an \
+     effect. The graph runs all the same.";
+OffSubnet = "SW0222", "An address is on no interface's subnet.":
+    "A next hop or neighbour is reached over the interface on whose subnet its address is. This one is on \
+     no subnet of the interfaces that the table serves: the address is wrong, an interface lacks an \
+     address, or the setting has to name the interface.";
 // The language: variables, included files, templates.
 Variable = "SW0301", "An environment variable is not set.":
     "`${NAME}` stands for the value of an environment variable, and this one is not set where the \
@@ -222,9 +251,6 @@ PacketText = "SW0401", "A packet of a test cannot be read.":
 TestName = "SW0402", "A test has no name, or that of another.":
     "Results are told by the name of the test, so each test of a file has one, and no two have the same. \
      Say in a sentence what the test shows.";
-UnknownInterface = "SW0403", "A test names an interface that the graph does not have.":
-    "Under `in` and `out` packets are listed by the interface that they come in on or leave by. Interfaces \
-     are named under `interfaces:`; the name must be spelled the same in both places.";
 UnknownDrop = "SW0404", "A test expects a drop that cannot be.":
     "A drop is named by its node and its reason, as `ip4.bad-checksum`. The reasons of a node are those of \
      its kind (`swath nodes KIND` lists them) and those that the engine has for every node. An edge that is \

@@ -165,6 +165,21 @@ impl Diagnostics {
         }
     }
 
+    /// Whether a further error would only be counted: there is no need to word it.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.errors >= MAX_SHOWN
+    }
+
+    /// Adds an error that is worded only if it will be shown.
+    pub fn push_error(&mut self, word: impl FnOnce() -> Diagnostic) {
+        if self.is_full() {
+            self.errors += 1;
+        } else {
+            self.push(word());
+        }
+    }
+
     /// The value of a result; its error is added.
     pub fn ok<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
         result.map_err(|diagnostic| self.push(diagnostic)).ok()

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::code::Code;
 use super::data;
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::doubts::{Doubt, Doubts};
 use super::entry::Declared;
 use super::graph::{EdgeSpec, ExitSpec, NodeSpec, read_edges};
 use super::source::{Span, Spanned};
@@ -28,8 +29,8 @@ pub(super) struct Expander<'a> {
     pub(super) tables: HashSet<String>,
     pub(super) files: data::Files<'a>,
     pub(super) nodes: Vec<NodeSpec>,
-    /// Names of nodes and instances that are left out because of a mistake in them.
-    pub(super) unreadable: HashSet<String>,
+    /// Nodes and instances with mistakes.
+    doubt: Doubt,
     /// For each node of `nodes`, what its targets are relative to.
     prefixes: Vec<String>,
     instances: Vec<Instance>,
@@ -68,7 +69,7 @@ impl<'a> Expander<'a> {
             tables: HashSet::new(),
             files,
             nodes: Vec::new(),
-            unreadable: HashSet::new(),
+            doubt: Doubt::default(),
             prefixes: Vec::new(),
             instances: Vec::new(),
             node_index: HashMap::new(),
@@ -78,12 +79,14 @@ impl<'a> Expander<'a> {
     }
 
     /// Takes the entries of the section.
-    pub(super) fn expand(&mut self, entries: Vec<Entry>, diagnostics: &mut Diagnostics) {
+    pub(super) fn expand(&mut self, entries: Vec<Entry>, doubts: &mut Doubts, diagnostics: &mut Diagnostics) {
+        self.doubt = std::mem::take(&mut doubts.nodes);
         let outside = Around { prefix: "", arguments: None, templates: &[] };
         for entry in entries {
             self.entry(entry, &outside, diagnostics);
         }
         self.wire(diagnostics);
+        doubts.nodes = std::mem::take(&mut self.doubt);
         for (template, _) in self.templates.iter().zip(&self.used).filter(|(_, used)| !**used) {
             diagnostics.push(
                 Diagnostic::warning(
@@ -117,8 +120,8 @@ impl<'a> Expander<'a> {
                 self.prefixes.push(around.prefix.to_owned());
             }
         }
-        if diagnostics.errors() > errors && !self.node_index.contains_key(&name) {
-            self.unreadable.insert(name);
+        if diagnostics.errors() > errors {
+            self.doubt.doubt(&name);
         }
     }
 
@@ -146,7 +149,7 @@ impl<'a> Expander<'a> {
                 let message = format!("the instances of templates copy more than {MAX_COPIED_VALUES} values");
                 diagnostics.push(Diagnostic::error(Code::TemplateBudget, message).primary(wanted.span, "one too many"));
             }
-            self.unreadable.insert(format!("{}{}", around.prefix, declared.name.value));
+            self.doubt.doubt(&format!("{}{}", around.prefix, declared.name.value));
             return;
         }
         let name = format!("{}{}", around.prefix, declared.name.value);
@@ -216,8 +219,10 @@ impl<'a> Expander<'a> {
                 diagnostics.push(wrong.secondary(parameter.name.span, "declared here"));
             }
             match (parameter.kind, &value.node) {
-                (Type::Interface, Node::Str(name)) => known(name, "interface", &self.interfaces, value.span, diagnostics),
-                (Type::Table, Node::Str(name)) => known(name, "table", &self.tables, value.span, diagnostics),
+                (Type::Interface, Node::Str(name)) => {
+                    known(name, "interface", Code::UnknownInterface, &self.interfaces, value.span, diagnostics)
+                }
+                (Type::Table, Node::Str(name)) => known(name, "table", Code::UnknownTable, &self.tables, value.span, diagnostics),
                 _ => {}
             }
             arguments.push((name.clone(), value.clone()));
@@ -272,10 +277,10 @@ impl<'a> Expander<'a> {
             None => (written, None),
         };
         let full = format!("{prefix}{name}");
-        if self.unreadable.contains(&full) {
-            return full;
-        }
-        let Some(instance) = self.instance_index.get(&full) else { return format!("{prefix}{written}") };
+        let Some(instance) = self.instance_index.get(&full) else {
+            // Of an instance with a mistake nothing more can be said.
+            return if self.doubt.has(&full) { full } else { format!("{prefix}{written}") };
+        };
         let template = &self.templates[self.instances[*instance].template];
         let found = match entrance {
             None => template.entrances.first(),
@@ -364,7 +369,7 @@ fn exit_of(template: &Template, wire: &EdgeSpec, diagnostics: &mut Diagnostics) 
     found
 }
 
-fn known(name: &str, what: &str, names: &HashSet<String>, span: Span, diagnostics: &mut Diagnostics) {
+fn known(name: &str, what: &str, code: Code, names: &HashSet<String>, span: Span, diagnostics: &mut Diagnostics) {
     if names.contains(name) {
         return;
     }
@@ -372,7 +377,7 @@ fn known(name: &str, what: &str, names: &HashSet<String>, span: Span, diagnostic
     names.sort_unstable();
     let help = suggestion(name, &format!("the {what}s are"), &names);
     diagnostics.push(
-        Diagnostic::error(Code::BadArgument, format!("unknown {what} `{name}`"))
+        Diagnostic::error(code, format!("unknown {what} `{name}`"))
             .primary(span, "")
             .help(help.unwrap_or_else(|| format!("add it to the section `{what}s`"))),
     );

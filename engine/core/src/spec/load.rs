@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::code::Code;
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::doubts::Doubts;
 use super::source::{FileId, SourceMap, Span};
 use super::suggest::{did_you_mean, suggestion};
 use super::value::{Entry, Node, Value};
@@ -27,6 +28,8 @@ pub(super) struct Sections {
     pub(super) nodes: Vec<Entry>,
     /// Those of the root file.
     pub(super) tests: Option<Value>,
+    /// Sections that could not be read.
+    pub(super) doubts: Doubts,
 }
 
 /// Reads files.
@@ -130,9 +133,18 @@ impl<'a> Loader<'a> {
             "version" => {}
             "include" => self.include(value, file),
             "engine" => self.engine(key_span, value),
-            "interfaces" => self.merge("interface", value, |sections| &mut sections.interfaces),
-            "tables" => self.merge("table", value, |sections| &mut sections.tables),
-            "templates" => self.merge("template", value, |sections| &mut sections.templates),
+            "interfaces" => {
+                let merged = self.merge("interface", value, |sections| &mut sections.interfaces);
+                merged.unwrap_or_else(|_| self.sections.doubts.interfaces.doubt_all());
+            }
+            "tables" => {
+                let merged = self.merge("table", value, |sections| &mut sections.tables);
+                merged.unwrap_or_else(|_| self.sections.doubts.tables.doubt_all());
+            }
+            "templates" => {
+                let merged = self.merge("template", value, |sections| &mut sections.templates);
+                merged.unwrap_or_else(|_| self.sections.doubts.nodes.doubt_all());
+            }
             "nodes" => {
                 let is_empty = matches!(&value.node, Node::Map(nodes) if nodes.is_empty());
                 if is_empty || value.node == Node::Null {
@@ -142,7 +154,8 @@ impl<'a> Loader<'a> {
                             .help("add a node: `name: { kind: ... }`"),
                     );
                 }
-                self.merge("node", value, |sections| &mut sections.nodes);
+                let merged = self.merge("node", value, |sections| &mut sections.nodes);
+                merged.unwrap_or_else(|_| self.sections.doubts.nodes.doubt_all());
             }
             "tests" if self.chain.len() == 1 => self.sections.tests = Some(value),
             // Those of an included file are run when it is tested itself.
@@ -150,6 +163,13 @@ impl<'a> Loader<'a> {
             _ => {
                 let unknown =
                     Diagnostic::error(Code::UnknownSection, format!("unknown section `{key}`")).primary(key_span, "not known");
+                match did_you_mean(&key, SECTIONS) {
+                    Some("include") => self.sections.doubts.doubt_all(),
+                    Some("interfaces") => self.sections.doubts.interfaces.doubt_all(),
+                    Some("tables") => self.sections.doubts.tables.doubt_all(),
+                    Some("templates" | "nodes") => self.sections.doubts.nodes.doubt_all(),
+                    _ => {}
+                }
                 let help = suggestion(&key, "the sections are", &SECTIONS);
                 self.diagnostics.push(unknown.help(help.unwrap_or_default()));
             }
@@ -175,7 +195,11 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn merge(&mut self, what: &'static str, section: Value, into: impl Fn(&mut Sections) -> &mut Vec<Entry>) {
+    /// Takes the entries of a section.
+    ///
+    /// # Errors
+    /// It is no mapping, which has been said.
+    fn merge(&mut self, what: &'static str, section: Value, into: impl Fn(&mut Sections) -> &mut Vec<Entry>) -> Result<(), ()> {
         match section.node {
             Node::Map(entries) => {
                 for entry in entries {
@@ -192,11 +216,22 @@ impl<'a> Loader<'a> {
             _ => {
                 let wrong = section.wrong_type("a mapping");
                 self.diagnostics.push(wrong.help("each entry is written as `name: { ... }`"));
+                return Err(());
             }
+        }
+        Ok(())
+    }
+
+    /// What could not be included may hold anything.
+    fn include(&mut self, list: Value, file: FileId) {
+        let errors = self.diagnostics.errors();
+        self.include_all(list, file);
+        if self.diagnostics.errors() > errors {
+            self.sections.doubts.doubt_all();
         }
     }
 
-    fn include(&mut self, list: Value, file: FileId) {
+    fn include_all(&mut self, list: Value, file: FileId) {
         let paths = match list.node {
             Node::Str(_) => vec![list],
             Node::Seq(paths) => paths,

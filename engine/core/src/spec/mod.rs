@@ -11,11 +11,13 @@
 //! is decided when the graph is planned.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 mod cases;
 mod code;
 mod data;
 mod diagnostic;
+mod doubts;
 mod engine;
 mod entry;
 mod graph;
@@ -42,6 +44,7 @@ pub use cases::{DropSpec, PacketSpec, StepSpec, TestSpec, TrafficSpec};
 pub use code::Code;
 pub use data::FROM;
 pub use diagnostic::{Diagnostic, Diagnostics, Label, MAX_SHOWN, Severity};
+pub use doubts::{Doubt, Doubts};
 pub use engine::{BUFFER_SIZE, BUFFERS, EngineSpec, Hugepages, WORKERS};
 pub use entry::MAX_NAME;
 pub use graph::{EdgeSpec, ExitSpec, NodeSpec, TableSpec};
@@ -79,28 +82,8 @@ pub struct Spec {
     pub nodes: Vec<NodeSpec>,
     /// What it is to do, by example: the tests of the root file.
     pub tests: Vec<TestSpec>,
-    /// What is left out because of a mistake in it.
-    pub unreadable: Unreadable,
-}
-
-/// Names that are left out of a [`Spec`] because of a mistake in what they stand for: who refers to one is not mistaken.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Unreadable {
-    /// Of interfaces.
-    pub interfaces: HashSet<String>,
-    /// Of tables.
-    pub tables: HashSet<String>,
-    /// Of nodes, and of instances of templates.
-    pub nodes: HashSet<String>,
-}
-
-impl Unreadable {
-    /// Whether a node is left out, or the instance of a template that it stands in.
-    #[must_use]
-    pub fn node(&self, name: &str) -> bool {
-        let around = name.match_indices('/').map(|(at, _)| &name[..at]);
-        around.chain([name]).any(|name| self.nodes.contains(name))
-    }
+    /// Which parts have a mistake in them: what would only follow from it is not reported as another.
+    pub doubts: Doubts,
 }
 
 impl Spec {
@@ -110,8 +93,8 @@ impl Spec {
     /// errors; to look for more mistakes it serves all the same.
     pub fn read(root: FileId, sources: &mut SourceMap, world: &dyn World, diagnostics: &mut Diagnostics) -> Self {
         let Some(sections) = Loader::new(root, world, sources, diagnostics).read() else { return Self::default() };
-        let Sections { engine, interfaces, tables, templates, nodes, tests } = sections;
-        let mut spec = Self::default();
+        let Sections { engine, interfaces, tables, templates, nodes, tests, doubts } = sections;
+        let mut spec = Self { doubts, ..Self::default() };
         let mut expander = Expander::new(Files { world, sources });
         if let Some((span, mut settings)) = engine {
             let errors = diagnostics.errors();
@@ -123,11 +106,12 @@ impl Spec {
         }
         expander.interfaces = names(&interfaces);
         expander.tables = names(&tables);
-        let Unreadable { interfaces: bad_interfaces, tables: bad_tables, .. } = &mut spec.unreadable;
-        spec.interfaces = read_all(interfaces, &mut expander.files, bad_interfaces, diagnostics, |entry, _, diagnostics| {
+        let Doubts { interfaces: doubt, .. } = &mut spec.doubts;
+        spec.interfaces = read_all(interfaces, &mut expander.files, doubt, diagnostics, |entry, _, diagnostics| {
             InterfaceSpec::read(entry, diagnostics)
         });
-        spec.tables = read_all(tables, &mut expander.files, bad_tables, diagnostics, |entry, files, diagnostics| {
+        let Doubts { tables: doubt, .. } = &mut spec.doubts;
+        spec.tables = read_all(tables, &mut expander.files, doubt, diagnostics, |entry, files, diagnostics| {
             let mut table = TableSpec::read(entry, diagnostics)?;
             files.attach(&mut table.settings, diagnostics);
             Some(table)
@@ -139,7 +123,7 @@ impl Spec {
                 None => drop(expander.bad_templates.insert(name)),
             }
         }
-        expander.expand(nodes, diagnostics);
+        expander.expand(nodes, &mut spec.doubts, diagnostics);
         if let Some(mut tests) = tests {
             let errors = diagnostics.errors();
             expander.files.scope(None).substitute(&mut tests, diagnostics);
@@ -148,7 +132,6 @@ impl Spec {
             }
         }
         spec.nodes = expander.nodes;
-        spec.unreadable.nodes = expander.unreadable;
         spec
     }
 }
@@ -157,23 +140,23 @@ fn names(entries: &[Entry]) -> HashSet<String> {
     entries.iter().map(|entry| entry.key.to_string()).collect()
 }
 
-/// Reads all entries of a section; what has a mistake is left out, or good enough to look for more in it.
+/// Reads all entries of a section, and notes those with mistakes.
 fn read_all<T>(
     entries: Vec<Entry>,
     files: &mut Files<'_>,
-    unreadable: &mut HashSet<String>,
+    doubt: &mut Doubt,
     diagnostics: &mut Diagnostics,
     read: impl Fn(Entry, &mut Files<'_>, &mut Diagnostics) -> Option<T>,
 ) -> Vec<T> {
     let mut all = Vec::with_capacity(entries.len());
     for mut entry in entries {
-        let errors = diagnostics.errors();
-        let name = entry.key.to_string();
+        let (name, errors) = (Arc::clone(&entry.key), diagnostics.errors());
         files.scope(None).substitute(&mut entry.value, diagnostics);
-        let read = if diagnostics.errors() == errors { read(entry, files, diagnostics) } else { None };
-        match read {
-            Some(read) => all.push(read),
-            None => drop(unreadable.insert(name)),
+        if diagnostics.errors() == errors {
+            all.extend(read(entry, files, diagnostics));
+        }
+        if diagnostics.errors() > errors {
+            doubt.doubt(&name);
         }
     }
     all

@@ -183,6 +183,7 @@ fn in_words(expected: &str) -> String {
         "a borrowed string" => "a string",
         "a sequence" => "a list",
         "a map" => "a mapping",
+        "path string" => "a path",
         "string or map" => "a word or a mapping",
         _ => match expected.split_once(' ') {
             Some(("struct", _)) => "a mapping",

@@ -9,7 +9,7 @@ use swath_api::wire::MacAddr;
 use swath_api::{NodeKind, Pool, SlotInfo, Str, TableKind, schemars, serde};
 use swath_core::Registry;
 use swath_core::driver::{DriverKind, Port, PortConfig, RxQueue, TxQueue};
-use swath_core::plan::Plan;
+use swath_core::plan::{Draft, Plan};
 use swath_core::run::{BuildOptions, Engine};
 use swath_core::spec::{Diagnostics, Nothing, SourceMap, Spec};
 
@@ -47,7 +47,13 @@ fn go(text: &str, build: bool) -> Planned {
     let file = sources.add("graph.yaml", format!("version: 1\n{text}"));
     let spec = Spec::read(file, &mut sources, &Nothing, &mut diagnostics);
     let pool = Pool::new(Region::anonymous(Geometry::new(1024, spec.engine.buffer_size)).expect("memory"));
-    let plan = Plan::new(spec, &Registry::new(NODES, TABLES, DRIVERS), &mut diagnostics);
+    let plan = match Draft::new(spec, &Registry::new(NODES, TABLES, DRIVERS), &mut diagnostics).plan() {
+        Ok(plan) => Some(plan),
+        Err(draft) => {
+            draft.check(Path::new("."), &mut diagnostics);
+            None
+        }
+    };
     let nodes = plan.iter().flat_map(|plan| &plan.nodes).map(|node| node.spec.name.value.clone()).collect();
     let tables = plan.iter().flat_map(|plan| &plan.tables).map(|table| table.spec.name.value.clone()).collect();
     let planned = plan.is_some();
@@ -223,7 +229,8 @@ table!(Self_, "self", ["self"]);
 const TABLES: &[TableKind] =
     &[TableKind::of::<Base>(), TableKind::of::<Middle>(), TableKind::of::<Top>(), TableKind::of::<Self_>()];
 
-const DRIVERS: &[DriverKind] = &[DriverKind { name: "null", summary: "No packets.", schema: || "{}".into(), open }];
+const DRIVERS: &[DriverKind] =
+    &[DriverKind { name: "null", summary: "No packets.", schema: || "{}".into(), check: |_| Ok(()), open }];
 
 struct Null {
     mtu: u16,

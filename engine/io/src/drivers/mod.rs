@@ -6,6 +6,7 @@ pub mod pcap;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use swath_api::ConfigError;
+use swath_core::driver::PortConfig;
 
 /// Settings from JSON, with the path of what is wrong.
 fn settings<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ConfigError> {
@@ -17,6 +18,11 @@ fn settings<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ConfigError> {
         let message = message.split(" at line ").next().unwrap_or_default();
         ConfigError::at(if path == "." { String::new() } else { path }, message)
     })
+}
+
+/// Checks settings that say by themselves whether they are right.
+fn check<T: DeserializeOwned>(config: &PortConfig<'_>) -> Result<(), ConfigError> {
+    settings::<T>(config.settings).map(drop)
 }
 
 fn schema<T: JsonSchema>() -> String {

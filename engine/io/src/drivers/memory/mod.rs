@@ -51,6 +51,7 @@ pub const KIND: DriverKind = DriverKind {
     name: "memory",
     summary: "Generates packets and checks what is sent; without a network.",
     schema: super::schema::<Settings>,
+    check,
     open,
 };
 
@@ -78,6 +79,15 @@ struct MemoryPort {
     transmit: Vec<Box<dyn TxQueue>>,
     generated: Arc<AtomicU64>,
     sink: Arc<Sink>,
+}
+
+fn check(config: &PortConfig<'_>) -> Result<(), ConfigError> {
+    let settings: Settings = super::settings(config.settings)?;
+    match &settings.generate {
+        // The only thing outside that it may touch is a capture.
+        Some(Generate { file: Some(_), packets: None, flows: None, .. }) => Ok(()),
+        _ => open(config).map(drop),
+    }
 }
 
 fn open(config: &PortConfig<'_>) -> Result<Box<dyn Port>, ConfigError> {
