@@ -10,7 +10,7 @@ fn root() -> PathBuf {
 
 /// The blocks of a language in all documents for people, with the document's name.
 fn blocks(language: &str) -> Vec<(String, String)> {
-    let documents = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/editors.md"];
+    let documents = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/editors.md", "docs/tests-of-graphs.md"];
     let mut found = Vec::new();
     for document in documents {
         let text = std::fs::read_to_string(root().join(document)).unwrap();
@@ -74,4 +74,31 @@ fn the_error_that_is_shown_is_the_one_that_is_given() {
     let said = String::from_utf8_lossy(&output.stderr);
     let shown = blocks("text").into_iter().find(|(_, block)| block.starts_with("error[")).unwrap().1;
     assert!(said.contains(shown.trim_end()), "shown:\n{shown}\ngiven:\n{said}");
+}
+
+/// Runs a command in a directory where a graph is `router.yaml`.
+fn run_on(graph: &str, arguments: &[&str]) -> std::process::Output {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("router.yaml"), graph).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_swath")).args(arguments).current_dir(directory.path()).output().unwrap()
+}
+
+#[test]
+fn every_graph_with_tests_passes_them() {
+    let graphs: Vec<_> = blocks("yaml").into_iter().filter(|(_, graph)| graph.contains("\ntests:\n")).collect();
+    assert!(graphs.len() >= 2);
+    for (document, graph) in graphs {
+        let output = run_on(&graph, &["test", "--require-tests", "router.yaml"]);
+        assert!(output.status.success(), "{document}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+/// The failure that the chapter on tests shows is the one that is given.
+#[test]
+fn the_failure_that_is_shown_is_the_one_that_is_given() {
+    let graph = blocks("yaml").into_iter().find(|(_, graph)| graph.contains("\ntests:\n")).unwrap().1;
+    let output = run_on(&graph.replace("prefix: 8.0.0.0/8", "prefix: 7.0.0.0/8"), &["test", "--color", "never", "router.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+    let shown = blocks("text").into_iter().find(|(_, block)| block.contains("FAILED")).unwrap().1;
+    assert_eq!(String::from_utf8_lossy(&output.stdout), shown);
 }

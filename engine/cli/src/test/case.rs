@@ -6,11 +6,12 @@ use swath_api::memory::Geometry;
 use swath_api::{EdgeClass, EdgeInfo, reserved};
 use swath_core::Registry;
 use swath_core::spec::{Code, Diagnostic, DropSpec, NodeSpec, PacketSpec, Spanned, StepSpec, TestSpec, TrafficSpec, suggestion};
-use swath_io::capture::{LinkType, Reader};
+use swath_io::capture::{LinkType, ReadError, Reader};
 use swath_io::text::TextPacket;
 
 use super::packet::{Content, Packet};
 use super::place;
+use crate::compare::unreadable_capture;
 use crate::load::Graph;
 
 /// A test that can be run.
@@ -136,9 +137,9 @@ impl CaseReader<'_> {
     }
 
     fn records(&self, path: &str, comes_in: bool) -> Result<Vec<Vec<u8>>, String> {
-        let mut reader = Reader::open(self.graph.directory().join(path)).map_err(|error| error.to_string())?;
+        let mut reader = Reader::open(self.graph.directory().join(path)).map_err(in_words)?;
         let mut frames = Vec::new();
-        while let Some(record) = reader.next_record().map_err(|error| error.to_string())? {
+        while let Some(record) = reader.next_record().map_err(in_words)? {
             let number = frames.len() + 1;
             if record.link_type != LinkType::ETHERNET {
                 return Err(format!("{path}: packet {number}: {} instead of Ethernet", record.link_type));
@@ -217,6 +218,10 @@ impl CaseReader<'_> {
     fn too_long(&self, what: &str, length: usize) -> String {
         format!("{what} has {length} bytes, and a buffer takes {}", self.room())
     }
+}
+
+fn in_words(error: ReadError) -> String {
+    unreadable_capture(error).to_string()
 }
 
 fn can_drop(edge: &EdgeInfo) -> bool {

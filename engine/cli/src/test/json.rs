@@ -30,7 +30,9 @@ pub fn result(case: &Case, outcome: &Outcome, verdict: &Verdict<'_>) -> Value {
         });
         let ledgers = verdict.discrepancies.iter().map(|discrepancy| json!({ "problem": "ledger", "message": discrepancy }));
         result["problems"] = problems.chain(ledgers).collect();
-        result["ledger"] = serde_json::to_value(&outcome.ledger).unwrap_or_default();
+        let mut ledger = serde_json::to_value(&outcome.ledger).unwrap_or_default();
+        ledger.as_object_mut().and_then(|ledger| ledger.remove("buffers"));
+        result["ledger"] = ledger;
     }
     result
 }

@@ -14,10 +14,15 @@ pub fn within(source: &Source, span: Span, value: &str, column: usize, length: u
 /// For each character of a value, and for its end, the byte of the YAML scalar that it was read from.
 fn bytes(raw: &str, value: &str) -> Option<Vec<usize>> {
     let quote = raw.chars().next().filter(|c| matches!(c, '"' | '\''));
-    if quote.is_none() && raw.starts_with(['|', '>']) {
-        return None;
-    }
-    let mut at = usize::from(quote.is_some());
+    let mut at = match quote {
+        Some(_) => 1,
+        // A block scalar: its text starts in the next line.
+        None if raw.starts_with(['|', '>']) => {
+            let start = raw.find('\n')?;
+            start + raw[start..].find(|c: char| !c.is_whitespace())?
+        }
+        None => 0,
+    };
     let mut bytes = Vec::with_capacity(value.len() + 1);
     for c in value.chars() {
         bytes.push(at);
@@ -28,6 +33,8 @@ fn bytes(raw: &str, value: &str) -> Option<Vec<usize>> {
                 let blanks = rest.len() - rest.trim_start().len();
                 if rest[..blanks].contains('\n') { blanks } else { 1 }
             }
+            // That of a block scalar may stand behind what is taken for its end.
+            '\n' if quote.is_none() => rest.len() - rest.trim_start().len(),
             '\'' if quote == Some('\'') => rest.strip_prefix("''").map(|_| 2)?,
             _ if quote == Some('"') && rest.starts_with('\\') => escape(rest)?,
             c => rest.strip_prefix(c).map(|_| c.len_utf8())?,
@@ -70,10 +77,12 @@ mod tests {
         assert_eq!(found("a: one two three", "two"), "two");
         assert_eq!(found("a: 'it''s né two'", "two"), "two");
         assert_eq!(found(r#"a: "\"x\" \u00e9 \\ two""#, "two"), "two");
-        assert_eq!(found("a: one\n   \n   x\n", "x"), "one\n   \n   x");
+        assert_eq!(found("a: one\n   \n   x\n", "x"), "x");
         assert_eq!(found("a: one\n    two  three\n", "three"), "three");
         assert_eq!(found("a: \"one\n    two\"\n", "two"), "two");
-        assert_eq!(found("a: >\n  one two\n", "two"), ">\n  one two");
+        assert_eq!(found("a: >\n  one two\n  three\n", "three"), "three");
+        assert_eq!(found("a: |-\n    one\n    two\n", "two"), "two");
+        assert_eq!(found("a: |\n    one\n    two\n", "one"), "one");
     }
 
     #[test]

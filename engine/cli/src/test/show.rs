@@ -62,14 +62,17 @@ fn fates(ledger: &Ledger) -> String {
     let some = |parts: &[(u64, &str)]| {
         let named: Vec<String> =
             parts.iter().filter(|(count, _)| *count > 0).map(|(count, name)| format!("{name} {count}")).collect();
-        if named.is_empty() { "nothing".to_owned() } else { named.join(" + ") }
+        named.join(" + ")
     };
+    if ledger.received + ledger.made == 0 {
+        return "in all: no packet was received".into();
+    }
     format!("in all: {} = {}", some(&[(ledger.received, "received"), (ledger.made, "made")]), some(&parts))
 }
 
 /// A time in its largest unit.
 pub fn time(nanoseconds: u64) -> String {
-    format!("{:?}", Duration::from_nanos(nanoseconds))
+    if nanoseconds == 0 { "0s".into() } else { format!("{:?}", Duration::from_nanos(nanoseconds)) }
 }
 
 struct Page {
@@ -181,4 +184,37 @@ impl Page {
 /// When a packet was sent, if not in this moment.
 fn when(sent: &Sent, at: u64) -> String {
     if sent.at == at { String::new() } else { format!(", sent at {}", time(sent.at)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::judge::judge;
+    use super::*;
+
+    fn case() -> Case {
+        Case { name: "whatever".into(), line: 7, steps: Vec::new() }
+    }
+
+    #[test]
+    fn a_ledger_that_does_not_add_up_fails_the_test() {
+        let ledger = Ledger { received: 3, made: 1, sent: 1, consumed: 1, held: 1, ..Ledger::default() };
+        let discrepancies = ledger.discrepancies();
+        let (case, outcome) = (case(), Outcome { steps: Vec::new(), ledger, discrepancies });
+        let verdict = judge(&case, &outcome);
+        assert!(!verdict.passed());
+        let lines = "  FAILED  whatever
+          a.yaml:7
+    the ledger does not add up: a defect of a node or of the engine
+      packets: received 3 + made 1 = 4, but sent 1 + dropped 0 + consumed 1 + held 1 + in transit 0 = 3
+    in all: received 3 + made 1 = sent 1 + consumed 1 + held 1
+";
+        assert_eq!(result("a.yaml", &case, &outcome, &verdict, false), lines);
+    }
+
+    #[test]
+    fn packets_that_were_sent_by_time_say_when() {
+        let sent = Sent { at: 1_500_000_000, frame: vec![0] };
+        assert_eq!((when(&sent, 1_500_000_000), when(&sent, 0)), (String::new(), ", sent at 1.5s".into()));
+        assert_eq!([0, 500_000_000, 30_000_000_000].map(time), ["0s", "500ms", "30s"]);
+    }
 }

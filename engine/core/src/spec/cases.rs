@@ -5,9 +5,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use swath_api::units;
+
 use super::code::Code;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::source::{Span, Spanned};
+use super::typed::deserialize;
 use super::value::{Entry, Node, Value};
 
 /// The keys of a step.
@@ -15,9 +18,9 @@ const STEP: [&str; 4] = ["at", "in", "out", "drops"];
 /// The keys of a test, whose only step may be written without a list.
 const TEST: [&str; 6] = ["name", "at", "in", "out", "drops", "steps"];
 
-/// Units of time and their nanoseconds.
-const UNITS: [(&str, u64); 6] =
-    [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("min", 60_000_000_000), ("h", 3_600_000_000_000)];
+/// What is said to who has written something else.
+const A_TEST: &str = "a test is written as `- { name: ..., in: ..., out: ..., drops: ... }`";
+const A_STEP: &str = "a step is written as `- { at: 30s, in: ..., out: ..., drops: ... }`";
 
 /// A test as written.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,10 +92,11 @@ impl TestSpec {
         let mut first: HashMap<String, Span> = HashMap::new();
         let tests = tests.into_iter().filter_map(|test| {
             let test = Self::read(test, diagnostics)?;
-            if let Some(before) = first.insert(test.name.value.clone(), test.name.span) {
+            let Spanned { value: name, span } = &test.name;
+            if let Some(before) = first.insert(name.clone(), *span).filter(|_| !name.is_empty()) {
                 diagnostics.push(
-                    Diagnostic::error(Code::TestName, format!("two tests are named `{}`", test.name.value))
-                        .primary(test.name.span, "given again")
+                    Diagnostic::error(Code::TestName, format!("two tests are named `{name}`"))
+                        .primary(*span, "given again")
                         .secondary(before, "first given here")
                         .help("say what is different about this one"),
                 );
@@ -103,18 +107,17 @@ impl TestSpec {
     }
 
     fn read(test: Value, diagnostics: &mut Diagnostics) -> Option<Self> {
-        let mut test = Keys::read(test, "a test", &TEST, diagnostics)?;
-        let name = match test.take("name") {
-            Some(entry) => diagnostics.ok(read_name(&entry.value)),
-            None => {
-                diagnostics.push(
-                    Diagnostic::error(Code::TestName, "a test has no name")
-                        .primary(test.start(), "`name` is missing")
-                        .help("say in a sentence what it shows: `name: a packet without a route is dropped`"),
-                );
-                None
-            }
-        };
+        let mut test = Keys::read(test, A_TEST, &TEST, diagnostics)?;
+        let start = test.start();
+        let name = test.take("name").map_or_else(
+            || {
+                let nameless = Diagnostic::error(Code::TestName, "a test has no name").primary(start, "`name` is missing");
+                Err(nameless.help("say in a sentence what it shows: `name: a packet without a route is dropped`"))
+            },
+            |entry| read_name(&entry.value),
+        );
+        // Without a name the rest is looked at all the same.
+        let name = diagnostics.ok(name).unwrap_or(Spanned::new(String::new(), start));
         let steps = match test.take("steps") {
             Some(steps) => {
                 for entry in &test.entries {
@@ -130,7 +133,7 @@ impl TestSpec {
             None => vec![StepSpec::of(test, diagnostics)],
         };
         check_times(&steps, diagnostics);
-        Some(Self { name: name?, steps })
+        Some(Self { name, steps })
     }
 }
 
@@ -146,7 +149,7 @@ fn read_name(value: &Value) -> Result<Spanned<String>, Diagnostic> {
 fn read_steps(steps: Entry, diagnostics: &mut Diagnostics) -> Vec<StepSpec> {
     let Node::Seq(values) = steps.value.node else {
         let wrong = steps.value.wrong_type("a list of steps");
-        diagnostics.push(wrong.help("each step is written as `- { at: 30s, in: ..., out: ..., drops: ... }`"));
+        diagnostics.push(wrong.help(A_STEP));
         return Vec::new();
     };
     if values.is_empty() {
@@ -158,7 +161,7 @@ fn read_steps(steps: Entry, diagnostics: &mut Diagnostics) -> Vec<StepSpec> {
     }
     let mut read = Vec::with_capacity(values.len());
     for value in values {
-        if let Some(keys) = Keys::read(value, "a step", &STEP, diagnostics) {
+        if let Some(keys) = Keys::read(value, A_STEP, &STEP, diagnostics) {
             read.push(StepSpec::of(keys, diagnostics));
         }
     }
@@ -245,10 +248,18 @@ fn read_drops(entry: Entry, diagnostics: &mut Diagnostics) -> Vec<DropSpec> {
         return Vec::new();
     };
     let drops = drops.into_iter().filter_map(|Entry { key, key_span, value }| {
-        let count = diagnostics.ok(value.expect_integer(1, u64::MAX).map_err(|wrong| match value.node {
-            Node::Int(0) => wrong.help("what is not listed must not happen: leave it out"),
-            _ => wrong,
-        }))?;
+        let expected = "a number of packets, 1 or more";
+        let count = match value.node {
+            Node::Int(count) if count > 0 => Ok(count.unsigned_abs()),
+            Node::Uint(count) => Ok(count),
+            Node::Int(0) => {
+                let zero = value.mismatch(Code::BadValue, expected);
+                Err(zero.help("what is not listed must not happen: leave it out"))
+            }
+            Node::Int(_) => Err(value.mismatch(Code::BadValue, expected)),
+            _ => Err(value.wrong_type(expected)),
+        };
+        let count = diagnostics.ok(count)?;
         Some(DropSpec { name: Spanned::new(key.to_string(), key_span), count: Spanned::new(count, value.span) })
     });
     drops.collect()
@@ -256,23 +267,7 @@ fn read_drops(entry: Entry, diagnostics: &mut Diagnostics) -> Vec<DropSpec> {
 
 /// Reads a time: a whole number and its unit.
 fn read_time(value: &Value) -> Result<Spanned<Duration>, Diagnostic> {
-    let expected = "a time with its unit, such as `500ms`, `30s` or `2min`";
-    let text = match &value.node {
-        Node::Str(text) => text,
-        Node::Int(number) => {
-            return Err(value.mismatch(Code::WrongType, expected).help(format!("add the unit: `{number}s`")));
-        }
-        _ => return Err(value.wrong_type(expected)),
-    };
-    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    let digits = &text[..text.len() - unit.len()];
-    let known = UNITS.iter().find(|(name, _)| *name == unit.trim_start());
-    let nanoseconds = known.and_then(|(_, factor)| digits.parse::<u64>().ok()?.checked_mul(*factor));
-    match nanoseconds {
-        Some(nanoseconds) => Ok(Spanned::new(Duration::from_nanos(nanoseconds), value.span)),
-        None if known.is_some() && !digits.is_empty() => Err(value.mismatch(Code::BadValue, "a time of at most 584 years")),
-        None => Err(value.mismatch(Code::BadValue, expected).help("the units are ns, us, ms, s, min and h")),
-    }
+    deserialize::<units::Duration>(value).map(|time| Spanned::new(time.into(), value.span))
 }
 
 /// The keys of a mapping, to be taken out one by one.
@@ -285,10 +280,10 @@ struct Keys {
 
 impl Keys {
     /// Takes a mapping apart. Keys that are not known are reported.
-    fn read(value: Value, what: &str, known: &[&str], diagnostics: &mut Diagnostics) -> Option<Self> {
+    fn read(value: Value, help: &str, known: &[&str], diagnostics: &mut Diagnostics) -> Option<Self> {
         let Value { span, node: Node::Map(mut entries) } = value else {
             let wrong = value.wrong_type("a mapping");
-            diagnostics.push(wrong.help(format!("{what} is written as `- {{ {}: ... }}`", known.join(": ..., "))));
+            diagnostics.push(wrong.help(help));
             return None;
         };
         let has_any = entries.iter().any(|entry| &*entry.key != "name");
@@ -312,3 +307,7 @@ impl Keys {
         self.entries.first().map_or(self.span, |entry| entry.key_span)
     }
 }
+
+#[cfg(test)]
+#[path = "cases_tests.rs"]
+mod tests;
