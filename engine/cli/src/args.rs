@@ -45,7 +45,7 @@ pub enum Command {
     Diff(crate::diff::DiffArgs),
     /// Show the kinds of nodes, tables and drivers, or everything about one of them
     Nodes(crate::nodes::NodesArgs),
-    /// Write the language of graphs, or one kind of it, as a JSON Schema: for editors and other programs
+    /// Write the language of graphs, or one kind of it, as a JSON Schema
     Schema(crate::schema::SchemaArgs),
     /// Say what an error code such as SW0204 means, and what to do
     ExplainError(crate::explain_error::ExplainErrorArgs),

@@ -27,7 +27,7 @@ impl Exit {
     /// All of them, with what they mean.
     pub const ALL: [(Exit, &'static str); 6] = [
         (Exit::Ok, "done"),
-        (Exit::Failed, "anything else failed: a test, captures differ, ledgers do not add up, output cannot be written"),
+        (Exit::Failed, "anything else failed: tests, ledgers, captures that differ, unwritable output"),
         (Exit::Differs, "graphs differ, and --exit-code asked whether they do"),
         (Exit::Usage, "the arguments are wrong (EX_USAGE)"),
         (Exit::NoInput, "a file is not there, or cannot be read (EX_NOINPUT)"),

@@ -260,7 +260,7 @@ tests:
             "error[SW0105]: `lan` has no `driver`",
             "error[SW0201]: unknown kind of node `rxx`",
             "error[SW0106]: expected a mapping, found integer 5",
-            "error[SW0403]: unknown interface `wan`",
+            "error[SW0214]: unknown interface `wan`",
             "error[SW0401]: expected the frame in hexadecimal digits, two for each byte, found `0`",
         ]
     );

@@ -9,7 +9,7 @@ fn read(tests: &str) -> (Vec<TestSpec>, Vec<String>, String) {
     let mut sources = SourceMap::new();
     let id = sources.add("router.yaml", format!("version: 1\nnodes: {{ sink: {{ kind: drop }} }}\n{tests}"));
     let mut diagnostics = Diagnostics::new();
-    let spec = Spec::read(sources.get(id).unwrap(), &mut diagnostics);
+    let spec = Spec::read(id, &mut sources, &crate::spec::Nothing, &mut diagnostics);
     let codes = diagnostics.sorted().iter().map(|one| one.code.text().to_owned()).collect();
     (spec.tests, codes, diagnostics.render(&sources, false))
 }
@@ -68,13 +68,15 @@ fn times_have_units() {
         ("7us", 7_000),
         ("500ms", 500_000_000),
         ("30s", 30_000_000_000),
-        ("'2 min'", 120_000_000_000),
+        ("2min", 120_000_000_000),
+        ("1.5s", 1_500_000_000),
         ("1h", 3_600_000_000_000),
         ("18446744073709551615ns", u128::from(u64::MAX)),
     ] {
         assert_eq!(at(text), Ok(nanoseconds), "{text}");
     }
-    for text in ["s", "''", "5", "1.5", "1.5s", "-1s", "5 parsecs", "5S", "99999999999h", "18446744073709551616ns", "[]", "null"] {
+    for text in ["s", "''", "5", "1.5", "'2 min'", "-1s", "5 parsecs", "5S", "99999999999h", "18446744073709551616ns", "[]", "null"]
+    {
         let code = at(text).expect_err(text);
         assert!(["SW0106", "SW0107"].contains(&code.as_str()), "{text}: {code}");
     }
