@@ -115,7 +115,8 @@ pub struct Setup<'a> {
 
 impl<'a> Setup<'a> {
     /// # Safety
-    /// All pointers of the raw setup are good during `'a`.
+    /// All pointers of the raw setup are good during `'a`, those to flags for as many as there are tables and interfaces, and nothing
+    /// else reaches the flags.
     pub(crate) unsafe fn new(raw: &'a mut RawSetup) -> Setup<'a> {
         // SAFETY: the caller's contract.
         let interfaces = unsafe { Known::of(raw.interfaces) };
@@ -142,7 +143,10 @@ impl<'a> Setup<'a> {
     /// # Errors
     /// There is no such interface.
     pub fn interface(&self, path: &str, name: &str) -> Result<u16, ConfigError> {
-        self.interfaces.find(path, name)
+        let index = self.interfaces.find(path, name)?;
+        // SAFETY: `new`'s contract: there is a flag for each interface, and `index` is that of one.
+        unsafe { *self.raw.found_interfaces.add(index.into()) = true };
+        Ok(index)
     }
 
     /// Asks for the packets that the interface receives: they come in as frames. A node can receive from one interface.
@@ -162,8 +166,8 @@ impl<'a> Setup<'a> {
     pub fn table<T: Table>(&mut self, path: &str, name: Option<&str>) -> Result<Handle<T>, ConfigError> {
         let tables = self.tables();
         let index = find_table::<T>(tables, path, name)?;
-        // SAFETY: the host has a flag for each table, which nobody else writes during the call.
-        unsafe { self.raw.used.add(index).write(true) };
+        // SAFETY: `new`'s contract: there is a flag for each table, and `index` is that of one.
+        unsafe { *self.raw.found_tables.add(index) = true };
         Ok(Handle { index: index as u32, table: PhantomData })
     }
 

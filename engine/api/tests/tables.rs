@@ -235,6 +235,17 @@ fn nodes_of_a_worker_share_its_shard_and_workers_do_not() {
     assert_eq!((pool.free(), pool.cached()), (pool.capacity(), 0));
 }
 
+/// Whether a setting names a table, or it is the only one of its kind: what a node has found is known, and no more.
+#[test]
+fn the_tables_that_a_node_has_found_are_told() {
+    let pool = pool();
+    let tables = [tally("a"), tally("b"), tally("c")];
+    let found = |config: &str, tables: &[Arc<TableInstance>]| instance::<Counter>(&pool, config, tables, (0, 1)).unwrap().1.tables;
+    assert_eq!(found(r#"{"tally": "b"}"#, &tables), [1]);
+    assert_eq!(found(r#"{"tally": "c", "second": "a"}"#, &tables), [0, 2]);
+    assert_eq!(found("{}", &tables[2..]), [0]);
+}
+
 #[test]
 fn two_shards_at_once_are_of_two_tables() {
     let kit = TestKit::new().table::<Tally>("odd", "{}").table::<Tally>("even", r#"{"interfaces": []}"#);

@@ -84,13 +84,14 @@ pub(crate) struct RawSetup {
     pub interfaces: RawInterfaces,
     pub tables: *const RawTable,
     pub table_count: usize,
-    /// For each table whether a node uses it.
-    pub used: *mut bool,
     pub slots: *const RawSlot,
     pub slot_count: usize,
     pub pool: RawPool,
     pub receive: u16,
     pub tick_every: u64,
+    /// One for each table, and one for each interface: set where the node has found it.
+    pub found_tables: *mut bool,
+    pub found_interfaces: *mut bool,
 }
 
 /// A table as one worker sees it.

@@ -135,32 +135,42 @@ impl NodeKind {
     /// What the kind says is wrong with the settings.
     pub fn create(&self, config: &[u8], host: &NodeHost<'_>) -> Result<(NodeInstance, Wishes), ConfigError> {
         let slots: Vec<RawSlot> = host.slots.iter().map(|&(info, at)| RawSlot { info, at }).collect();
-        let (tables, used) = (host.tables.raw(), host.tables.used());
+        let tables = host.tables.raw();
         let keeper = Arc::new(Keeper { pool: Arc::clone(host.pool), dropped: AtomicU32::new(0) });
+        let mut found_tables = vec![false; tables.len()];
+        let mut found_interfaces = vec![false; host.interfaces.list().len()];
         let mut setup = RawSetup {
             worker: host.worker,
             workers: host.workers,
             interfaces: host.interfaces.raw(),
             tables: tables.as_ptr(),
             table_count: tables.len(),
-            // A `Cell<bool>` is a `bool` that may be written through what points to it.
-            used: used.as_ptr().cast::<bool>().cast_mut(),
             slots: slots.as_ptr(),
             slot_count: slots.len(),
             pool: keeper.reference(),
             receive: NO_INTERFACE,
             tick_every: 0,
+            found_tables: found_tables.as_mut_ptr(),
+            found_interfaces: found_interfaces.as_mut_ptr(),
         };
         let mut error = ConfigError::new("");
         // SAFETY: everything that the setup points to is alive during the call.
         let instance = unsafe { (self.0.create)(Bytes::new(config), &raw mut setup, &Sink::collect(&mut error)) };
+        let (tables, interfaces) = (indexes(&found_tables), indexes(&found_interfaces));
+        // Of a node that refuses, too: what it is about is not without use.
+        host.tables.mark_used(&tables);
         if instance.is_null() {
             return Err(error);
         }
         let receive = (setup.receive != NO_INTERFACE).then_some(setup.receive);
-        let wishes = Wishes { receive, tick_every: (setup.tick_every != 0).then_some(setup.tick_every) };
+        let tick_every = (setup.tick_every != 0).then_some(setup.tick_every);
+        let wishes = Wishes { receive, tick_every, tables, interfaces };
         Ok((NodeInstance { vtable: self.0, instance, faulty: false, keeper }, wishes))
     }
+}
+
+fn indexes(found: &[bool]) -> Vec<u16> {
+    found.iter().zip(0..).filter_map(|(found, index)| found.then_some(index)).collect()
 }
 
 impl std::fmt::Debug for NodeKind {
@@ -186,13 +196,17 @@ pub struct NodeHost<'a> {
     pub pool: &'a Arc<Pool>,
 }
 
-/// What an instance asked for while it was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What an instance asked for, and found, while it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wishes {
     /// The interface whose packets it wants.
     pub receive: Option<u16>,
     /// Nanoseconds between calls of its `tick`.
     pub tick_every: Option<u64>,
+    /// The tables that it found, by index.
+    pub tables: Vec<u16>,
+    /// The interfaces that it found by name, by index.
+    pub interfaces: Vec<u16>,
 }
 
 /// What the `Held`s of one instance give their packets back to.

@@ -99,8 +99,8 @@ impl Tables {
         &self.raw
     }
 
-    pub(super) fn used(&self) -> &[Cell<bool>] {
-        &self.used
+    pub(super) fn mark_used(&self, indexes: &[u16]) {
+        indexes.iter().filter_map(|index| self.used.get(usize::from(*index))).for_each(|used| used.set(true));
     }
 }
 
