@@ -47,6 +47,7 @@ pub(super) fn build(mut plan: Plan, options: &BuildOptions<'_>, diagnostics: &mu
     }
     let (mut graphs, mut counters, mut unreceived) = (Vec::new(), Vec::new(), Vec::new());
     let mut first = Some(nodes.into_iter().flatten().collect::<Vec<_>>());
+    let mut wishes = Vec::new();
     for worker in 0..workers {
         let made = match first.take() {
             Some(made) => made,
@@ -54,6 +55,7 @@ pub(super) fn build(mut plan: Plan, options: &BuildOptions<'_>, diagnostics: &mu
         };
         let mut running = Vec::with_capacity(made.len());
         let mut receivers: HashMap<u16, usize> = HashMap::new();
+        wishes = made.iter().map(|(_, wishes)| wishes.clone()).collect();
         for (index, ((instance, wishes), node)) in made.into_iter().zip(&plan.nodes).enumerate() {
             receivers.extend(wishes.receive.map(|interface| (interface, index)));
             running.push(run(node, instance, wishes, plan.nodes.len()));
@@ -85,7 +87,9 @@ pub(super) fn build(mut plan: Plan, options: &BuildOptions<'_>, diagnostics: &mu
     }
     unreceived.iter().for_each(|interface| warn_unreceived(&plan, *interface, diagnostics));
     let (interfaces, tables) = (interfaces.list().to_vec(), tables.instances().to_vec());
-    Some(Engine::new(plan, Arc::clone(options.pool), interfaces, tables, ports, graphs, counters))
+    let mut engine = Engine::new(plan, Arc::clone(options.pool), interfaces, tables, ports, graphs, counters);
+    engine.wishes = wishes;
+    Some(engine)
 }
 
 /// Attaches the interfaces and makes the parts, and says everything that is wrong with any of them.

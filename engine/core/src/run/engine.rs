@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use swath_api::{ConfigError, EdgeClass, EdgeInfo, Interface, NodeKind, Pool, TableInstance, reserved};
+use swath_api::{ConfigError, EdgeClass, EdgeInfo, Interface, NodeKind, Pool, TableInstance, Wishes, reserved};
 
 use super::build::{self, BuildOptions};
 use super::counters::{NodeCounters, WorkerCounters};
@@ -30,6 +30,7 @@ pub struct Engine {
     // Nanoseconds of the graphs' clock: as far as `step_until` has come, and where the next start goes on.
     now: u64,
     started: Option<Instant>,
+    pub(super) wishes: Vec<Wishes>,
 }
 
 /// What all workers together have counted of one node.
@@ -70,7 +71,20 @@ impl Engine {
         counters: Vec<WorkerCounters>,
     ) -> Engine {
         let stop = Arc::new(AtomicBool::new(false));
-        Engine { plan, pool, interfaces, tables, graphs, workers: Vec::new(), ports, counters, stop, now: 0, started: None }
+        Engine {
+            plan,
+            pool,
+            interfaces,
+            tables,
+            graphs,
+            workers: Vec::new(),
+            ports,
+            counters,
+            stop,
+            now: 0,
+            started: None,
+            wishes: Vec::new(),
+        }
     }
 
     /// Starts one thread for each worker, pinned if the graph says where to.
@@ -162,6 +176,11 @@ impl Engine {
     /// What it was built from.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// What each node of the plan asked for and found when it was made: the same for all workers.
+    pub fn wishes(&self) -> &[Wishes] {
+        &self.wishes
     }
 
     /// Its interfaces, by index.
