@@ -35,6 +35,7 @@ mod diff;
 mod exit;
 mod explain_error;
 mod figures;
+mod graph;
 mod help;
 mod line;
 mod load;
@@ -94,6 +95,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Diff(args) => diff::diff(args, &terminal),
         Command::Nodes(args) => nodes::nodes(args, &terminal),
         Command::Schema(args) => schema::schema(args, &terminal),
+        Command::Graph(args) => graph::graph(args, &terminal),
         Command::ExplainError(args) => explain_error::explain_error(args, &terminal),
         Command::Completions(args) => completions::completions(args, &terminal),
         Command::Man(args) => man::man(args, &terminal),

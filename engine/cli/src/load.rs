@@ -8,9 +8,10 @@ use swath_api::memory::Geometry;
 use swath_core::Registry;
 use swath_core::plan::{Draft, Plan};
 use swath_core::run::{BuildOptions, Engine};
-use swath_core::spec::{Diagnostics, EngineSpec, Machine, SourceMap, Spec};
+use swath_core::spec::{BUFFERS, Diagnostics, EngineSpec, Hugepages, Machine, SourceMap, Spec};
 use swath_io::{Pages, open_region};
 
+use crate::attach;
 use crate::exit::Failure;
 use crate::figures::counted;
 
@@ -107,6 +108,19 @@ impl Graph {
         }
         self.check(plan);
         Err(self.refused())
+    }
+
+    /// Builds a plan of it with all interfaces attached to nothing, once the settings of their drivers were looked at.
+    ///
+    /// # Errors
+    /// The graph is refused, or there is no memory.
+    pub fn build_unattached(&mut self, mut plan: Plan) -> Result<Engine, Failure> {
+        self.check_interfaces(&plan)?;
+        // As many buffers as must be: nothing is received.
+        plan.engine = EngineSpec { workers: 1, buffers: *BUFFERS.start(), hugepages: Hugepages::Never, cores: None, ..plan.engine };
+        let (pool, _) = packet_memory(&plan.engine)?;
+        plan.interfaces.iter_mut().for_each(attach::to_nothing);
+        self.build(plan, &pool, Time::Real)
     }
 
     /// Builds a plan of it, whose drivers may have been replaced.

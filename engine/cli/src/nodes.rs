@@ -231,7 +231,8 @@ fn edge_words(edge: &EdgeInfo) -> String {
     }
 }
 
-fn class_word(class: EdgeClass) -> &'static str {
+/// The word for a class, in JSON.
+pub fn class_word(class: EdgeClass) -> &'static str {
     match class {
         EdgeClass::Edge => "edge",
         EdgeClass::Required => "required",
