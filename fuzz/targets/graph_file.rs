@@ -1,8 +1,10 @@
-//! Any text as a graph file: read, planned, and its mistakes rendered.
+//! Any text as a graph file: read, planned, its settings checked, and its mistakes rendered.
 #![no_main]
 
+use std::path::Path;
+
 use libfuzzer_sys::fuzz_target;
-use swath_core::plan::Plan;
+use swath_core::plan::Draft;
 use swath_core::spec::{Diagnostics, SourceMap, Spec};
 
 fuzz_target!(|text: &[u8]| {
@@ -16,7 +18,15 @@ fuzz_target!(|text: &[u8]| {
     };
     let Some(source) = sources.get(file) else { return };
     let spec = Spec::read(source, &mut diagnostics);
-    Plan::new(spec, &swath::registry(), &mut diagnostics);
+    // A directory that there is not: settings name files.
+    let directory = Path::new("/nonexistent");
+    match Draft::new(spec, &swath::registry(), &mut diagnostics).plan() {
+        Ok(plan) => plan.check(directory, &mut diagnostics),
+        Err(draft) => {
+            draft.check(directory, &mut diagnostics);
+            assert!(diagnostics.errors() > 0);
+        }
+    }
     diagnostics.render(&sources, false);
     diagnostics.to_json(&sources);
 });

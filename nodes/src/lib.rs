@@ -16,6 +16,7 @@ pub mod ip4_dscp;
 pub mod ip4_input;
 pub mod ip4_lookup;
 pub mod ip4_rewrite;
+mod leaf4;
 pub mod neighbours;
 pub mod routes4;
 pub mod rx;

@@ -4,21 +4,25 @@
 //! an index of one ([`Lane::adj`](swath_api::Lane)); `ip4-rewrite` reads it here. Several forwarding tables can share one table of
 //! neighbours, and then share their adjacencies.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use swath_api::prelude::*;
 use swath_api::wire::{EtherType, MacAddr};
 use swath_api::{EthRewrite, Interface};
 
+use crate::fib4::Prefix4;
+
 /// The table.
 pub struct Neighbours {
-    interfaces: Vec<Interface>,
+    interfaces: Arc<[Interface]>,
     served: Vec<u16>,
+    subnets: Subnets,
     state: Mutex<State>,
     published: ArcSwap<Adjacencies>,
     // Raised after each publication, so that a worker's sweep costs one load when nothing has changed.
@@ -119,23 +123,17 @@ impl Neighbours {
 
     /// The interface on whose subnet an address lies; of several the one with the longest prefix.
     pub fn interface_of(&self, address: Ipv4Addr) -> Option<u16> {
-        let on = |(index, interface): (usize, &Interface)| {
-            let subnets = interface.addresses.iter().filter_map(|(own, len)| match own {
-                IpAddr::V4(own) if crate::fib4::Prefix4::containing(u32::from(*own), *len).contains(u32::from(address)) => {
-                    Some(*len)
-                }
-                _ => None,
-            });
-            subnets.max().map(|len| (len, index as u16))
-        };
-        let found = self.interfaces.iter().enumerate().filter_map(on);
-        found.max_by_key(|(len, _)| *len).map(|(_, index)| index)
+        self.subnets.interface_of(u32::from(address))
     }
 
     /// Whether an address is one of the interfaces' own.
     pub fn is_own(&self, address: Ipv4Addr) -> bool {
-        let own = |interface: &Interface| interface.addresses.iter().any(|(own, _)| *own == IpAddr::V4(address));
-        self.interfaces.iter().any(own)
+        self.subnets.own.contains(&u32::from(address))
+    }
+
+    /// All interfaces, by index.
+    pub fn interfaces(&self) -> &[Interface] {
+        &self.interfaces
     }
 
     fn add(&self, edit: &mut Edit<'_>, neighbour: &Neighbour) -> Result<(), ConfigError> {
@@ -164,6 +162,36 @@ impl Neighbours {
         let entry = Entry { interface: own.name.clone(), address: neighbour.address, mac: neighbour.mac };
         edit.state.entries.insert(index, entry);
         Ok(())
+    }
+}
+
+/// The IPv4 subnets of the interfaces that a table serves.
+#[derive(Debug, Default)]
+struct Subnets {
+    /// By prefix.
+    interfaces: HashMap<Prefix4, u16>,
+    /// The lengths of the prefixes, longest first.
+    lengths: BTreeSet<Reverse<u8>>,
+    own: HashSet<u32>,
+}
+
+impl Subnets {
+    fn of(interfaces: &[Interface], served: &[u16]) -> Subnets {
+        let mut subnets = Subnets::default();
+        for index in served {
+            for (address, len) in &interfaces[usize::from(*index)].addresses {
+                let IpAddr::V4(address) = address else { continue };
+                subnets.own.insert(u32::from(*address));
+                subnets.lengths.insert(Reverse(*len));
+                subnets.interfaces.insert(Prefix4::containing(u32::from(*address), *len), *index);
+            }
+        }
+        subnets
+    }
+
+    fn interface_of(&self, address: u32) -> Option<u16> {
+        let prefixes = self.lengths.iter().map(|Reverse(len)| Prefix4::containing(address, *len));
+        prefixes.into_iter().find_map(|prefix| self.interfaces.get(&prefix).copied())
     }
 }
 
@@ -224,15 +252,11 @@ impl Table for Neighbours {
 
     fn new(config: Config, setup: &mut TableSetup<'_>) -> Result<Neighbours, ConfigError> {
         let served = setup.serves_addresses("interfaces", config.interfaces.as_deref())?;
-        let mut interfaces = setup.interfaces().to_vec();
-        for (index, interface) in interfaces.iter_mut().enumerate() {
-            if !served.contains(&(index as u16)) {
-                interface.addresses.clear();
-            }
-        }
+        let interfaces = Arc::clone(setup.interfaces());
         let nobody = EthRewrite::new([0; 14], u16::MAX, NO_INTERFACE, false);
         let current = Adjacencies { rewrites: vec![nobody], hosts: HashMap::new() };
         let table = Neighbours {
+            subnets: Subnets::of(&interfaces, &served),
             interfaces,
             served,
             published: ArcSwap::from_pointee(current.clone()),

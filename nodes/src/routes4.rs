@@ -5,87 +5,24 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::{HashMap, HashSet};
 use swath_api::prelude::*;
-use swath_api::{Str, TableRef};
+use swath_api::{Interface, Str, TableRef};
 
 use crate::fib4::{Fib4, Fib4Error, Prefix4, Reader};
+pub use crate::leaf4::{BY_DESTINATION, Leaf, Leaves, Meaning};
+use crate::leaf4::{MAX_LEAVES, leaves};
 use crate::neighbours::{Edit, Neighbours, find_served};
 
-/// Next hops, and other things that a route can mean, at most: what the array of leaves has room for.
-const MAX_LEAVES: usize = 1 << 16;
+/// Routes that fit into any table.
+const SMALL: usize = 1024;
 
 /// Destinations that are never forwarded (RFC 1812 §5.3.7, RFC 6890): this network, loopback, and the reserved class E.
 const MARTIANS: [&str; 3] = ["0.0.0.0/8", "127.0.0.0/8", "240.0.0.0/4"];
 /// Class D (RFC 5771).
 const MULTICAST: &str = "224.0.0.0/4";
-
-/// What a route means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u16)]
-pub enum Meaning {
-    /// Forward: by the adjacency, or [`BY_DESTINATION`].
-    Forward = 0,
-    /// The router itself.
-    Local = 1,
-    /// There is no route.
-    NoRoute = 2,
-    /// A multicast group.
-    Multicast = 3,
-    /// Drop, and answer nothing.
-    Blackhole = 4,
-    /// Never a destination.
-    Martian = 5,
-}
-
-/// In place of an adjacency: the destination is itself a neighbour, on the subnet of the interface to leave by.
-pub const BY_DESTINATION: u32 = u32::MAX;
-
-/// One answer of the table: `meaning:16 | tx:16 | adjacency:32`, so that the low 48 bits are those of the lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Leaf(u64);
-
-impl Leaf {
-    /// The answer where there is no route, which the look-up knows by the number 0.
-    pub const NO_ROUTE: Leaf = Leaf::new(Meaning::NoRoute, NO_INTERFACE, 0);
-
-    const fn new(meaning: Meaning, tx: u16, adj: u32) -> Leaf {
-        Leaf((meaning as u64) << 48 | (tx as u64) << 32 | adj as u64)
-    }
-
-    /// What the route means.
-    #[inline]
-    pub fn meaning(self) -> Meaning {
-        match self.0 >> 48 {
-            0 => Meaning::Forward,
-            1 => Meaning::Local,
-            3 => Meaning::Multicast,
-            4 => Meaning::Blackhole,
-            5 => Meaning::Martian,
-            _ => Meaning::NoRoute,
-        }
-    }
-
-    /// Interface and adjacency for [`Lane::set_out`](swath_api::Lane::set_out).
-    #[inline]
-    pub fn out(self) -> u64 {
-        self.0
-    }
-
-    /// The interface to leave by.
-    #[inline]
-    pub fn tx(self) -> u16 {
-        (self.0 >> 32) as u16
-    }
-
-    /// The adjacency, or [`BY_DESTINATION`].
-    #[inline]
-    pub fn adj(self) -> u32 {
-        self.0 as u32
-    }
-}
 
 /// The table.
 pub struct Routes4 {
@@ -93,7 +30,7 @@ pub struct Routes4 {
     leaves: Box<[AtomicU64; MAX_LEAVES]>,
     neighbours: TableRef<Neighbours>,
     served: Vec<u16>,
-    names: Vec<String>,
+    interfaces: Arc<[Interface]>,
     // Prefixes of the routes that follow from the interfaces and from RFCs. No other route takes their place.
     standing: HashSet<Prefix4>,
     control: Mutex<HashMap<Leaf, u32>>,
@@ -101,19 +38,6 @@ pub struct Routes4 {
 
 /// A worker's part: what tells the table that no look-up of this worker is under way.
 pub struct Shard(Reader);
-
-/// All leaves of a table.
-#[derive(Clone, Copy)]
-pub struct Leaves<'a>(&'a [AtomicU64; MAX_LEAVES]);
-
-impl Leaves<'_> {
-    /// The leaf that a look-up has answered with.
-    #[inline(always)]
-    pub fn get(self, number: u32) -> Leaf {
-        // No number that was given out is as large as the array; the mask spares the test.
-        Leaf(self.0[number as usize % MAX_LEAVES].load(Ordering::Relaxed))
-    }
-}
 
 /// Settings.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -232,7 +156,7 @@ impl Routes4 {
         let place = self.leaves.get(number as usize);
         let place =
             place.ok_or_else(|| ConfigError::new(format!("the table has room for {} different next hops", MAX_LEAVES - 1)))?;
-        place.store(leaf.0, Ordering::Relaxed);
+        place.store(leaf.out(), Ordering::Relaxed);
         known.insert(leaf, number);
         Ok(number)
     }
@@ -261,7 +185,7 @@ impl Routes4 {
             }
             return Ok(Leaf::new(Meaning::Blackhole, NO_INTERFACE, 0));
         }
-        let names = || self.names.iter().map(String::as_str);
+        let names = || self.interfaces.iter().map(|interface| interface.name.as_str());
         let named = interface.as_ref().map(|name| find_served(names(), &self.served, name)).transpose()?;
         match (via, named) {
             (None, None) => Err(ConfigError::new("a route says where to: `via`, `interface` or `blackhole: true`")),
@@ -306,7 +230,7 @@ impl Routes4 {
     }
 
     /// Routes that follow from the interfaces' addresses, and those that RFCs ask for.
-    fn standing_routes(&self, interfaces: &[swath_api::Interface]) -> Vec<(Prefix4, Leaf)> {
+    fn standing_routes(&self, interfaces: &[Interface]) -> Vec<(Prefix4, Leaf)> {
         let fixed = |text: &str, meaning| text.parse().ok().map(|prefix: Prefix4| (prefix, Leaf::new(meaning, NO_INTERFACE, 0)));
         let mut routes: Vec<(Prefix4, Leaf)> = MARTIANS.iter().filter_map(|text| fixed(text, Meaning::Martian)).collect();
         routes.extend(fixed(MULTICAST, Meaning::Multicast));
@@ -345,14 +269,19 @@ impl Table for Routes4 {
     type Reply = Reply;
 
     fn new(config: Config, setup: &mut TableSetup<'_>) -> Result<Routes4, ConfigError> {
+        if config.memory_mib == 0 {
+            return Err(ConfigError::at("memory-mib", "a table needs memory: 1 MiB at least"));
+        }
+        let neighbours = setup.table("neighbours", config.neighbours.as_deref())?;
+        let served = setup.serves_addresses("interfaces", config.interfaces.as_deref())?;
         let fib =
             Fib4::new(usize::from(config.memory_mib) << 20).map_err(|error| ConfigError::new(format!("no memory: {error}")))?;
         let mut table = Routes4 {
             fib,
-            leaves: Box::new([const { AtomicU64::new(Leaf::NO_ROUTE.0) }; MAX_LEAVES]),
-            neighbours: setup.table("neighbours", config.neighbours.as_deref())?,
-            served: setup.serves_addresses("interfaces", config.interfaces.as_deref())?,
-            names: setup.interfaces().iter().map(|interface| interface.name.clone()).collect(),
+            leaves: leaves()?,
+            neighbours,
+            served,
+            interfaces: Arc::clone(setup.interfaces()),
             standing: HashSet::new(),
             control: Mutex::default(),
         };
@@ -364,7 +293,9 @@ impl Table for Routes4 {
             numbered.push((prefix, number));
         }
         table.read(&config.routes, &mut numbered)?;
-        table.fib.replace_all(numbered).map_err(full)?;
+        if setup.in_use() || numbered.len() > SMALL {
+            table.fib.replace_all(numbered).map_err(full)?;
+        }
         Ok(table)
     }
 
@@ -402,7 +333,7 @@ impl Table for Routes4 {
                 Ok(Reply::Route {
                     prefix: found.map(|(prefix, _)| prefix),
                     meaning: format!("{:?}", leaf.meaning()).to_lowercase(),
-                    interface: self.names.get(usize::from(leaf.tx())).cloned(),
+                    interface: self.interfaces.get(usize::from(leaf.tx())).map(|interface| interface.name.clone()),
                 })
             }
             Command::Show {} => Ok(Reply::Table { routes: self.fib.len(), memory: self.fib.memory().total() }),

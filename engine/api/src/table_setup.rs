@@ -18,6 +18,7 @@ pub struct TableSetup<'a> {
     pub(crate) kind: &'a str,
     pub(crate) siblings: usize,
     pub(crate) workers: u32,
+    pub(crate) in_use: bool,
     pub(crate) used: &'a [Cell<bool>],
     pub(crate) serves: Option<Serves>,
 }
@@ -44,8 +45,14 @@ impl TableSetup<'_> {
         self.workers
     }
 
-    /// All interfaces, by index.
-    pub fn interfaces(&self) -> &[Interface] {
+    /// Whether the table will be used. If not, it is made only to see whether it can be: it has to refuse what it would refuse
+    /// otherwise, and should not take much memory for it.
+    pub fn in_use(&self) -> bool {
+        self.in_use
+    }
+
+    /// All interfaces, by index; shared by all tables that keep them.
+    pub fn interfaces(&self) -> &Arc<[Interface]> {
         self.interfaces.list()
     }
 

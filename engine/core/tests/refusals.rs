@@ -52,6 +52,111 @@ nodes:
 }
 
 #[test]
+fn what_is_sound_is_judged_beside_what_is_not() {
+    let planned = plan(
+        "
+interfaces:
+  lan: { driver: 'nul' }
+tables:
+  broken: { kind: bas }
+nodes:
+  in: { kind: source, interface: lna, to: fork }
+  fork: { kind: pass, to: { out: mark, aside: read } }
+  mark: { kind: marker, to: raed }
+  read: { kind: reader, to: read2 }
+  lost: { kind: passs, to: behind }
+  behind: { kind: reader, to: a }
+  a: { kind: pass, routes: 5, to: b }
+  b: { kind: pass, to: a }
+  read2: { kind: reader, colour: red }
+",
+    );
+    assert_snapshot!(planned.shown, @r"
+    error[SW0210]: unknown driver `nul`
+     --> graph.yaml:4:18
+      |
+    4 |   lan: { driver: 'nul' }
+      |                  ^^^^^
+      |
+      = help: did you mean `null`?
+
+    error[SW0201]: unknown kind of table `bas`
+     --> graph.yaml:6:19
+      |
+    6 |   broken: { kind: bas }
+      |                   ^^^
+      |
+      = help: did you mean `base`?
+
+    error[SW0214]: unknown interface `lna`
+     --> graph.yaml:8:34
+      |
+    8 |   in: { kind: source, interface: lna, to: fork }
+      |                                  ^^^
+      |
+      = help: did you mean `lan`?
+
+    error[SW0202]: unknown node `raed`
+      --> graph.yaml:10:29
+       |
+    10 |   mark: { kind: marker, to: raed }
+       |                             ^^^^
+       |
+       = help: did you mean `read`?
+
+    error[SW0207]: `read` reads the slot `mark`, which is not written
+      --> graph.yaml:11:17
+       |
+    11 |   read: { kind: reader, to: read2 }
+       |                 ^^^^^^ on the path in → fork → read
+       |
+       = help: put a node that writes `mark` on this path
+
+    error[SW0201]: unknown kind of node `passs`
+      --> graph.yaml:12:17
+       |
+    12 |   lost: { kind: passs, to: behind }
+       |                 ^^^^^
+       |
+       = help: did you mean `pass`?
+
+    error[SW0106]: expected a list, found integer 5
+      --> graph.yaml:14:28
+       |
+    14 |   a: { kind: pass, routes: 5, to: b }
+       |                            ^ expected a list
+       |
+       = help: write `[value]` for a list with one value
+
+    error[SW0205]: packets could go round in a circle: a.out → b.out → a
+      --> graph.yaml:15:24
+       |
+    14 |   a: { kind: pass, routes: 5, to: b }
+       |                                   -
+    15 |   b: { kind: pass, to: a }
+       |                        ^ this edge closes the circle
+       |
+       = help: what must be looked at again goes to another instance of the node on the same tables: add a second node of the same kind with the same settings and wire this edge to it
+
+    error[SW0207]: `read2` reads the slot `mark`, which is not written
+      --> graph.yaml:16:18
+       |
+    16 |   read2: { kind: reader, colour: red }
+       |                  ^^^^^^ on the path in → fork → read → read2
+       |
+       = help: put a node that writes `mark` on this path
+
+    error[SW0104]: unknown key `colour`
+      --> graph.yaml:16:26
+       |
+    16 |   read2: { kind: reader, colour: red }
+       |                          ^^^^^^ not known here
+       |
+       = help: known keys: `interface`, `routes`, `kind`, `to`
+    ");
+}
+
+#[test]
 fn a_slot_of_two_types() {
     let planned = plan(
         "

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Bytes;
@@ -58,14 +59,14 @@ impl Interfaces {
         let known = Rc::new(Known::new(list));
         let addresses: Vec<Box<[RawAddress]>> =
             known.list.iter().map(|interface| interface.addresses.iter().map(RawAddress::of).collect()).collect();
-        let describe = |(interface, addresses): (&Interface, &Box<[RawAddress]>)| RawInterface {
+        let describe = |interface: &Interface, addresses: &[RawAddress]| RawInterface {
             name: Bytes::new(interface.name.as_bytes()),
             mac: interface.mac.octets(),
             mtu: interface.mtu,
             addresses: addresses.as_ptr(),
             address_count: addresses.len(),
         };
-        let raw = known.list.iter().zip(&addresses).map(describe).collect();
+        let raw = known.list.iter().zip(&addresses).map(|(interface, addresses)| describe(interface, addresses)).collect();
         Interfaces { known, raw, _addresses: addresses, id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
@@ -126,7 +127,7 @@ thread_local! {
 /// Interfaces that were read.
 #[derive(Debug)]
 pub(crate) struct Known {
-    list: Vec<Interface>,
+    list: Arc<[Interface]>,
     index: HashMap<String, u16>,
 }
 
@@ -135,7 +136,7 @@ impl Known {
         // The first of a name, and none that a lane could not name.
         let named = list.iter().zip(0..crate::packet::NO_INTERFACE).rev();
         let index = named.map(|(interface, at)| (interface.name.clone(), at)).collect();
-        Known { list, index }
+        Known { list: list.into(), index }
     }
 
     /// Those of a graph, read if they have not been.
@@ -156,7 +157,7 @@ impl Known {
         })
     }
 
-    pub(crate) fn list(&self) -> &[Interface] {
+    pub(crate) fn list(&self) -> &Arc<[Interface]> {
         &self.list
     }
 
@@ -197,7 +198,7 @@ mod tests {
         let interfaces = Interfaces::new(list.clone());
         // SAFETY: `interfaces` is alive.
         let read = || unsafe { Known::of(interfaces.raw()) };
-        assert_eq!(read().list(), list);
+        assert_eq!(read().list()[..], list);
         assert!(Rc::ptr_eq(&read(), &read()));
         let (first, other) = (read(), Interfaces::new(Vec::new()));
         // SAFETY: `other` is alive.

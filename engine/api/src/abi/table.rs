@@ -152,6 +152,7 @@ impl TableKind {
             kind: self.info().kind.as_str(),
             siblings: host.siblings,
             workers: host.workers,
+            in_use: host.in_use,
             used: &used,
             serves: None,
         };
@@ -186,6 +187,8 @@ pub struct TableHost<'a> {
     pub siblings: usize,
     /// How many workers there are.
     pub workers: u32,
+    /// Whether it is made to be used, and not only to see whether it can be made.
+    pub in_use: bool,
 }
 
 /// What a table has bound itself to while it was made.

@@ -54,7 +54,7 @@ pub(crate) fn check(view: &View<'_>, directory: &Path, diagnostics: &mut Diagnos
     let unreadable = view.doubts.interfaces.without(view.interfaces.iter().map(|(spec, _)| &spec.name.value));
     let unreadable = unreadable.into_iter().map(|name| Interface { name, mac: default_mac(0), mtu: MTU, addresses: Vec::new() });
     let interfaces = Interfaces::new(described.chain(unreadable).collect());
-    make(view, &interfaces, &pool, &mut teller, diagnostics);
+    make(view, &interfaces, &pool, false, &mut teller, diagnostics);
 }
 
 /// Looks for mistakes in the settings of all interfaces. Nothing is attached.
@@ -117,15 +117,16 @@ pub(crate) fn check_mtu(spec: &InterfaceSpec, mtu: u16, pool: &Pool, diagnostics
     }
 }
 
-/// Makes all tables, and the nodes of the first worker, and says everything that is wrong with them.
+/// Makes all tables, and the nodes of the first worker, to be used or not, and says everything that is wrong with them.
 pub(crate) fn make(
     view: &View<'_>,
     interfaces: &Interfaces,
     pool: &Arc<Pool>,
+    in_use: bool,
     teller: &mut Teller<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Parts {
-    let (tables, ties) = make_tables(view, interfaces, teller, diagnostics);
+    let (tables, ties) = make_tables(view, interfaces, in_use, teller, diagnostics);
     let workers = u32::from(view.engine.workers);
     let host = NodeHost { worker: 0, workers, interfaces, tables: &tables, slots: view.slots, pool };
     let mut nodes = Vec::with_capacity(view.nodes.len());
@@ -144,7 +145,13 @@ pub(crate) fn make(
 /// What each table that was made has bound itself to, by index.
 type Ties = HashMap<usize, TableTies>;
 
-fn make_tables(view: &View<'_>, interfaces: &Interfaces, teller: &mut Teller<'_>, diagnostics: &mut Diagnostics) -> (Tables, Ties) {
+fn make_tables(
+    view: &View<'_>,
+    interfaces: &Interfaces,
+    in_use: bool,
+    teller: &mut Teller<'_>,
+    diagnostics: &mut Diagnostics,
+) -> (Tables, Ties) {
     let (mut tables, mut all_ties) = (Tables::new(), Ties::new());
     let mut siblings: HashMap<&str, usize> = HashMap::new();
     for kind in view.tables.iter().filter_map(|(_, kind)| *kind) {
@@ -156,7 +163,7 @@ fn make_tables(view: &View<'_>, interfaces: &Interfaces, teller: &mut Teller<'_>
             continue;
         };
         let siblings = siblings.get(kind.info().kind.as_str()).copied().unwrap_or(1);
-        let host = TableHost { name, interfaces, tables: &tables, siblings, workers: view.engine.workers.into() };
+        let host = TableHost { name, interfaces, tables: &tables, siblings, workers: view.engine.workers.into(), in_use };
         let part = Part::table(spec, kind);
         let made = teller.make(&part, |settings| kind.create(settings, &host), Some(&|settings| kind.check(settings)), diagnostics);
         match made {

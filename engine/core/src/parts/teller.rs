@@ -12,7 +12,7 @@ use crate::spec::{Code, Diagnostic, Diagnostics, Doubts, InterfaceSpec, NodeSpec
 
 /// Settings that are read again to look for further mistakes, in bytes of JSON and over all parts: what is looked at once is not bounded
 /// by it, what is looked at again is.
-const BUDGET: usize = 4 << 20;
+const BUDGET: usize = 2 << 20;
 /// What another attempt costs beside reading, in the same measure.
 const ATTEMPT: usize = 4 << 10;
 

@@ -105,12 +105,12 @@ impl Draft {
     ///
     /// # Errors
     /// It is not sound.
-    pub fn plan(self) -> Result<Plan, Draft> {
+    pub fn plan(self) -> Result<Plan, Box<Draft>> {
         let known = self.interfaces.iter().all(|(_, driver)| driver.is_some())
             && self.tables.iter().all(|table| table.kind.is_some())
             && self.nodes.iter().all(|node| node.kind.is_some());
         if !self.sound || !known {
-            return Err(self);
+            return Err(Box::new(self));
         }
         let interfaces =
             self.interfaces.into_iter().filter_map(|(spec, driver)| Some(InterfacePlan { spec, driver: driver?, opener: None }));

@@ -108,7 +108,7 @@ fn make_parts(
         port.as_ref().map_or(described.clone(), |port| Interface { mac: port.mac(), mtu: port.mtu(), ..described })
     });
     let interfaces = Interfaces::new(described.collect());
-    let parts = parts::make(&view, &interfaces, options.pool, &mut teller, diagnostics);
+    let parts = parts::make(&view, &interfaces, options.pool, true, &mut teller, diagnostics);
     (ports.into_iter().flatten().collect(), interfaces, parts)
 }
 

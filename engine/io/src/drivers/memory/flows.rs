@@ -57,6 +57,14 @@ impl<const N: usize> Flows<N> {
 
     /// Makes the flows that the settings describe.
     pub fn new(settings: &FlowSettings, stamp: bool, src: MacAddr, dst: MacAddr, room: usize) -> Result<Flows<N>, ConfigError> {
+        let sizes = Self::sizes_of(settings, stamp, room)?;
+        let heads = sizes.iter().map(|size| Self::head(*size, settings.ttl, src, dst)).collect();
+        let flows = (0..settings.count.get()).map(|index| Self::flow(index, &settings.sources, &settings.destinations)).collect();
+        Ok(Flows { heads, flows })
+    }
+
+    /// The sizes of frames, if there can be such flows.
+    pub fn sizes_of(settings: &FlowSettings, stamp: bool, room: usize) -> Result<Vec<u16>, ConfigError> {
         if settings.count.get() > 1 << 24 {
             return Err(ConfigError::at("generate.flows.count", "at most 16777216 flows"));
         }
@@ -69,9 +77,7 @@ impl<const N: usize> Flows<N> {
                 format!("{size} bytes, but a {what} has {smallest} or more, and a buffer takes {room}"),
             ));
         }
-        let heads = sizes.iter().map(|size| Self::head(*size, settings.ttl, src, dst)).collect();
-        let flows = (0..settings.count.get()).map(|index| Self::flow(index, &settings.sources, &settings.destinations)).collect();
-        Ok(Flows { heads, flows })
+        Ok(sizes)
     }
 
     fn head(size: u16, ttl: u8, src: MacAddr, dst: MacAddr) -> Head {

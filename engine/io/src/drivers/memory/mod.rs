@@ -81,11 +81,17 @@ struct MemoryPort {
     sink: Arc<Sink>,
 }
 
+/// As far as nothing is read, and no flow is made.
 fn check(config: &PortConfig<'_>) -> Result<(), ConfigError> {
     let settings: Settings = super::settings(config.settings)?;
-    match &settings.generate {
-        // The only thing outside that it may touch is a capture.
-        Some(Generate { file: Some(_), packets: None, flows: None, .. }) => Ok(()),
+    let Some(generate) = &settings.generate else { return Ok(()) };
+    let room = config.pool.region().geometry().data();
+    match (&generate.packets, &generate.file, &generate.flows) {
+        (None, Some(_), None) => Ok(()),
+        (None, None, Some(flows)) => {
+            let sizes = if is_ipv4(flows)? { Flows::<V4>::sizes_of } else { Flows::<V6>::sizes_of };
+            sizes(flows, generate.stamp, room).map(drop)
+        }
         _ => open(config).map(drop),
     }
 }
