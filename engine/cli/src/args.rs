@@ -45,7 +45,7 @@ pub enum Command {
     Diff(crate::diff::DiffArgs),
     /// Show the kinds of nodes, tables and drivers, or everything about one of them
     Nodes(crate::nodes::NodesArgs),
-    /// Draw a graph: in columns, as a picture (SVG), for Graphviz or Mermaid, or as JSON
+    /// Draw a graph in columns, as SVG, for Graphviz or Mermaid, or as JSON
     Graph(crate::graph::GraphArgs),
     /// Write the language of graphs, or one kind of it, as a JSON Schema
     Schema(crate::schema::SchemaArgs),
