@@ -1,5 +1,6 @@
 //! Diagnostics: what is wrong, where, and what to do about it.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use serde_json::json;
@@ -55,13 +56,15 @@ pub struct Diagnostic {
     pub labels: Vec<Label>,
     /// What to do.
     pub help: Option<String>,
+    /// In how many further instances of a template there is the same mistake.
+    pub repeated: usize,
 }
 
 impl Diagnostic {
     /// An error without places.
     #[must_use]
     pub fn error(code: Code, message: impl Into<String>) -> Self {
-        Self { code, severity: Severity::Error, message: message.into(), labels: Vec::new(), help: None }
+        Self { code, severity: Severity::Error, message: message.into(), labels: Vec::new(), help: None, repeated: 0 }
     }
 
     /// A warning without places.
@@ -119,6 +122,9 @@ impl Diagnostic {
         json["severity"] = self.severity.text().into();
         json["message"] = self.message.as_str().into();
         json["help"] = self.help.as_deref().into();
+        if self.repeated > 0 {
+            json["repeated"] = self.repeated.into();
+        }
         json
     }
 }
@@ -144,6 +150,9 @@ pub struct Diagnostics {
     kept: Vec<Diagnostic>,
     errors: usize,
     warnings: usize,
+    /// Those that say the same as one that is kept, of another instance of a template.
+    repeated: usize,
+    instances: HashSet<String>,
 }
 
 impl Diagnostics {
@@ -160,15 +169,49 @@ impl Diagnostics {
             Severity::Warning => &mut self.warnings,
         };
         *count += 1;
-        if *count <= MAX_SHOWN {
+        let is_full = *count - self.repeated.min(*count) > MAX_SHOWN;
+        if !self.instances.is_empty() {
+            let words = self.without_instances(&diagnostic.message);
+            let same = |kept: &Diagnostic| kept.code == diagnostic.code && kept.span() == diagnostic.span();
+            let known = self.kept.iter().position(|kept| same(kept) && self.without_instances(&kept.message) == words);
+            if let Some(known) = known {
+                self.kept[known].repeated += 1;
+                self.repeated += 1;
+                return;
+            }
+        }
+        if !is_full {
             self.kept.push(diagnostic);
         }
+    }
+
+    /// Takes the names of the instances of templates: what is wrong in several in the same place of the template is told once.
+    pub(super) fn know_instances(&mut self, names: impl IntoIterator<Item = String>) {
+        self.instances.extend(names);
+    }
+
+    /// A message without the names of instances before those of nodes.
+    fn without_instances(&self, message: &str) -> String {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/');
+        let word = |word: &str| match word.rsplit_once('/') {
+            Some((instance, node)) if self.instances.contains(instance) => node.to_owned(),
+            _ => word.to_owned(),
+        };
+        let mut words = String::with_capacity(message.len());
+        let mut rest = message;
+        while let Some(start) = rest.find(is_name) {
+            let end = rest[start..].find(|c| !is_name(c)).map_or(rest.len(), |length| start + length);
+            words += &rest[..start];
+            words += &word(&rest[start..end]);
+            rest = &rest[end..];
+        }
+        words + rest
     }
 
     /// Whether a further error would only be counted: there is no need to word it.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.errors >= MAX_SHOWN
+        self.errors - self.repeated.min(self.errors) >= MAX_SHOWN
     }
 
     /// Adds an error that is worded only if it will be shown.
@@ -200,7 +243,7 @@ impl Diagnostics {
     /// How many were only counted.
     #[must_use]
     pub fn omitted(&self) -> usize {
-        self.errors + self.warnings - self.kept.len()
+        self.errors + self.warnings - self.kept.len() - self.repeated
     }
 
     /// Those that were kept, by file and place.

@@ -157,6 +157,7 @@ impl<'a> Expander<'a> {
         let templates: Vec<usize> = around.templates.iter().copied().chain([template]).collect();
         let inner = Around { prefix: &inner_prefix, arguments: Some(&arguments), templates: &templates };
         self.instance_index.insert(name.clone(), self.instances.len());
+        diagnostics.know_instances([name.clone()]);
         let name = Spanned::new(name, declared.name.span);
         self.instances.push(Instance { name, template, prefix: around.prefix.to_owned(), to });
         for entry in self.templates[template].nodes.clone() {

@@ -426,6 +426,27 @@ nodes:
     )]));
 }
 
+/// What is wrong in a template is told once, and not for each instance.
+#[test]
+fn mistakes_in_the_nodes_of_templates() {
+    assert_snapshot!(told(&[(
+        "router.yaml",
+        "version: 1
+templates:
+  port:
+    parameters: { n: integer }
+    nodes:
+      rx: { kind: rx, name: \"${nn}\", to: x }
+      Bad: { kind: rx }
+      by: { to: rx }
+nodes:
+  a: { template: port, n: 1 }
+  b: { template: port, n: 2 }
+  c: { template: port, n: 3 }
+",
+    )]));
+}
+
 #[test]
 fn what_templates_copy_is_bounded() {
     let mut graph = "version: 1\ntemplates:\n  t0: { nodes: { n: { kind: k } } }\n".to_owned();

@@ -50,6 +50,10 @@ impl Diagnostic {
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(normalize_untrusted_str(help)));
         }
+        if self.repeated > 0 {
+            let note = format!("the same in {} more of the template's instances", self.repeated);
+            group = group.element(Level::NOTE.message(note));
+        }
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let text = renderer.render(&[group]);
         let lines: Vec<_> = text.lines().filter(|line| !is_bare_arrow(line)).collect();
