@@ -29,6 +29,9 @@ tables:
       - { prefix: 128.0.0.0/2, via: 10.0.1.2 }
       - { prefix: 10.0.0.0/9, via: 10.0.0.77 }
       - { prefix: 172.16.0.0/12, blackhole: true }
+  stations:
+    kind: bridge
+    static: [{ mac: 02:00:00:00:00:99, interface: a }, { mac: 02:00:00:00:00:98, interface: b }]
 nodes:
 ";
 
@@ -40,6 +43,9 @@ const SETTINGS: &[(&str, &str)] = &[
     ("ip4-dscp", "dscp: 46"),
     ("ip4-lookup", "table: routes, neighbours: neighbours"),
     ("ip4-rewrite", "neighbours: neighbours"),
+    ("bridge-input", ""),
+    ("bridge-input", "forward-reserved: true"),
+    ("bridge-flood", "table: stations"),
     ("tx", ""),
     ("tx", "interface: b"),
     ("drop", ""),
@@ -66,8 +72,10 @@ fn frame(rng: &mut Rng) -> Vec<u8> {
         }
         1 => packet(header((rng.bits() as u32).to_be_bytes(), rng.bits() as u8, rng.below(700)), &[]),
         2 => {
-            let (ethertype, len) = (rng.pick(&[0x0800, 0x0800, 0x86dd, 0x0806, 0x8100]), rng.below(200));
-            ethernet(rng.pick(&[mac(1), [0xff; 6]]), ethertype, &rng.bytes(len))
+            let (ethertype, len) = (rng.pick(&[0x0800, 0x0800, 0x86dd, 0x0806, 0x8100]), rng.below(700));
+            let payload = if rng.one_in(4) { vec![0xff; len] } else { rng.bytes(len) };
+            let reserved = [0x01, 0x80, 0xc2, 0, 0, rng.below(17) as u8];
+            ethernet(rng.pick(&[mac(1), mac(1), [0xff; 6], mac(0x98), mac(0x99), reserved]), ethertype, &payload)
         }
         3 => {
             let options = vec![1; rng.below(11) * 4];

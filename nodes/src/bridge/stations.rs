@@ -329,3 +329,59 @@ fn read_any(way: &Way) -> Option<(Station, State)> {
     let seen = (state.kind() == LEARNT).then(|| state.seen());
     Some((Station { key, port: state.port(), seen }, state))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: Key = Key(0x0102_0000_0002);
+    const NOW: Moment = Moment(0);
+
+    /// What two workers do that hear a station at once: each has looked and not found it, and takes a way.
+    fn claimed_twice(kinds: [u64; 2]) -> Stations {
+        let stations = Stations::new(8, 10, 7);
+        for (port, kind) in kinds.into_iter().enumerate() {
+            stations.used.0.fetch_add(1, Ordering::Relaxed);
+            assert!(stations.claim(KEY, kind, port as u16, NOW));
+        }
+        stations
+    }
+
+    #[test]
+    fn a_station_that_two_workers_hear_at_once_has_one_entry() {
+        for (kinds, kept) in [([LEARNT, LEARNT], None), ([LEARNT, STATIC], Some(1)), ([STATIC, LEARNT], Some(0))] {
+            let stations = claimed_twice(kinds);
+            stations.keep_one(KEY);
+            // The second to come finds nothing left to do.
+            stations.keep_one(KEY);
+            let found: Vec<Station> = (0..stations.buckets()).flat_map(|bucket| stations.bucket(bucket, NOW)).collect();
+            assert_eq!((found.len(), stations.used()), (1, 1));
+            assert_eq!(stations.port(KEY, NOW), Some(found[0].port));
+            assert!(kept.is_none_or(|port| port == found[0].port), "a static entry is kept");
+        }
+    }
+
+    #[test]
+    fn a_swap_fails_when_the_way_has_a_new_owner() {
+        let stations = Stations::new(1, 10, 7);
+        assert_eq!(stations.hear(KEY, 3, NOW, || true), Heard::New);
+        let (way, old) = stations.find(KEY).unwrap();
+        assert!(stations.remove(KEY, NOW));
+        // The same bits, but for the version.
+        assert_eq!(stations.hear(KEY, 3, NOW, || true), Heard::New);
+        let (again, new) = stations.find(KEY).unwrap();
+        assert!(std::ptr::eq(way, again) && old.port() == new.port() && old.seen() == new.seen());
+        assert!(!way.swap(old, old.live(LEARNT, 9, NOW)));
+        assert_eq!(stations.port(KEY, NOW), Some(3));
+    }
+
+    #[test]
+    fn a_way_that_changes_hands_is_nobodys() {
+        let stations = Stations::new(1, 10, 7);
+        stations.hear(KEY, 3, NOW, || true);
+        let (way, state) = stations.find(KEY).unwrap();
+        way.state.store(state.claimed().0, Ordering::Relaxed);
+        assert_eq!(stations.port(KEY, NOW), None);
+        assert!(stations.bucket(0, NOW).chain(stations.bucket(1, NOW)).next().is_none());
+    }
+}
