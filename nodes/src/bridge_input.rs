@@ -34,8 +34,9 @@ pub struct Config {
     /// The table of kind `bridge`. Default: the only one.
     #[serde(default)]
     table: Option<String>,
-    /// Flood frames to 01:80:c2:00:00:00 to 0f, which a bridge keeps to the link that they are on: for a bridge that shall be as a wire to
-    /// spanning tree, LACP, 802.1X or LLDP. Those to 01:80:c2:00:00:01, the PAUSE frames of one link, are dropped all the same.
+    /// Flood frames to 01:80:c2:00:00:00 to 0f, which a bridge keeps to the link that they are on: for a bridge that shall be as a
+    /// wire to spanning tree, LACP, 802.1X or LLDP. Those to 01:80:c2:00:00:01, the PAUSE frames of one link, are dropped all the
+    /// same.
     #[serde(default)]
     forward_reserved: bool,
 }
@@ -91,8 +92,8 @@ impl Node for BridgeInput {
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
         let (bridge, now, forward_reserved) = (cx.table(self.bridge), Moment::at(cx.now()), self.forward_reserved);
         let heads = frame.gather(&mut self.heads, |packet| Head::read(packet, bridge, forward_reserved));
-        // All sources before any destination: of the frames to one station either all are forwarded or all are flooded, so that none
-        // overtakes another on a shorter way through the graph.
+        // All sources before any destination: of the frames to one station either all are forwarded or all are flooded, so that
+        // none overtakes another on a shorter way through the graph.
         let mut last = (NOBODY, NO_INTERFACE);
         for head in heads.iter().filter(|head| head.source != NOBODY) {
             if last != (head.source, head.rx) {

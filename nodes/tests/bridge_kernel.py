@@ -1,8 +1,8 @@
 """The kernel's bridge between three veth ports, in the network namespace that this runs in and that ends with it.
 
-Reads a script from standard input: `send PORT HEX`, `wait PORT HEX` (until the port has got this frame), `at SECONDS` (until so much time has
-passed since the first line). Writes, once standard input has ended, `time SECONDS` for each `at` and each `wait`, when it had been reached, and
-`got PORT HEX` for each frame, in order.
+Reads a script from standard input: `send PORT HEX`, `wait PORT HEX` (until the port has got this frame), `at SECONDS` (until so much
+time has passed since the first line). Writes, once standard input has ended, `time SECONDS` for each `at` and each `wait`, when it had
+been reached, and `got PORT HEX` for each frame, in order.
 """
 import os
 import select

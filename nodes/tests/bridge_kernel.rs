@@ -1,11 +1,12 @@
-//! The bridge against the kernel's: the same frames into both, and the same frames out of each port, in order within each flow. Needs root, for
-//! a network namespace of its own.
+//! The bridge against the kernel's: the same frames into both, and the same frames out of each port, in order within each flow.
+//! Needs root, for a network namespace of its own.
 //!
 //! Where they differ, and both may, is left out:
 //!
 //! * The kernel without spanning tree forwards 01:80:c2:00:00:00, which IEEE 802.1D-2004 §7.12.6 keeps to the link.
 //! * It lets any frame be 4 bytes longer than the MTU of the port to leave by, which is meant for a tag.
-//! * Without VLAN filtering, which not every kernel has, it learns all VLANs together: here each station is in one, and speaks to those in it.
+//! * Without VLAN filtering, which not every kernel has, it learns all VLANs together: here each station is in one, and speaks to
+//!   those in it.
 
 mod common;
 

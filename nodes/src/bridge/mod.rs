@@ -1,7 +1,7 @@
 //! `bridge`: which stations a learning bridge knows, and at which of its interfaces (IEEE 802.1D-2004 §7.8 and §7.9).
 //!
-//! Each VLAN is learnt on its own: a station in two VLANs has an entry in each. The VLAN is the identifier of a frame's outermost tag, 802.1Q or
-//! 802.1ad, and 0 without a tag; tags are looked at and never changed.
+//! Each VLAN is learnt on its own: a station in two VLANs has an entry in each. The VLAN is the identifier of a frame's outermost
+//! tag, 802.1Q or 802.1ad, and 0 without a tag; tags are looked at and never changed.
 
 mod control;
 mod header;

@@ -1,15 +1,18 @@
 //! Which station was heard at which port: a table of fixed size that all workers read and write at once, without a lock.
 //!
-//! A key has two buckets of four ways, one cache line each, by a hash whose seed is secret: keys come from packets. There are at least as many
-//! buckets as stations may be, so that a line holds one station on average and a new one finds a free way but in theory.
+//! A key has two buckets of four ways, one cache line each, by a hash whose seed is secret: keys come from packets. There are at
+//! least as many buckets as stations may be, so that a line holds one station on average and a new one finds a free way but in
+//! theory.
 //!
 //! A way is two words, the key and its [`State`]. They change together as by a sequence lock that belongs to one way:
 //!
 //! * Who swaps a free state for a busy one of the next version owns the way. It stores the key, then a live state of that version.
-//! * A reader takes the state, the key, and the state again: with the same version and never busy, the key is that of the version. (The owner
-//!   fences between its swap and the key, and the reader between the key and its second look: who sees the key sees the version.)
-//! * All else, to refresh, to move and to free, is one swap of the state that was read. It fails if anything has come between, a new owner
-//!   included, for that is another version. Versions come round after 16,384 owners, each of which was aged out or removed.
+//! * A reader takes the state, the key, and the state again: with the same version and never busy, the key is that of the version.
+//!   (The owner fences between its swap and the key, and the reader between the key and its second look: who sees the key sees the
+//!   version.)
+//! * All else, to refresh, to move and to free, is one swap of the state that was read. It fails if anything has come between, a
+//!   new owner included, for that is another version. Versions come round after 16,384 owners, each of which was aged out or
+//!   removed.
 //!
 //! Nobody ever waits: who loses a swap leaves things to the winner, and learns with the station's next frame.
 
@@ -306,8 +309,8 @@ impl Stations {
         false
     }
 
-    /// Two workers that heard a new station at once have both taken a way: one is kept, a static one or else the first, and the others
-    /// are freed. Of the workers' fences one is first, so that at least one of them sees both ways.
+    /// Two workers that heard a new station at once have both taken a way: one is kept, a static one or else the first, and the
+    /// others are freed. Of the workers' fences one is first, so that at least one of them sees both ways.
     fn keep_one(&self, key: Key) {
         fence(Ordering::SeqCst);
         let (first, second) = self.places(key);

@@ -1,5 +1,5 @@
-//! The bridge against an oracle, a map that does what IEEE 802.1D says frame by frame: with stations that move, fall silent and come back,
-//! commands, capacity, one worker and several; and what happens when copies find no room or no buffer.
+//! The bridge against an oracle, a map that does what IEEE 802.1D says frame by frame: with stations that move, fall silent and
+//! come back, commands, capacity, one worker and several; and what happens when copies find no room or no buffer.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -153,7 +153,8 @@ fn against_the_oracle(workers: usize, capacity: usize, stations: usize) {
         }
         let mut expected: Sent = Default::default();
         for worker in 0..workers {
-            // Few enough for one vector, and for their copies. If not all can be learnt the order counts: that of one queue is known.
+            // Few enough for one vector, and for their copies. If not all can be learnt the order counts: that of one queue is
+            // known.
             let only = (capacity < stations).then(|| rng.below(4));
             let frames: Vec<(usize, Vec<u8>)> = (0..1 + rng.below(80)).map(|_| traffic.frame(&mut rng)).collect();
             let frames: Vec<(usize, Vec<u8>)> =

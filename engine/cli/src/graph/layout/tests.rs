@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 
 const NODE: Extent = Extent { along: 90.0, above: 21.0, below: 21.0 };
-const LABEL: Extent = Extent { along: 40.0, above: 14.0, below: 3.0 };
+/// Labels from left to right, and from top to bottom.
+const LABELS: [Extent; 2] = [Extent { along: 40.0, above: 14.0, below: 3.0 }, Extent { along: 14.0, above: 3.0, below: 50.0 }];
 
 /// A random graph: lines lead to later boxes, groups are nested.
 fn graph() -> impl Strategy<Value = Input> {
@@ -14,16 +15,16 @@ fn graph() -> impl Strategy<Value = Input> {
     let boxes = prop::collection::vec((prop::option::of(any::<prop::sample::Index>()), 40..200u16, 20..60u16), 1..40);
     let tables =
         prop::collection::vec(prop::collection::btree_set(any::<prop::sample::Index>().prop_map(|at| at.index(40)), 0..6), 0..4);
-    let parts = (boxes, prop::collection::vec(line, 0..80), prop::collection::vec(group, 0..5), tables);
-    parts.prop_map(|(boxes, lines, groups, tables)| {
+    let parts = (boxes, prop::collection::vec(line, 0..80), prop::collection::vec(group, 0..5), tables, 0..2usize);
+    parts.prop_map(|(boxes, lines, groups, tables, way)| {
         let count = boxes.len();
         let groups: Vec<GroupIn> = groups
             .iter()
             .enumerate()
             .map(|(at, (outer, nested))| GroupIn {
                 parent: (*nested && at > 0).then(|| outer.index(at.max(1))),
-                head_along: 0.0,
-                head_across: 10.0,
+                head_along: [0.0, 10.0][way],
+                head_across: [10.0, 25.0][way],
             })
             .collect();
         let boxes = boxes.iter().map(|(group, along, below)| BoxIn {
@@ -38,7 +39,7 @@ fn graph() -> impl Strategy<Value = Input> {
             let (from, to) = (one.min(other), one.max(other));
             let main = main && !wired.iter().any(|line| line.from == from && line.main);
             if from != to && !wired.iter().any(|line| line.from == from && line.port == port) {
-                let label = if main { Extent::default() } else { LABEL };
+                let label = if main { Extent::default() } else { LABELS[way] };
                 wired.push(LineIn { from, to, port, main, label });
             }
         }
@@ -152,8 +153,6 @@ fn shrunk(place: &Place) -> Place {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
-
     #[test]
     fn nothing_lies_on_anything_else(input in graph()) {
         let layout = lay_out(&input);
