@@ -5,7 +5,7 @@ CARGO ?= cargo
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 export RUST_BACKTRACE ?= 0
 
-.PHONY: run check test test-long bench fuzz deps lint deny asan valgrind doc
+.PHONY: run check test test-long bench fuzz deps lint deny asan valgrind doc docs
 
 ## make run: traffic from a generator through a router, with a live line of rates and drops. No privileges, no system packages.
 run:
@@ -54,6 +54,10 @@ lint:
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+
+## make docs: docs/nodes, the catalogue of kinds, from the kinds themselves. A test says when it is stale.
+docs:
+	$(CARGO) run --quiet -p swath --example catalogue
 
 ## make deny: licences and advisories of all dependencies (cargo install cargo-deny).
 deny:

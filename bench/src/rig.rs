@@ -112,10 +112,18 @@ const DRIVERS: &[DriverKind] = &[
         name: "bench-source",
         summary: "Writes the packets of a case.",
         schema: || "{}".into(),
+        example: "",
         check: |_| Ok(()),
         open: open_port,
     },
-    DriverKind { name: "bench-sink", summary: "Stops the clock.", schema: || "{}".into(), check: |_| Ok(()), open: open_port },
+    DriverKind {
+        name: "bench-sink",
+        summary: "Stops the clock.",
+        schema: || "{}".into(),
+        example: "",
+        check: |_| Ok(()),
+        open: open_port,
+    },
 ];
 
 struct BenchPort {

@@ -8,16 +8,18 @@ pub struct Drop;
 edges! {
     /// What becomes of packets.
     pub enum Next {
-        /// The graph wires an edge to this node in order to drop its packets.
+        /// The graph wires an edge to this node in order to drop its packets. If they are wanted, look at which edges lead here.
         Dropped = drop("dropped"),
     }
 }
 
 impl Node for Drop {
-    const INFO: Info = Info::new("drop", "Drops packets on purpose.").about(
-        "An edge that is not wired drops its packets by its own name, so this node is needed only to wire a required edge, or to \
-         collect several edges under one name.",
-    );
+    const INFO: Info = Info::new("drop", "Drops packets on purpose.")
+        .about(
+            "An edge that is not wired drops its packets by its own name, so this node is needed only to wire a required edge, or to \
+             collect several edges under one name.",
+        )
+        .example(include_str!("../examples/drop.yaml"));
     type Config = NoConfig;
     type Next = Next;
 

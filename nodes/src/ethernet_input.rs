@@ -11,19 +11,22 @@ pub struct EthernetInput {
 edges! {
     /// Where frames go. All but those of `other` have lost their Ethernet header.
     pub enum Next {
-        /// IPv4 packets.
+        /// IPv4 packets: wire them to an `ip4-input`.
         Ip4 = edge("ip4", layer::IP4),
-        /// IPv6 packets.
+        /// IPv6 packets. Hosts try IPv6 by themselves, so drops are usual on a link where nobody forwards it.
         Ip6 = edge("ip6", layer::IP6),
-        /// ARP messages.
+        /// ARP messages: who asks for the addresses of the interface, and answers. If they drop here, nobody on the link finds this machine
+        /// unless its MAC address is written down there; and the graph's own neighbours must be `static`.
         Arp = edge("arp", layer::ARP),
-        /// Frames with an 802.1Q or 802.1ad tag, which starts at the TCI.
+        /// Frames with an 802.1Q or 802.1ad tag, which starts at the TCI. If they drop here unexpectedly, the port at the other end sends
+        /// tagged frames: make it an access port, or take the tags off in the graph.
         Vlan = edge("vlan", layer::VLAN),
-        /// Frames of any other type, whole.
+        /// Frames of any other type, whole: LLDP, spanning tree, and other frames of IEEE 802.3 with a length. A few each second are usual.
         Other = edge("other", layer::ETHERNET),
-        /// The destination is the unicast address of another station: the port is promiscuous, or a switch floods; or the interface's `mac` is not what the sender thinks.
+        /// The destination is the unicast address of another station. A few are usual: a switch floods what it has not learnt. If nothing
+        /// else comes in, the interface's `mac` is not the address that its neighbours send to: compare the two.
         NotOurs = drop("not-ours"),
-        /// Shorter than the 14 bytes of an Ethernet header: a broken sender or driver.
+        /// Shorter than the 14 bytes of an Ethernet header, which no wire carries: look for a defect in the driver, or for a broken capture.
         TooShort = drop("too-short"),
     }
 }
@@ -34,7 +37,8 @@ impl Node for EthernetInput {
             "Frames to the address of the interface that received them, to a group address and to the broadcast address are \
              accepted. One node may serve several interfaces.",
         )
-        .input(layer::ETHERNET);
+        .input(layer::ETHERNET)
+        .example(include_str!("../examples/ethernet-input.yaml"));
     type Config = NoConfig;
     type Next = Next;
 

@@ -21,13 +21,16 @@ edges! {
     pub enum Next {
         /// Packets with the new mark.
         Ok = required("ok", layer::IP4),
-        /// Shorter than an IPv4 header: put `ip4-input` before this node.
+        /// Shorter than an IPv4 header, so nobody has checked it: put an `ip4-input` before this node.
         TooShort = drop("too-short"),
     }
 }
 
 impl Node for Ip4Dscp {
-    const INFO: Info = Info::new("ip4-dscp", "Sets the DSCP of IPv4 packets.").input(layer::IP4);
+    const INFO: Info = Info::new("ip4-dscp", "Sets the DSCP of IPv4 packets.")
+        .about("The class by which others queue them (RFC 2474). The ECN bits stay as they are (RFC 3168).")
+        .input(layer::IP4)
+        .example(include_str!("../examples/ip4-dscp.yaml"));
     type Config = Config;
     type Next = Next;
 

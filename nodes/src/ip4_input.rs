@@ -10,15 +10,20 @@ edges! {
     pub enum Next {
         /// Packets with a sound header, without what Ethernet padded.
         Ok = required("ok", layer::IP4),
-        /// Fewer bytes than a header, or than the header's total length: cut on the way, or a broken sender.
+        /// Fewer bytes than a header has, or than the header's total length says: cut off on the way (by a tunnel, or by a capture with a
+        /// short snapshot length), or a broken sender. Find it by the source addresses in a capture of the interface.
         TooShort = drop("too-short"),
-        /// The version in an IPv4 frame is not 4: a broken sender.
+        /// The frame says that it carries IPv4, and the header has another version: a broken sender. Find it by the source MAC address in a
+        /// capture of the interface.
         BadVersion = drop("bad-version"),
-        /// The header length is less than 20 bytes: a broken sender.
+        /// The header length is less than 20 bytes: a broken sender, or a hostile one. Find it by the source MAC address in a capture of the
+        /// interface.
         BadHeaderLength = drop("bad-header-length"),
-        /// The total length is less than the header length: a broken sender.
+        /// The total length is less than the header length: a broken sender, or a hostile one. Find it by the source MAC address in a
+        /// capture of the interface.
         BadLength = drop("bad-length"),
-        /// The header's checksum is wrong: damaged on the way, or by what forwarded it last.
+        /// The header's checksum is wrong: the packet was damaged by the link or by the router before this one. Look at their error counters.
+        /// If all packets of one machine are wrong, it leaves checksums to a network card that does not fill them in: switch off the offload.
         BadChecksum = drop("bad-checksum"),
     }
 }
@@ -29,7 +34,8 @@ impl Node for Ip4Input {
             "The checks and their order are those of RFC 1812 §5.2.2. The time to live is not among them: a packet for the router \
              itself is good whatever its TTL (§4.2.2.9), so it is checked where a packet is forwarded, in `ip4-rewrite`.",
         )
-        .input(layer::IP4);
+        .input(layer::IP4)
+        .example(include_str!("../examples/ip4-input.yaml"));
     type Config = NoConfig;
     type Next = Next;
 

@@ -1,5 +1,6 @@
 //! `ip4-lookup`: where an IPv4 packet goes (RFC 1812 §5.2.4).
 
+use swath_api::Str;
 use swath_api::prelude::*;
 
 use crate::neighbours::Neighbours;
@@ -32,21 +33,31 @@ edges! {
     pub enum Next {
         /// Packets for somebody else. Their lane names the adjacency and the interface to leave by.
         Forward = required("forward", layer::IP4),
-        /// Packets for the router itself: one of its addresses, or a broadcast.
+        /// Packets for the router itself: one of its addresses, or a broadcast. If they drop here, it answers nobody, pings included.
         Local = edge("local", layer::IP4),
-        /// No route leads to the destination: add one, or a default route (`prefix: 0.0.0.0/0`).
+        /// No route leads to the destination: add one, or a default route (`prefix: 0.0.0.0/0`). If the routes are as they should be, a sender
+        /// scans, or has a wrong address.
         NoRoute = edge("no-route", layer::IP4),
-        /// Packets for a multicast group.
+        /// Packets for a multicast group (224.0.0.0/4). Hosts send some by themselves (mDNS, SSDP), so drops are usual where nobody forwards
+        /// them.
         Multicast = edge("multicast", layer::IP4),
-        /// A route of type blackhole covers the destination.
+        /// The longest route to the destination says `blackhole: true`. If the packets are wanted after all, remove it, or add a longer route.
         Blackhole = drop("blackhole"),
-        /// The destination is no address of a host (0.0.0.0/8, 127.0.0.0/8, 240.0.0.0/4; RFC 1812 §5.3.7): the sender is broken.
+        /// The destination is no address of a host (0.0.0.0/8, 127.0.0.0/8, 240.0.0.0/4; RFC 1812 §5.3.7): the sender is broken, or has a
+        /// placeholder in its configuration. Find it by the source address in a capture of the interface.
         Martian = drop("martian"),
     }
 }
 
 impl Node for Ip4Lookup {
-    const INFO: Info = Info::new("ip4-lookup", "Looks the destination of IPv4 packets up in a table of routes.").input(layer::IP4);
+    const INFO: Info = Info::new("ip4-lookup", "Looks the destination of IPv4 packets up in a table of routes.")
+        .about(
+            "The longest prefix wins (RFC 1812 §5.2.4.3). The packet itself stays as it is; what was found goes with it, to the \
+             `ip4-rewrite` that sends it on.",
+        )
+        .input(layer::IP4)
+        .uses(&[const { Str::new("fib4") }, const { Str::new("neighbours") }])
+        .example(include_str!("../examples/ip4-lookup.yaml"));
     type Config = Config;
     type Next = Next;
 

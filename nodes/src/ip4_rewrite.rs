@@ -1,5 +1,6 @@
 //! `ip4-rewrite`: the last step of forwarding: time to live, checksum, MTU, Ethernet header (RFC 1812 §5.3.1).
 
+use swath_api::Str;
 use swath_api::prelude::*;
 
 use crate::neighbours::Neighbours;
@@ -23,20 +24,30 @@ edges! {
     pub enum Next {
         /// Ethernet frames for `tx`.
         Ok = required("ok", layer::ETHERNET),
-        /// The next hop's hardware address is not known: add it to the table of neighbours.
+        /// The next hop's hardware address is not known: add it to the `static` entries of the table of neighbours. If it is there, compare
+        /// its address with the route's `via`.
         Unresolved = edge("unresolved", layer::IP4),
-        /// The time to live is used up: a traceroute, or a routing loop.
+        /// The time to live is used up. A few are a traceroute. Many to one destination are a routing loop: compare the route to it here with
+        /// that of the next hop.
         TtlExpired = edge("ttl-expired", layer::IP4),
-        /// Longer than the MTU of the interface to leave by.
+        /// Longer than the MTU of the interface to leave by. If they drop here, connections stall once they send much: give the senders this
+        /// MTU, or raise `mtu` of the interface if all of its link carries more.
         TooBig = edge("too-big", layer::IP4),
-        /// No look-up has chosen an adjacency for this packet, or it is no IPv4 packet: check what is wired to this node.
+        /// No look-up has chosen a next hop for the packet, or it is no IPv4 packet. The graph is wrong: wire `forward` of an `ip4-lookup` to this
+        /// node, and nothing else.
         NoAdjacency = drop("no-adjacency"),
     }
 }
 
 impl Node for Ip4Rewrite {
-    const INFO: Info =
-        Info::new("ip4-rewrite", "Decrements the TTL and puts the Ethernet header of the next hop on.").input(layer::IP4);
+    const INFO: Info = Info::new("ip4-rewrite", "Decrements the TTL and puts the Ethernet header of the next hop on.")
+        .about(
+            "The last step of forwarding (RFC 1812 §5.3.1): the next hop is the one that `ip4-lookup` has found. A packet that does not \
+             leave is not changed, so that an error message can quote it as it came.",
+        )
+        .input(layer::IP4)
+        .uses(&[const { Str::new("neighbours") }])
+        .example(include_str!("../examples/ip4-rewrite.yaml"));
     type Config = Config;
     type Next = Next;
 

@@ -244,7 +244,12 @@ impl Drop for Edit<'_> {
 }
 
 impl Table for Neighbours {
-    const INFO: TableInfo = TableInfo::new("neighbours", "Hardware addresses of next hops, and the adjacencies made of them.");
+    const INFO: TableInfo = TableInfo::new("neighbours", "Hardware addresses of next hops, and the adjacencies made of them.")
+        .about(
+            "A neighbour is reached over the interface on whose subnet its address is. Several tables of routes may share one table of \
+             neighbours.",
+        )
+        .example(include_str!("../examples/neighbours.yaml"));
     type Config = Config;
     type Shard = Shard;
     type Command = Command;

@@ -262,7 +262,12 @@ fn full(error: Fib4Error) -> ConfigError {
 
 impl Table for Routes4 {
     const INFO: TableInfo = TableInfo::new("fib4", "IPv4 routes: longest prefix match from destinations to next hops.")
-        .uses(&[const { Str::new("neighbours") }]);
+        .about(
+            "Routes to the subnets of the interfaces, and to the router's own addresses, are in it by themselves, and so are the \
+             destinations that are never forwarded (RFC 1812 §5.3.7, RFC 6890) and multicast.",
+        )
+        .uses(&[const { Str::new("neighbours") }])
+        .example(include_str!("../examples/fib4.yaml"));
     type Config = Config;
     type Shard = Shard;
     type Command = Command;

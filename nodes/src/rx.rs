@@ -26,7 +26,8 @@ impl Node for Rx {
         .about(
             "Each interface has at most one `rx`. A packet for which the pool has no buffer is counted here as `out-of-buffers`.",
         )
-        .input(layer::NONE);
+        .input(layer::NONE)
+        .example(include_str!("../examples/rx.yaml"));
     type Config = Config;
     type Next = Next;
 

@@ -21,10 +21,22 @@ pub mod reserved {
 
     /// Name and meaning of each, in the order of counting down from [`FAULT`].
     pub const REASONS: [(&str, &str); 6] = [
-        ("fault", "The node panicked and is out of service until the graph is started again. Standard error has the message."),
-        ("inbox-full", "More packets were made in one pass than the engine takes (256). Copies beyond are dropped."),
-        ("out-of-buffers", "The buffer pool is exhausted. Raise engine.buffers, or find who holds packets."),
-        ("ring-full", "The interface did not take the packet: it is slower than what is sent to it, or down."),
+        (
+            "fault",
+            "The node panicked: a defect in it. It is out of service until the graph is started again. Standard error has the message.",
+        ),
+        (
+            "inbox-full",
+            "More packets were made in one pass than the engine takes (256), and the rest is dropped: find what makes so many copies or answers.",
+        ),
+        (
+            "out-of-buffers",
+            "The buffer pool is exhausted. Raise `engine.buffers`, or find who holds packets in the ledger of buffers at the end of a run.",
+        ),
+        (
+            "ring-full",
+            "The interface did not take the packet: it is down, or slower than what is sent to it. Look at its link, and compare the rates.",
+        ),
         ("no-interface", "No node has chosen an interface for this packet: put a look-up before `tx`, or set its `interface`."),
         (
             "held-dropped",

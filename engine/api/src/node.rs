@@ -56,7 +56,7 @@ use crate::text::{List, Str};
 /// }
 /// ```
 pub trait Node: Sized + Send + 'static {
-    /// Kind, summary, layer in, slots read and written.
+    /// Kind, summary, layer in, slots read and written, an example.
     const INFO: Info;
     /// The settings that stand beside `kind` and `to` in YAML. Unknown keys are load errors: derive with `deny_unknown_fields`.
     type Config: DeserializeOwned + JsonSchema;
@@ -100,6 +100,10 @@ pub struct Info {
     pub reads: List<SlotInfo>,
     /// Slots that it writes in every packet that it sends on.
     pub writes: List<SlotInfo>,
+    /// Kinds of tables that it refers to.
+    pub uses: List<Str>,
+    /// A complete graph with it and with tests, in YAML: what its page shows.
+    pub example: Str,
 }
 
 impl Info {
@@ -112,6 +116,8 @@ impl Info {
             input: Str::new(layer::ANY),
             reads: List::new(&[]),
             writes: List::new(&[]),
+            uses: List::new(&[]),
+            example: Str::new(""),
         }
     }
 
@@ -136,6 +142,18 @@ impl Info {
     /// With the slots that it writes.
     pub const fn writes(mut self, slots: &'static [SlotInfo]) -> Info {
         self.writes = List::new(slots);
+        self
+    }
+
+    /// With the kinds of tables that it refers to.
+    pub const fn uses(mut self, kinds: &'static [Str]) -> Info {
+        self.uses = List::new(kinds);
+        self
+    }
+
+    /// With a complete graph that shows it: `.example(include_str!("../examples/limit.yaml"))`.
+    pub const fn example(mut self, graph: &'static str) -> Info {
+        self.example = Str::new(graph);
         self
     }
 }

@@ -58,14 +58,36 @@ pub struct TableInfo {
     pub kind: Str,
     /// One sentence.
     pub summary: Str,
+    /// More, if there is more to say.
+    pub about: Str,
     /// Kinds of tables that it refers to, which are made before it.
     pub uses: List<Str>,
+    /// A complete graph with it and with tests, in YAML: what its page shows.
+    pub example: Str,
 }
 
 impl TableInfo {
     /// A kind that refers to no other.
     pub const fn new(kind: &'static str, summary: &'static str) -> TableInfo {
-        TableInfo { kind: Str::new(kind), summary: Str::new(summary), uses: List::new(&[]) }
+        TableInfo {
+            kind: Str::new(kind),
+            summary: Str::new(summary),
+            about: Str::new(""),
+            uses: List::new(&[]),
+            example: Str::new(""),
+        }
+    }
+
+    /// With more to say.
+    pub const fn about(mut self, about: &'static str) -> TableInfo {
+        self.about = Str::new(about);
+        self
+    }
+
+    /// With a complete graph that shows it.
+    pub const fn example(mut self, graph: &'static str) -> TableInfo {
+        self.example = Str::new(graph);
+        self
     }
 
     /// With the kinds that it refers to.

@@ -29,6 +29,7 @@
 
 mod args;
 mod attach;
+mod catalogue;
 mod compare;
 mod completions;
 mod diff;
@@ -61,6 +62,7 @@ use swath_core::Registry;
 use args::{Args, Command};
 use terminal::Terminal;
 
+pub use catalogue::catalogue;
 pub use exit::{Exit, Failure};
 pub use load::{Graph, Time, packet_memory};
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use swath_api::{EdgeClass, EdgeInfo, NodeKind, TableKind, layer};
+use swath_api::{EdgeClass, EdgeInfo, List, NodeKind, Str, TableKind, layer};
 use swath_core::Registry;
 use swath_core::driver::DriverKind;
 use swath_core::spec::suggestion;
@@ -58,11 +58,16 @@ pub struct Page {
     pub summary: &'static str,
     pub about: String,
     /// What its packets start with; for a node only.
-    input: Option<&'static str>,
+    pub input: Option<&'static str>,
     pub schema: Value,
     pub edges: &'static [EdgeInfo],
+    /// Names of slots.
+    pub reads: Vec<&'static str>,
+    pub writes: Vec<&'static str>,
     /// Kinds of tables that it refers to.
-    uses: Vec<&'static str>,
+    pub uses: Vec<&'static str>,
+    /// A complete graph.
+    pub example: &'static str,
 }
 
 /// All kinds, in the order of the registry: nodes, tables, drivers.
@@ -95,7 +100,10 @@ impl Page {
             input: Some(info.input.as_str()),
             schema: parse(&kind.schema()),
             edges: kind.edges(),
-            uses: Vec::new(),
+            reads: info.reads.as_slice().iter().map(|slot| slot.name.as_str()).collect(),
+            writes: info.writes.as_slice().iter().map(|slot| slot.name.as_str()).collect(),
+            uses: words(info.uses),
+            example: info.example.as_str(),
         }
     }
 
@@ -105,11 +113,14 @@ impl Page {
             class: "table",
             kind: info.kind.as_str(),
             summary: info.summary.as_str(),
-            about: String::new(),
+            about: one_line(info.about.as_str()),
             input: None,
             schema: parse(&kind.schema()),
             edges: &[],
-            uses: info.uses.as_slice().iter().map(|kind| kind.as_str()).collect(),
+            reads: Vec::new(),
+            writes: Vec::new(),
+            uses: words(info.uses),
+            example: info.example.as_str(),
         }
     }
 
@@ -123,7 +134,10 @@ impl Page {
             input: None,
             schema,
             edges: &[],
+            reads: Vec::new(),
+            writes: Vec::new(),
             uses: Vec::new(),
+            example: kind.example,
         }
     }
 
@@ -145,9 +159,10 @@ impl Page {
             page["input"] = input.into();
             page["edges"] = self.edges.iter().map(edge).collect();
         }
-        if self.class == "table" {
+        if self.class != "driver" {
             page["uses"] = self.uses.clone().into();
         }
+        page["example"] = self.example.into();
         page
     }
 
@@ -160,8 +175,11 @@ impl Page {
         if let Some(input) = self.input {
             let _ = writeln!(text, "\n{}\n{}", bold("Takes"), wrap(layer_words(input), 2));
         }
+        if !self.uses.is_empty() {
+            let _ = writeln!(text, "\n{}", bold("Refers to"));
+        }
         for uses in &self.uses {
-            let _ = writeln!(text, "\n{}\n  a table of kind {uses}", bold("Refers to"));
+            let _ = writeln!(text, "  a table of kind {uses}");
         }
         let _ = writeln!(text, "\n{}", bold("Settings"));
         let settings = Schema::new(&self.schema).settings();
@@ -186,8 +204,15 @@ impl Page {
                 let _ = writeln!(text, "{}", wrap(&one_line(edge.doc.as_str()), 6));
             }
         }
+        if !self.example.is_empty() {
+            let _ = write!(text, "\n{}\n{}", bold("Example"), self.example);
+        }
         text
     }
+}
+
+fn words(list: List<Str>) -> Vec<&'static str> {
+    list.as_slice().iter().map(|word| word.as_str()).collect()
 }
 
 fn overview(all: &[Page], colour: bool) -> String {
@@ -207,7 +232,8 @@ fn overview(all: &[Page], colour: bool) -> String {
     text + "`swath nodes KIND` says everything about one of them.\n"
 }
 
-fn layer_words(layer: &str) -> &str {
+/// What a node takes, in words where the layer is none.
+pub fn layer_words(layer: &str) -> &str {
     match layer {
         layer::ANY => "packets of any kind",
         layer::NONE => "nothing: packets come from an interface",

@@ -34,11 +34,13 @@ fn a_kind_says_everything() {
         "  table: a string\n      The table of routes, of kind `fib4`.",
         "  forward (ip4): must be wired\n      Packets for somebody else.",
         "  no-route (ip4): drops by this name if it is not wired\n      No route leads to the destination",
-        "Drop reasons\n  blackhole\n      A route of type blackhole",
+        "Drop reasons\n  blackhole\n      The longest route to the destination says `blackhole: true`.",
     ] {
         assert!(said.out.contains(part), "{part}\n{}", said.out);
     }
-    assert!(said.out.lines().all(|line| line.chars().count() <= 100), "{}", said.out);
+    let (page, example) = said.out.split_once("\nExample\n").unwrap();
+    assert!(page.lines().all(|line| line.chars().count() <= 100), "{page}");
+    assert_eq!(example, include_str!("../../../nodes/examples/ip4-lookup.yaml"));
     let table = common::said(["nodes", "fib4"]).out;
     assert!(
         table.contains(

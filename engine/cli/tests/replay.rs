@@ -94,8 +94,9 @@ fn every_packet_has_its_fate_and_its_time() {
     assert_eq!(part("free") + part("cached"), 16384);
     // What people read of it.
     for line in [
-        "ethernet.not-ours          1  The destination is the unicast address of another station: the port is promiscuous, or a \
-         switch floods; or the interface's `mac` is not what the sender thinks.",
+        "ethernet.not-ours          1  The destination is the unicast address of another station. A few are usual: a switch floods what \
+         it has not learnt. If nothing else comes in, the interface's `mac` is not the address that its neighbours send to: compare \
+         the two.",
         "packets: received 12 + made 0 = sent 4 + dropped 8",
         "the ledger adds up",
     ] {

@@ -16,6 +16,8 @@ pub struct DriverKind {
     pub summary: &'static str,
     /// The JSON Schema of its settings.
     pub schema: fn() -> String,
+    /// A complete graph with it, in YAML: what its page shows.
+    pub example: &'static str,
     /// Checks the settings and attaches nothing: no device is touched, and nothing written.
     pub check: fn(&PortConfig<'_>) -> Result<(), ConfigError>,
     /// Attaches an interface.

@@ -13,10 +13,10 @@ mod time;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use swath_api::Interface;
 use swath_api::prelude::*;
+use swath_api::units::Duration;
 use swath_api::wire::MacAddr;
 
 use stations::{Heard, Stations};
@@ -24,11 +24,13 @@ use stations::{Heard, Stations};
 pub use control::{Command, Reply, Shown};
 pub use header::{Header, PAUSE, is_group, is_reserved};
 pub use stations::Key;
-pub use time::{Moment, Seconds};
+pub use time::Moment;
 
 /// What IEEE 802.1D-2004 §7.9.2 recommends, and its upper bound. The lower one there is 10 s; less is of use in tests.
-const AGEING: Seconds = Seconds(300);
-const AGEING_MAX: u64 = 1_000_000;
+const AGEING: Duration = Duration::from_nanoseconds(300 * SECOND);
+const AGEING_MIN: Duration = Duration::from_nanoseconds(SECOND);
+const AGEING_MAX: Duration = Duration::from_nanoseconds(1_000_000 * SECOND);
+const SECOND: u64 = 1_000_000_000;
 const ENTRIES: u32 = 16_384;
 const ENTRIES_MAX: u32 = 1 << 20;
 /// Buckets that one tick sweeps: 16 KiB of the table.
@@ -82,7 +84,7 @@ pub struct Config {
     entries: u32,
     /// How long a station that is silent stays known, `1s` to `1000000s`. Default: `300s`, as IEEE 802.1D recommends.
     #[serde(default = "default_ageing")]
-    ageing: Seconds,
+    ageing: Duration,
     /// Whether it learns where stations are. If not, it knows those of `static` and floods all other frames.
     #[serde(default = "default_learn")]
     learn: bool,
@@ -95,7 +97,7 @@ fn default_entries() -> u32 {
     ENTRIES
 }
 
-fn default_ageing() -> Seconds {
+fn default_ageing() -> Duration {
     AGEING
 }
 
@@ -119,7 +121,7 @@ pub struct StaticStation {
 
 impl Bridge {
     /// How often to call [`Bridge::sweep`].
-    pub const SWEEP_EVERY: Duration = Duration::from_millis(50);
+    pub const SWEEP_EVERY: std::time::Duration = std::time::Duration::from_millis(50);
 
     /// Its interfaces, in the order of the settings.
     #[inline]
@@ -205,7 +207,7 @@ impl Bridge {
         let known = self.members.iter().find(|member| self.name(member.interface) == name);
         known.map(|member| member.interface).ok_or_else(|| {
             let names: Vec<&str> = self.members.iter().map(|member| self.name(member.interface)).collect();
-            ConfigError::at(path, format!("the bridge has no interface '{name}'; it has {}", names.join(", ")))
+            ConfigError::at(path, format!("the bridge has no interface `{name}`; it has `{}`", names.join("`, `")))
         })
     }
 
@@ -267,8 +269,9 @@ impl Table for Bridge {
         if !(1..=ENTRIES_MAX).contains(&entries) {
             return Err(ConfigError::at("entries", format!("a bridge knows 1 to {ENTRIES_MAX} stations, and not {entries}")));
         }
-        if !(1..=AGEING_MAX).contains(&ageing.0) {
-            return Err(ConfigError::at("ageing", format!("stations age in `1s` to `{AGEING_MAX}s`, and not in `{}s`", ageing.0)));
+        if !(AGEING_MIN..=AGEING_MAX).contains(&ageing) {
+            let text = format!("stations age in `{AGEING_MIN}` to `1000000s`, and not in `{ageing}`");
+            return Err(ConfigError::at("ageing", text));
         }
         let served = setup.serves("interfaces", names.as_deref())?;
         if let Some(second) = (1..served.len()).find(|at| served[..*at].contains(&served[*at])) {
@@ -289,7 +292,7 @@ impl Table for Bridge {
             mtus,
             own: served.iter().map(|index| address(of(index).mac)).collect(),
             learn,
-            stations: Stations::new(entries, ageing.units(), seed),
+            stations: Stations::new(entries, Moment::units(ageing), seed),
             workers: (0..setup.workers()).map(|_| Counts::default()).collect(),
             swept: AtomicUsize::new(0),
             clock: AtomicU32::new(0),

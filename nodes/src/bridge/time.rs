@@ -1,9 +1,6 @@
 //! Time as the table of stations remembers it.
 
-use std::fmt;
-
-use schemars::JsonSchema;
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use swath_api::units::Duration;
 
 /// Nanoseconds of a unit are 2^22, about 4 ms, as long as the kernel's jiffy. A finer one would have entries written more often.
 const UNIT: u32 = 22;
@@ -18,6 +15,11 @@ impl Moment {
     #[inline]
     pub fn at(nanoseconds: u64) -> Moment {
         Moment((nanoseconds >> UNIT) as u32)
+    }
+
+    /// A duration in units of a moment, rounded up.
+    pub fn units(duration: Duration) -> u32 {
+        u32::try_from(duration.nanoseconds().div_ceil(1 << UNIT)).unwrap_or(u32::MAX)
     }
 
     /// Whether it lies before the other.
@@ -44,44 +46,6 @@ impl Moment {
     }
 }
 
-/// A duration such as `300s`, `5min`, `1h` or `10d`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
-#[schemars(with = "String")]
-pub struct Seconds(pub u64);
-
-impl Seconds {
-    /// The duration in units of [`Moment`], rounded up.
-    pub fn units(self) -> u32 {
-        let units = self.0.saturating_mul(1_000_000_000).div_ceil(1 << UNIT);
-        u32::try_from(units).unwrap_or(u32::MAX)
-    }
-}
-
-impl<'de> Deserialize<'de> for Seconds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Seconds, D::Error> {
-        struct Text;
-
-        impl Visitor<'_> for Text {
-            type Value = Seconds;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a duration with its unit, such as `300s` or `5min`")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Seconds, E> {
-                const UNITS: [(&str, u64); 4] = [("min", 60), ("s", 1), ("h", 3600), ("d", 86_400)];
-                let parse = |(unit, seconds): &(&str, u64)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*seconds);
-                let found = UNITS.iter().find_map(parse).map(Seconds);
-                found.ok_or_else(|| {
-                    E::custom(format!("`{text}` is no duration: write a number and its unit, such as `300s` or `5min`"))
-                })
-            }
-        }
-
-        deserializer.deserialize_any(Text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,7 +55,7 @@ mod tests {
         let second = 1_000_000_000;
         let (early, late) = (Moment::at(0), Moment::at(300 * second));
         assert!(early.is_before(late) && !late.is_before(early) && !late.is_before(late));
-        let ageing = Seconds(300).units();
+        let ageing = Moment::units(Duration::from_nanoseconds(300 * second));
         assert!(!early.is_older_than(ageing, late));
         assert!(early.is_older_than(ageing, Moment::at(300 * second + (3 << UNIT))));
         assert!(!late.is_older_than(0, early), "what is yet to come is not old");
@@ -104,19 +68,9 @@ mod tests {
         let after = Moment(3);
         assert!(before.is_before(after) && !after.is_before(before));
         assert!(before.is_older_than(4, after) && !before.is_older_than(5, after));
-        assert!(Seconds(1_000_000).units() < u32::MAX / 8, "the longest ageing, and time to sweep");
-    }
-
-    #[test]
-    fn durations() {
-        let read = |text: &str| serde_json::from_value::<Seconds>(text.into()).map(|seconds| seconds.0).ok();
-        let table = [("300s", 300), ("5min", 300), ("2h", 7200), ("1d", 86_400)];
-        assert!(table.iter().all(|(text, seconds)| read(text) == Some(*seconds)));
         assert!(
-            ["300", "s", "-1s", "5m", "1.5s", "1e3s", "99999999999999999999d", " 1s", "1 s"]
-                .iter()
-                .all(|text| read(text).is_none())
+            Moment::units(Duration::from_nanoseconds(1_000_000_000_000_000)) < u32::MAX / 8,
+            "the longest ageing, and time to sweep"
         );
-        assert!(serde_json::from_str::<Seconds>("300").unwrap_err().to_string().contains("with its unit, such as `300s`"));
     }
 }

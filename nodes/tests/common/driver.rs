@@ -11,8 +11,14 @@ use swath_api::{ConfigError, Lane, VECTOR, Vector};
 use swath_core::driver::{DriverKind, Due, Io, Port, PortConfig, Received, RxQueue, TxQueue};
 
 /// `driver: test`, with the settings of [`Settings`].
-pub const DRIVER: DriverKind =
-    DriverKind { name: "test", summary: "What a test feeds and reads.", schema: || "{}".into(), check: |_| Ok(()), open };
+pub const DRIVER: DriverKind = DriverKind {
+    name: "test",
+    summary: "What a test feeds and reads.",
+    schema: || "{}".into(),
+    example: "",
+    check: |_| Ok(()),
+    open,
+};
 
 /// How an interface behaves.
 #[derive(Debug, Deserialize)]

@@ -230,7 +230,7 @@ const TABLES: &[TableKind] =
     &[TableKind::of::<Base>(), TableKind::of::<Middle>(), TableKind::of::<Top>(), TableKind::of::<Self_>()];
 
 const DRIVERS: &[DriverKind] =
-    &[DriverKind { name: "null", summary: "No packets.", schema: || "{}".into(), check: |_| Ok(()), open }];
+    &[DriverKind { name: "null", summary: "No packets.", schema: || "{}".into(), example: "", check: |_| Ok(()), open }];
 
 struct Null {
     mtu: u16,

@@ -51,6 +51,7 @@ pub const KIND: DriverKind = DriverKind {
     name: "memory",
     summary: "Generates packets and checks what is sent; without a network.",
     schema: super::schema::<Settings>,
+    example: include_str!("../../../examples/memory.yaml"),
     check,
     open,
 };

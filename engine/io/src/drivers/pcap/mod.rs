@@ -34,6 +34,7 @@ pub const KIND: DriverKind = DriverKind {
     name: "pcap",
     summary: "Receives the packets of a capture and writes what is sent to another.",
     schema: super::schema::<Settings>,
+    example: include_str!("../../../examples/pcap.yaml"),
     check: super::check::<Settings>,
     open,
 };
