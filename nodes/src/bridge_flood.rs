@@ -39,7 +39,9 @@ impl Node for BridgeFlood {
              The engine takes 256 made packets a pass: the copies that are too many are counted as `inbox-full` and dropped, those for \
              which the pool has no buffer as `out-of-buffers`.",
         )
-        .input(layer::ETHERNET);
+        .input(layer::ETHERNET)
+        .uses(&[const { swath_api::Str::new("bridge") }])
+        .example(include_str!("../examples/bridge-flood.yaml"));
     type Config = Config;
     type Next = Next;
 

@@ -74,7 +74,9 @@ impl Node for BridgeInput {
              the outermost 802.1Q or 802.1ad tag, and tags stay as they are. There is no spanning tree: a loop between two interfaces of \
              the bridge is a storm.",
         )
-        .input(layer::ETHERNET);
+        .input(layer::ETHERNET)
+        .uses(&[const { swath_api::Str::new("bridge") }])
+        .example(include_str!("../examples/bridge-input.yaml"));
     type Config = Config;
     type Next = Next;
 

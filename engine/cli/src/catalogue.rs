@@ -204,21 +204,4 @@ mod tests {
             }
         }
     }
-
-    /// Without their tests, which are run by themselves.
-    #[test]
-    fn every_example_is_a_graph() {
-        let registry = crate::registry();
-        for page in pages(&registry) {
-            let (text, _) = page.example.split_once("\ntests:\n").unwrap();
-            let mut graph = crate::Graph::from_text(page.kind, &format!("{text}\n"));
-            let built = graph.plan(&registry).and_then(|mut plan| {
-                let (pool, _) = crate::packet_memory(&plan.engine)?;
-                plan.interfaces.iter_mut().for_each(crate::attach::to_nothing);
-                graph.build(plan, &pool, crate::Time::Virtual)
-            });
-            assert!(built.is_ok(), "{}", built.unwrap_err());
-            assert_eq!(graph.diagnostics().warnings(), 0, "{}", graph.render());
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::router::{router, run_in};
 use common::{Place, UPLINK, WAN, frame, graph, said, said_by, swath};
@@ -16,6 +16,18 @@ fn failing(tests: &str) -> String {
     assert_eq!((said.code, &*said.err), (1, ""), "{}", said.out);
     assert!(!place.path("out.pcap").exists(), "no driver of the graph is used");
     said.out
+}
+
+/// The examples of the catalogue: one of each kind.
+#[test]
+fn examples_of_kinds_do_what_their_tests_say() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let files = ["nodes/examples", "engine/io/examples"].map(|directory| std::fs::read_dir(root.join(directory)).unwrap());
+    let mut files: Vec<PathBuf> = files.into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() > 10);
+    let said = said_by(swath(["test", "--require-tests"]).args(&files));
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
 }
 
 #[test]

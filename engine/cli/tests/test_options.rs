@@ -35,7 +35,7 @@ fn json_has_everything() {
     let said = run_in(&place, &["router.yaml", "bad.yaml", "missing.yaml", "--format", "json"]);
     assert_eq!((said.code, &*said.err), (66, ""));
     let all: Vec<Value> = serde_json::from_str(&said.out).unwrap();
-    let meaning = "Shorter than the 14 bytes of an Ethernet header: a broken sender or driver.";
+    let meaning = "Shorter than the 14 bytes of an Ethernet header, which no wire carries: look for a defect in the driver, or for a broken capture.";
     let problem = json!({
         "problem": "dropped", "step": 1, "at_ns": 0, "node": "ethernet", "reason": "too-short", "expected": 0, "got": 1,
         "meaning": meaning, "first": { "text": "hex 0000", "origin": "line 21" },

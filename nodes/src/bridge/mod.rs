@@ -258,7 +258,8 @@ fn address(mac: MacAddr) -> u64 {
 
 impl Table for Bridge {
     const INFO: TableInfo =
-        TableInfo::new("bridge", "The interfaces of a learning bridge, and which stations are behind each of them.");
+        TableInfo::new("bridge", "The interfaces of a learning bridge, and which stations are behind each of them.")
+            .example(include_str!("../../examples/bridge.yaml"));
     type Config = Config;
     type Shard = ();
     type Command = Command;
