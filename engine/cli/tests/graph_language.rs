@@ -65,6 +65,8 @@ fn everything_that_is_shown_holds() {
         for graph in accepted {
             let (code, words) = run(directory.path(), &["validate", "--deny-warnings", &graph]);
             assert_eq!(code, 0, "{title}: {graph}: {words}");
+            let (code, words) = run(directory.path(), &["test", &graph]);
+            assert_eq!(code, 0, "{title}: {graph}: {words}");
             graphs += 1;
         }
         for block in blocks.iter().filter(|block| block.language == "text") {

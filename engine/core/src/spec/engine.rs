@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use swath_api::units::Size;
 
 use super::code::Code;
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::typed::deserialize_all;
+use super::typed::{deserialize, deserialize_all};
 use super::value::{Node, Value};
 
 /// How many workers an engine may have.
@@ -28,6 +29,7 @@ pub struct EngineSpec {
     /// How many packet buffers there are.
     pub buffers: usize,
     /// How many bytes of packet data one buffer holds.
+    #[serde(deserialize_with = "bytes")]
     pub buffer_size: usize,
     /// Whether the buffers lie in huge pages.
     pub hugepages: Hugepages,
@@ -52,6 +54,11 @@ impl Default for EngineSpec {
     }
 }
 
+/// A size with its unit, or a number of bytes.
+fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    Size::deserialize(deserializer).map(|size| usize::try_from(size.bytes()).unwrap_or(usize::MAX))
+}
+
 impl EngineSpec {
     /// Reads the section and reports all mistakes in it.
     pub(super) fn read(section: Value, diagnostics: &mut Diagnostics) -> Self {
@@ -72,7 +79,14 @@ impl EngineSpec {
         };
         check("workers", (*WORKERS.start()).into(), (*WORKERS.end()).into());
         check("buffers", *BUFFERS.start(), *BUFFERS.end());
-        check("buffer-size", *BUFFER_SIZE.start(), *BUFFER_SIZE.end());
+        if let Some(value) = section.get("buffer-size")
+            && let Ok(size) = deserialize::<Size>(value)
+            && !BUFFER_SIZE.contains(&usize::try_from(size.bytes()).unwrap_or(usize::MAX))
+        {
+            let (low, high) = (BUFFER_SIZE.start(), BUFFER_SIZE.end());
+            diagnostics.push(value.mismatch(Code::BadValue, &format!("a size from {low} to {high} bytes")));
+            rest.remove("buffer-size");
+        }
         let engine: Self = deserialize_all(rest, diagnostics).unwrap_or_default();
         if let Some(cores) = &engine.cores {
             engine.check_cores(cores, &section, diagnostics);
