@@ -1,6 +1,5 @@
 //! The engine between a source that writes packets and a sink that stops the clock.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -49,7 +48,7 @@ impl Rig {
         let geometry = Geometry::new(spec.engine.buffers as u32, spec.engine.buffer_size);
         let pool = Pool::new(region(geometry));
         let registry = Registry::new(swath_nodes::NODES, swath_nodes::TABLES, DRIVERS);
-        let options = BuildOptions { pool: &pool, directory: Path::new("."), virtual_time: false };
+        let options = BuildOptions { pool: &pool, virtual_time: false };
         let plan = Plan::new(spec, &registry, &mut diagnostics);
         let engine = plan.and_then(|plan| Engine::build(plan, &options, &mut diagnostics));
         let engine = engine.unwrap_or_else(|| panic!("{}", diagnostics.render(&sources, false)));

@@ -86,14 +86,14 @@ impl Graph {
     fn plan_spec(&mut self, spec: Spec, registry: &Registry) -> Result<Plan, Failure> {
         // What has a mistake is missing in the spec, which serves to look for more of them.
         Draft::new(spec, registry, &mut self.diagnostics).plan().map_err(|draft| {
-            draft.check(&self.directory, &mut self.diagnostics);
+            draft.check(&mut self.diagnostics);
             self.refused()
         })
     }
 
     /// Looks for what is wrong with the settings in a plan of it, without attaching its interfaces.
     pub fn check(&mut self, plan: &Plan) {
-        plan.check(&self.directory, &mut self.diagnostics);
+        plan.check(&mut self.diagnostics);
     }
 
     /// Checks the settings of its own drivers, before others take their places.
@@ -102,7 +102,7 @@ impl Graph {
     /// There are mistakes in them: all of them are told, and what else is wrong with the graph.
     pub fn check_interfaces(&mut self, plan: &Plan) -> Result<(), Failure> {
         let mut found = Diagnostics::new();
-        plan.check_interfaces(&self.directory, &mut found);
+        plan.check_interfaces(&mut found);
         if found.errors() == 0 {
             return Ok(());
         }
@@ -128,7 +128,7 @@ impl Graph {
     /// # Errors
     /// A driver, a table or a node refuses.
     pub fn build(&mut self, plan: Plan, pool: &Arc<Pool>, time: Time) -> Result<Engine, Failure> {
-        let options = BuildOptions { pool, directory: &self.directory, virtual_time: time == Time::Virtual };
+        let options = BuildOptions { pool, virtual_time: time == Time::Virtual };
         let engine = Engine::build(plan, &options, &mut self.diagnostics);
         engine.filter(|_| self.diagnostics.errors() == 0).ok_or_else(|| self.refused())
     }

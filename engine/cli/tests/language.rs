@@ -101,3 +101,19 @@ fn a_mistake_in_line_700000_is_shown_there() {
     let said = validate();
     assert!(said.err.contains("--> tables/data/routes.yaml:699999:"), "{}", said.err);
 }
+
+/// A driver's files are beside the file that names them, too.
+#[test]
+fn files_of_drivers_are_beside_the_file_that_names_them() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.path("ports")).unwrap();
+    place.text("router.yaml", "version: 1\ninclude: [ports/a.yaml]\nnodes: { sink: { kind: drop } }\n");
+    place.text(
+        "ports/a.yaml",
+        "interfaces: { a: { driver: pcap, read: a.pcap } }\nnodes: { rx: { kind: rx, interface: a, to: sink } }\n",
+    );
+    place.capture("ports/a.pcap", [(0, [0; 60]), (1, [0; 60])]);
+    let said = said_by(swath(["run", "router.yaml", "--stats", "none", "--report", "-"]).current_dir(place.path("")));
+    let report: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((said.code, &report["received"]), (0, &2.into()), "{}", said.err);
+}

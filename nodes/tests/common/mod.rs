@@ -7,7 +7,6 @@ pub mod kinds;
 pub mod random;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use swath_api::memory::{Geometry, Region};
@@ -53,7 +52,7 @@ impl Rig {
         let pool = Pool::new(Region::anonymous(geometry).expect("memory for packets"));
         let nodes = [swath_nodes::NODES, kinds::KINDS, more].concat();
         let registry = Registry::new(&nodes, swath_nodes::TABLES, &[driver::DRIVER]);
-        let options = BuildOptions { pool: &pool, directory: Path::new("."), virtual_time: true };
+        let options = BuildOptions { pool: &pool, virtual_time: true };
         let plan = Plan::new(spec, &registry, &mut diagnostics);
         let engine = plan.and_then(|plan| Engine::build(plan, &options, &mut diagnostics));
         let wires = driver::opened();

@@ -9,7 +9,6 @@ mod search;
 mod teller;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use swath_api::memory::{Geometry, Region};
@@ -46,10 +45,10 @@ pub(crate) struct Parts {
 }
 
 /// Looks for mistakes in the settings of all interfaces, tables and nodes. Nothing is attached.
-pub(crate) fn check(view: &View<'_>, directory: &Path, diagnostics: &mut Diagnostics) {
+pub(crate) fn check(view: &View<'_>, diagnostics: &mut Diagnostics) {
     let Some(pool) = smallest_pool(view, diagnostics) else { return };
     let mut teller = Teller::new(view);
-    check_attachments(view, directory, &pool, &mut teller, diagnostics);
+    check_attachments(view, &pool, &mut teller, diagnostics);
     let described = view.interfaces.iter().enumerate().map(|(index, (spec, _))| describe(spec, index));
     let unreadable = view.doubts.interfaces.without(view.interfaces.iter().map(|(spec, _)| &spec.name.value));
     let unreadable = unreadable.into_iter().map(|name| Interface { name, mac: default_mac(0), mtu: MTU, addresses: Vec::new() });
@@ -58,9 +57,9 @@ pub(crate) fn check(view: &View<'_>, directory: &Path, diagnostics: &mut Diagnos
 }
 
 /// Looks for mistakes in the settings of all interfaces. Nothing is attached.
-pub(crate) fn check_interfaces(view: &View<'_>, directory: &Path, diagnostics: &mut Diagnostics) {
+pub(crate) fn check_interfaces(view: &View<'_>, diagnostics: &mut Diagnostics) {
     if let Some(pool) = smallest_pool(view, diagnostics) {
-        check_attachments(view, directory, &pool, &mut Teller::new(view), diagnostics);
+        check_attachments(view, &pool, &mut Teller::new(view), diagnostics);
     }
 }
 
@@ -71,7 +70,7 @@ fn smallest_pool(view: &View<'_>, diagnostics: &mut Diagnostics) -> Option<Arc<P
     diagnostics.ok(region.map_err(refused)).map(Pool::new)
 }
 
-fn check_attachments(view: &View<'_>, directory: &Path, pool: &Arc<Pool>, teller: &mut Teller<'_>, diagnostics: &mut Diagnostics) {
+fn check_attachments(view: &View<'_>, pool: &Arc<Pool>, teller: &mut Teller<'_>, diagnostics: &mut Diagnostics) {
     for (index, (spec, driver)) in view.interfaces.iter().enumerate() {
         if let Some(mtu) = &spec.mtu {
             check_mtu(spec, mtu.value, pool, diagnostics);
@@ -86,7 +85,7 @@ fn check_attachments(view: &View<'_>, directory: &Path, pool: &Arc<Pool>, teller
                 mtu: spec.mtu.as_ref().map(|mtu| mtu.value),
                 workers: 1,
                 pool,
-                directory,
+                directory: &spec.directory,
                 virtual_time: false,
             })
         };

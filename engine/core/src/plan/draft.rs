@@ -1,7 +1,5 @@
 //! A graph whose words were looked up: sound or not.
 
-use std::path::Path;
-
 use swath_api::{NodeKind, SlotInfo, TableKind};
 
 use super::{BUFFERS_PER_WORKER, InterfacePlan, MAX_INDEX, NodePlan, Plan, TablePlan, layers, order, slots, wiring};
@@ -127,7 +125,7 @@ impl Draft {
     }
 
     /// As [`Plan::check`], for a graph that is not sound.
-    pub fn check(&self, directory: &Path, diagnostics: &mut Diagnostics) {
+    pub fn check(&self, diagnostics: &mut Diagnostics) {
         let view = View {
             engine: &self.engine,
             interfaces: self.interfaces.iter().map(|(spec, driver)| (spec, *driver)).collect(),
@@ -136,7 +134,7 @@ impl Draft {
             slots: &self.slots,
             doubts: &self.doubts,
         };
-        parts::check(&view, directory, diagnostics);
+        parts::check(&view, diagnostics);
     }
 }
 

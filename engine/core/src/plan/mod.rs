@@ -13,8 +13,6 @@ mod order;
 mod slots;
 mod wiring;
 
-use std::path::Path;
-
 use swath_api::{NodeKind, SlotInfo, TableKind};
 
 use crate::driver::{DriverKind, Opener};
@@ -84,16 +82,16 @@ impl Plan {
     }
 
     /// Looks for mistakes in the settings of all parts: makes its tables, and its nodes for one worker, from what the file says of the
-    /// interfaces. Nothing is attached. Relative paths are relative to the directory.
-    pub fn check(&self, directory: &Path, diagnostics: &mut Diagnostics) {
+    /// interfaces. Nothing is attached.
+    pub fn check(&self, diagnostics: &mut Diagnostics) {
         let doubts = Doubts::default();
-        parts::check(&self.view(&doubts), directory, diagnostics);
+        parts::check(&self.view(&doubts), diagnostics);
     }
 
     /// Looks for mistakes in the settings of its interfaces alone, as [`Plan::check`] does.
-    pub fn check_interfaces(&self, directory: &Path, diagnostics: &mut Diagnostics) {
+    pub fn check_interfaces(&self, diagnostics: &mut Diagnostics) {
         let doubts = Doubts::default();
-        parts::check_interfaces(&self.view(&doubts), directory, diagnostics);
+        parts::check_interfaces(&self.view(&doubts), diagnostics);
     }
 
     pub(crate) fn view<'a>(&'a self, doubts: &'a Doubts) -> View<'a> {

@@ -1,7 +1,6 @@
 //! From a plan to what runs: everything is made before anything starts, and any error means that nothing has changed.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use swath_api::wire::MacAddr;
@@ -20,8 +19,6 @@ use crate::spec::{Code, Diagnostic, Diagnostics, Doubts};
 pub struct BuildOptions<'a> {
     /// Where packets live.
     pub pool: &'a Arc<Pool>,
-    /// What relative paths in the graph file are relative to.
-    pub directory: &'a Path,
     /// Time is that of the input: for replays and tests.
     pub virtual_time: bool,
 }
@@ -131,7 +128,7 @@ fn open_ports(
             mtu: spec.mtu.as_ref().map(|mtu| mtu.value),
             workers: u32::from(plan.engine.workers),
             pool: options.pool,
-            directory: options.directory,
+            directory: &spec.directory,
             virtual_time: options.virtual_time,
         };
         let opened = match opener {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::code::Code;
@@ -32,6 +33,8 @@ pub struct InterfaceSpec {
     pub mtu: Option<Spanned<u16>>,
     /// The settings of the driver.
     pub settings: Value,
+    /// The directory of the file that it stands in, to which relative paths in its settings are relative.
+    pub directory: PathBuf,
 }
 
 impl InterfaceSpec {
@@ -45,7 +48,15 @@ impl InterfaceSpec {
         let mac = mac.and_then(|value| diagnostics.ok(parse(&value, "a MAC address such as `02:00:00:00:00:01`")));
         let mtu = mtu.and_then(|value| diagnostics.ok(read_mtu(&value)));
         let driver = declared.word("driver", diagnostics)?;
-        Some(Self { name: declared.name, driver, addresses: addresses.unwrap_or_default(), mac, mtu, settings: declared.settings })
+        Some(Self {
+            name: declared.name,
+            driver,
+            addresses: addresses.unwrap_or_default(),
+            mac,
+            mtu,
+            settings: declared.settings,
+            directory: PathBuf::new(),
+        })
     }
 }
 

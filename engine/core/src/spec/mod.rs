@@ -107,8 +107,10 @@ impl Spec {
         expander.interfaces = names(&interfaces);
         expander.tables = names(&tables);
         let Doubts { interfaces: doubt, .. } = &mut spec.doubts;
-        spec.interfaces = read_all(interfaces, &mut expander.files, doubt, diagnostics, |entry, _, diagnostics| {
-            InterfaceSpec::read(entry, diagnostics)
+        spec.interfaces = read_all(interfaces, &mut expander.files, doubt, diagnostics, |entry, files, diagnostics| {
+            let mut interface = InterfaceSpec::read(entry, diagnostics)?;
+            interface.directory = load::beside(files.sources, interface.name.span.file, "");
+            Some(interface)
         });
         let Doubts { tables: doubt, .. } = &mut spec.doubts;
         spec.tables = read_all(tables, &mut expander.files, doubt, diagnostics, |entry, files, diagnostics| {

@@ -1,8 +1,6 @@
 //! Tiny kinds, each with one property that the planner looks at, and how to plan a text with them.
 #![allow(dead_code, reason = "each test uses its part")]
 
-use std::path::Path;
-
 use swath_api::memory::{Geometry, Region};
 use swath_api::prelude::*;
 use swath_api::wire::MacAddr;
@@ -50,7 +48,7 @@ fn go(text: &str, build: bool) -> Planned {
     let plan = match Draft::new(spec, &Registry::new(NODES, TABLES, DRIVERS), &mut diagnostics).plan() {
         Ok(plan) => Some(plan),
         Err(draft) => {
-            draft.check(Path::new("."), &mut diagnostics);
+            draft.check(&mut diagnostics);
             None
         }
     };
@@ -58,7 +56,7 @@ fn go(text: &str, build: bool) -> Planned {
     let tables = plan.iter().flat_map(|plan| &plan.tables).map(|table| table.spec.name.value.clone()).collect();
     let planned = plan.is_some();
     let engine = plan.filter(|_| build).and_then(|plan| {
-        let options = BuildOptions { pool: &pool, directory: Path::new("."), virtual_time: true };
+        let options = BuildOptions { pool: &pool, virtual_time: true };
         Engine::build(plan, &options, &mut diagnostics)
     });
     assert_eq!(
