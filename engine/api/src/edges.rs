@@ -19,8 +19,17 @@ pub mod reserved {
     /// A packet that the node kept and has thrown away with the `Held` that it was in.
     pub const HELD_DROPPED: u16 = u16::MAX - 5;
 
+    /// A packet for an interface whose link is down, or whose device is gone.
+    pub const LINK_DOWN: u16 = u16::MAX - 6;
+
+    /// A packet that is longer than a buffer, received, or than the device carries, sent.
+    pub const TOO_BIG: u16 = u16::MAX - 7;
+
+    /// A received packet whose sender left work to the receiver that cannot be done.
+    pub const BAD_OFFLOAD: u16 = u16::MAX - 8;
+
     /// Name and meaning of each, in the order of counting down from [`FAULT`].
-    pub const REASONS: [(&str, &str); 6] = [
+    pub const REASONS: [(&str, &str); 9] = [
         (
             "fault",
             "The node panicked: a defect in it. It is out of service until the graph is started again. Standard error has the message.",
@@ -35,12 +44,19 @@ pub mod reserved {
         ),
         (
             "ring-full",
-            "The interface did not take the packet: it is down, or slower than what is sent to it. Look at its link, and compare the rates.",
+            "The interface did not take the packet: it is slower than what is sent to it. Compare the rates.",
         ),
         ("no-interface", "No node has chosen an interface for this packet: put a look-up before `tx`, or set its `interface`."),
         (
             "held-dropped",
             "The node has thrown away packets that it kept: it is under pressure, or has a defect. Its page says which.",
+        ),
+        ("link-down", "The interface's link is down, or its device is gone: look at the cable, or at `ip link show DEVICE`."),
+        ("too-big", "The packet is longer than a buffer (raise engine.buffer-size), or than the device sends (compare the MTUs)."),
+        (
+            "bad-offload",
+            "The packet came without checksum, or not cut into segments, in a form that nobody can complete. Its sender uses an \
+             offload, such as segmentation within a tunnel, that has to be off: `ethtool -K DEVICE ... off`.",
         ),
     ];
 }

@@ -309,10 +309,23 @@ fn reserved_names_are_in_the_order_of_their_ids() {
         reserved::RING_FULL,
         reserved::NO_INTERFACE,
         reserved::HELD_DROPPED,
+        reserved::LINK_DOWN,
+        reserved::TOO_BIG,
+        reserved::BAD_OFFLOAD,
     ];
     assert_eq!(
         ids.map(|id| names[usize::from(u16::MAX - id)]),
-        ["fault", "inbox-full", "out-of-buffers", "ring-full", "no-interface", "held-dropped"]
+        [
+            "fault",
+            "inbox-full",
+            "out-of-buffers",
+            "ring-full",
+            "no-interface",
+            "held-dropped",
+            "link-down",
+            "too-big",
+            "bad-offload"
+        ]
     );
     assert_eq!(names.len(), ids.len());
 }

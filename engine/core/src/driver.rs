@@ -1,6 +1,7 @@
 //! What an interface driver is to the engine: ports with queues, each queue owned by one worker.
 
 use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -106,6 +107,11 @@ pub trait Port: Send {
         Vec::new()
     }
 
+    /// What has happened since it was last asked, in words: the link went down, the device is back.
+    fn news(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What the driver has to say at the end: what its sink has checked, what its files have become.
     ///
     /// # Errors
@@ -140,6 +146,33 @@ pub struct Received {
     pub packets: u32,
     /// Packets that arrived and were lost because the pool had no buffer.
     pub no_buffer: u32,
+    /// Packets that arrived and were lost because they are longer than a buffer.
+    pub too_big: u32,
+    /// Packets that arrived and were lost because their sender left work to the receiver that cannot be done.
+    pub bad_offload: u32,
+}
+
+impl Received {
+    /// Packets that arrived and were lost.
+    #[inline]
+    pub fn lost(&self) -> u32 {
+        self.no_buffer + self.too_big + self.bad_offload
+    }
+
+    /// Packets that arrived.
+    #[inline]
+    pub fn arrived(&self) -> u32 {
+        self.packets + self.lost()
+    }
+}
+
+/// Why a queue did not take packets, as far as it is not that its ring was full.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Packets that it did not take because the link is down, or the device gone.
+    pub link_down: u32,
+    /// Packets that it did not take because the device does not carry packets of their length.
+    pub too_big: u32,
 }
 
 /// When a queue has packets.
@@ -163,6 +196,11 @@ pub trait RxQueue: Send {
         Due::Unknown
     }
 
+    /// A descriptor that is readable when packets have come, so that a worker can sleep on it. `None`: only asking tells.
+    fn readable(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     /// Chunks that lie in the device's ring.
     fn in_ring(&self) -> usize {
         0
@@ -173,6 +211,11 @@ pub trait RxQueue: Send {
 pub trait TxQueue: Send {
     /// Takes packets from the vector, all of which are for this interface; what the ring has no room for stays.
     fn transmit(&mut self, packets: &mut Vector, io: &mut Io<'_>);
+
+    /// Of the packets that the last call of `transmit` has left: how many for another reason.
+    fn refused(&self) -> Refused {
+        Refused::default()
+    }
 
     /// Called at the end of a sweep.
     fn flush(&mut self, io: &mut Io<'_>) {

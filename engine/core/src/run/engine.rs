@@ -212,6 +212,12 @@ impl Engine {
         found.command(command)
     }
 
+    /// What has happened to interfaces since this was last asked: names, and what their drivers say.
+    pub fn news(&self) -> Vec<(&str, String)> {
+        let ports = self.interfaces.iter().zip(&self.ports);
+        ports.flat_map(|(interface, port)| port.news().into_iter().map(|news| (interface.name.as_str(), news))).collect()
+    }
+
     /// Lets the drivers finish: files are complete, sinks have said what they saw. For each interface by name what its driver says, or
     /// which output could not be written.
     pub fn finish(&mut self) -> Vec<(String, Result<serde_json::Value, String>)> {

@@ -1,5 +1,6 @@
 //! The pass: every node once, in topological order, on what the nodes before it gave it.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -135,6 +136,12 @@ impl WorkerGraph {
         self.sources.iter().map(|source| source.queue.due()).chain(ticks).min().unwrap_or(Due::Ended)
     }
 
+    /// What becomes readable when packets come. `None` if a queue does not say when that is.
+    pub(super) fn readable(&self) -> Option<Vec<BorrowedFd<'_>>> {
+        let waiting = self.sources.iter().filter(|source| source.queue.due() == Due::Unknown);
+        waiting.map(|source| source.queue.readable()).collect()
+    }
+
     /// Whether no queue will ever have packets again.
     pub fn ended(&self) -> bool {
         self.sources.iter().all(|source| source.queue.due() == Due::Ended)
@@ -152,24 +159,29 @@ impl WorkerGraph {
             let inbox = &mut self.vectors[source.node];
             let before = inbox.len();
             let received = source.queue.receive(inbox, left, &mut Io { cache: &mut self.cache, now });
-            let packets = received.packets as usize;
-            if packets + received.no_buffer as usize == 0 {
+            if received.arrived() == 0 {
                 continue;
             }
+            let packets = received.packets as usize;
             let interface = &self.counters.interfaces[source.interface];
-            interface.received.add(u64::from(received.packets) + u64::from(received.no_buffer));
+            interface.received.add(u64::from(received.arrived()));
             interface.received_bytes.add(bytes(inbox, before));
-            if received.no_buffer > 0 {
-                let counters = &self.counters.nodes[source.node];
-                let lost = slot(reserved::OUT_OF_BUFFERS, self.nodes[source.node].edges);
-                counters.packets.add(u64::from(received.no_buffer));
-                counters.edges()[lost].add(u64::from(received.no_buffer));
+            if received.lost() > 0 {
+                let (counters, edges) = (&self.counters.nodes[source.node], self.nodes[source.node].edges);
+                counters.packets.add(u64::from(received.lost()));
+                for (reason, count) in [
+                    (reserved::OUT_OF_BUFFERS, received.no_buffer),
+                    (reserved::TOO_BIG, received.too_big),
+                    (reserved::BAD_OFFLOAD, received.bad_offload),
+                ] {
+                    counters.edges()[slot(reason, edges)].add(u64::from(count));
+                }
             }
             if packets > 0 {
                 self.pending[source.node / 64] |= 1 << (source.node % 64);
             }
             // Lost ones too: there may be more behind them.
-            arrived += packets + received.no_buffer as usize;
+            arrived += received.arrived() as usize;
             left -= packets.min(left);
             if left == 0 {
                 break;
@@ -405,8 +417,12 @@ impl WorkerGraph {
             }
         }
         if !packets.is_empty() {
+            let refused = self.ports.get(tx).map(|port| port.refused()).unwrap_or_default();
+            let rest = (packets.len() as u64).saturating_sub(u64::from(refused.link_down) + u64::from(refused.too_big));
             let reason = if tx < self.ports.len() { reserved::RING_FULL } else { reserved::NO_INTERFACE };
-            edges[slot(reason, node.edges)].add(packets.len() as u64);
+            edges[slot(reason, node.edges)].add(rest);
+            edges[slot(reserved::LINK_DOWN, node.edges)].add(refused.link_down.into());
+            edges[slot(reserved::TOO_BIG, node.edges)].add(refused.too_big.into());
             self.cache.free(packets);
         }
     }

@@ -1,10 +1,12 @@
 //! A worker thread: sweeps until it is told to stop, and rests when there is nothing to do.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::pass::WorkerGraph;
@@ -12,8 +14,11 @@ use crate::driver::Due;
 
 /// Empty sweeps after which a worker rests.
 const PATIENCE: u32 = 1000;
-/// The longest rest: what a packet may wait on a port that was idle.
+/// The longest rest while a queue has to be asked whether packets have come.
 const REST: Duration = Duration::from_micros(200);
+/// The longest rest while the descriptors of all queues tell: how late a worker may notice that it shall stop, or that a table has
+/// changed. A hundred times a second costs 0.4 % of a core.
+const SLEEP: Duration = Duration::from_millis(10);
 
 /// A worker that runs.
 pub(super) struct Worker {
@@ -80,10 +85,21 @@ fn run(graph: &mut WorkerGraph, stop: &AtomicBool, ended: &AtomicBool, clock: In
             continue;
         }
         ended.store(graph.ended(), Ordering::Relaxed);
-        let rest = match graph.due() {
-            Due::At(at) => Duration::from_nanos(at.saturating_sub(now)).min(REST),
-            Due::Unknown | Due::Ended => REST,
+        let longest = |most: Duration| match graph.due() {
+            Due::At(at) => Duration::from_nanos(at.saturating_sub(now)).min(most),
+            Due::Unknown | Due::Ended => most,
         };
-        std::thread::sleep(rest);
+        match graph.readable() {
+            None => std::thread::sleep(longest(REST)),
+            Some(queues) => wait(&queues, longest(SLEEP)),
+        }
     }
+}
+
+/// Until one of the descriptors is readable, or a time has passed.
+fn wait(queues: &[BorrowedFd<'_>], most: Duration) {
+    let mut wanted: Vec<PollFd<'_>> = queues.iter().map(|queue| PollFd::from_borrowed_fd(*queue, PollFlags::IN)).collect();
+    let most = Timespec { tv_sec: most.as_secs() as i64, tv_nsec: most.subsec_nanos().into() };
+    // A signal that interrupts it is as good as a packet: the sweep that follows finds out.
+    let _ = poll(&mut wanted, Some(&most));
 }
