@@ -2,16 +2,18 @@
 //!
 //! - [`open_region`] maps the memory of all packets, on huge pages where there are any.
 //! - [`DRIVERS`] lists the drivers, each of which attaches interfaces as a [`Port`](swath_core::driver::Port) with queues:
-//!   [`memory`](drivers::memory) generates packets and checks what comes back, [`pcap`](drivers::pcap) replays and writes captures.
-//!   Neither needs a privilege, and both keep virtual time.
+//!   [`memory`](drivers::memory) generates packets and checks what comes back, [`pcap`](drivers::pcap) replays and writes captures:
+//!   neither needs a privilege, and both keep virtual time.
+//! - [`offload`] does the work that senders in the same kernel leave to network cards.
 //! - [`flow_hash()`] says which worker a packet comes in on, alike in every driver that has to decide it itself.
 //! - [`capture`] reads, writes and compares captures; [`text`] reads and writes packets as people do.
 //!
-//! `unsafe` is in `region` only, for the mapping.
+//! `unsafe` is in `region`, for the mapping only.
 
 pub mod capture;
 pub mod drivers;
 mod flow_hash;
+pub mod offload;
 mod region;
 pub mod text;
 
