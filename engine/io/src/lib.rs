@@ -3,12 +3,13 @@
 //! - [`open_region`] maps the memory of all packets, on huge pages where there are any.
 //! - [`DRIVERS`] lists the drivers, each of which attaches interfaces as a [`Port`](swath_core::driver::Port) with queues:
 //!   [`memory`](drivers::memory) generates packets and checks what comes back, [`pcap`](drivers::pcap) replays and writes captures:
-//!   neither needs a privilege, and both keep virtual time.
+//!   neither needs a privilege, and both keep virtual time. [`af_packet`](drivers::af_packet) and [`tap`](drivers::tap) attach to devices
+//!   of the kernel.
 //! - [`offload`] does the work that senders in the same kernel leave to network cards.
 //! - [`flow_hash()`] says which worker a packet comes in on, alike in every driver that has to decide it itself.
 //! - [`capture`] reads, writes and compares captures; [`text`] reads and writes packets as people do.
 //!
-//! `unsafe` is in `region`, for the mapping only.
+//! `unsafe` is in `region`, for the mapping, and in the drivers of kernel devices, for rings and calls that no library wraps.
 
 pub mod capture;
 pub mod drivers;
@@ -23,4 +24,4 @@ pub use region::{PageKind, Pages, RegionError, open_region};
 use swath_core::driver::DriverKind;
 
 /// All drivers, in reading order.
-pub const DRIVERS: &[DriverKind] = &[drivers::memory::KIND, drivers::pcap::KIND];
+pub const DRIVERS: &[DriverKind] = &[drivers::af_packet::KIND, drivers::tap::KIND, drivers::memory::KIND, drivers::pcap::KIND];

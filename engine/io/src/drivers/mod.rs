@@ -1,7 +1,10 @@
 //! The drivers, one directory for each.
 
+pub mod af_packet;
+mod kernel;
 pub mod memory;
 pub mod pcap;
+pub mod tap;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
