@@ -110,6 +110,13 @@ fn watch(engine: &Engine, stop: &Stop, args: &RunArgs, terminal: &Terminal) -> S
             }
             (before, read_at) = (ledger, now);
         }
+        for (interface, news) in engine.news() {
+            if drawn {
+                terminal.say("");
+            }
+            drawn = false;
+            terminal.say(format!("{interface}: {news}"));
+        }
         if stop.asked() {
             break "ended by a signal".into();
         }

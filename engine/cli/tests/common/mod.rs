@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+pub mod hosts;
 pub mod router;
 
 use std::path::{Path, PathBuf};
