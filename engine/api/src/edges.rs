@@ -42,10 +42,7 @@ pub mod reserved {
             "out-of-buffers",
             "The buffer pool is exhausted. Raise `engine.buffers`, or find who holds packets in the ledger of buffers at the end of a run.",
         ),
-        (
-            "ring-full",
-            "The interface did not take the packet: it is slower than what is sent to it. Compare the rates.",
-        ),
+        ("ring-full", "The interface did not take the packet: it is slower than what is sent to it. Compare the rates."),
         ("no-interface", "No node has chosen an interface for this packet: put a look-up before `tx`, or set its `interface`."),
         (
             "held-dropped",
@@ -123,6 +120,11 @@ impl EdgeInfo {
         EdgeInfo::new(EdgeClass::Consumed, name, layer::ANY)
     }
 
+    /// The edges that a graph names ([`NamedEdges`]). `stands_for` is what documentation writes for such a name: `INTERFACE`.
+    pub const fn named(stands_for: &'static str, layer: &'static str) -> EdgeInfo {
+        EdgeInfo::new(EdgeClass::Edge, stands_for, layer)
+    }
+
     /// Packets for a driver.
     pub const fn transmit(name: &'static str) -> EdgeInfo {
         EdgeInfo::new(EdgeClass::Transmit, name, layer::ETHERNET)
@@ -160,8 +162,62 @@ pub trait Edges: Copy + 'static {
     /// All of them, in the order of their ids. The first is the main edge, which YAML may wire as `to: NODE`.
     const EDGES: &'static [EdgeInfo];
 
-    /// Index in [`Edges::EDGES`].
+    /// What the edges are like that a graph names beside these: see [`Branch`].
+    const NAMED: Option<&'static EdgeInfo> = None;
+
+    /// Index in [`Edges::EDGES`]; named edges follow.
     fn id(self) -> u16;
+}
+
+/// Edges of a node, its own and named ones, at most.
+pub const MAX_EDGES: usize = 256;
+
+/// Edges and drop reasons of a kind that has edges beside them which each graph names for itself.
+///
+/// ```
+/// use swath_api::prelude::*;
+///
+/// edges! {
+///     /// Edges that are always there.
+///     pub enum Next {
+///         /// Packets of all other interfaces.
+///         Default = edge("default", layer::SAME),
+///     }
+/// }
+/// impl NamedEdges for Next {
+///     const NAMED: EdgeInfo = EdgeInfo::named("INTERFACE", layer::SAME).doc("Packets of this interface.");
+/// }
+/// assert_eq!(Branch::Fixed(Next::Default).id(), 0);
+/// assert_eq!(Branch::<Next>::Named(0).id(), 1);
+/// ```
+pub trait NamedEdges: Edges {
+    /// What all of them are like, by [`EdgeInfo::named`]. One that is not wired does not exist.
+    const NAMED: EdgeInfo;
+}
+
+/// The [`Node::Next`](crate::Node::Next) of a kind whose edges a graph may name. A node finds their names in
+/// [`Setup::edges`](crate::Setup::edges).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Branch<N> {
+    /// An edge or drop reason of the kind.
+    Fixed(N),
+    /// An edge that the graph has named, by its index in [`Setup::edges`](crate::Setup::edges). Packets for one that there is not are
+    /// dropped as a `fault`.
+    Named(u16),
+}
+
+impl<N: NamedEdges> Edges for Branch<N> {
+    const EDGES: &'static [EdgeInfo] = N::EDGES;
+    const NAMED: Option<&'static EdgeInfo> = Some(&<N as NamedEdges>::NAMED);
+
+    #[inline(always)]
+    fn id(self) -> u16 {
+        match self {
+            Branch::Fixed(next) => next.id(),
+            // The limit keeps an index that is none away from the reserved ids.
+            Branch::Named(at) => N::EDGES.len() as u16 + if (at as usize) < MAX_EDGES { at } else { MAX_EDGES as u16 },
+        }
+    }
 }
 
 /// Declares the enum of a node's edges and drop reasons.
@@ -185,8 +241,23 @@ pub trait Edges: Copy + 'static {
 /// assert_eq!(Next::Expired.id(), 1);
 /// assert_eq!(Next::EDGES[1].name.as_str(), "ttl-expired");
 /// ```
+///
+/// An enum without variants is for a kind all of whose edges are named by graphs: see [`Branch`](crate::Branch).
 #[macro_export]
 macro_rules! edges {
+    ($(#[$meta:meta])* $visibility:vis enum $name:ident {}) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        $visibility enum $name {}
+
+        impl $crate::Edges for $name {
+            const EDGES: &'static [$crate::EdgeInfo] = &[];
+
+            fn id(self) -> u16 {
+                match self {}
+            }
+        }
+    };
     ($(#[$meta:meta])* $visibility:vis enum $name:ident {
         $($(#[doc = $doc:literal])* $variant:ident = $class:ident($($argument:expr),+ $(,)?)),+ $(,)?
     }) => {

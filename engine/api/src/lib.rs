@@ -28,7 +28,7 @@ pub use abi::{
     Call, Called, Interfaces, NodeHost, NodeInstance, NodeKind, Outbox, TableHost, TableInstance, TableKind, TableTies, Tables,
     Wishes, WorkerTables,
 };
-pub use edges::{EdgeClass, EdgeInfo, Edges, layer, reserved};
+pub use edges::{Branch, EdgeClass, EdgeInfo, Edges, MAX_EDGES, NamedEdges, layer, reserved};
 pub use frame::{Emit, Frame, Held, Verdict};
 pub use kernel::{EthRewrite, Ip4Class};
 pub use memory::{Cache, Pool};
@@ -47,8 +47,8 @@ pub use {schemars, serde, serde_json, zerocopy};
 pub mod prelude {
     pub use crate::edges;
     pub use crate::{
-        ConfigError, Context, EdgeInfo, Edges, Emit, Frame, Handle, Held, Info, Ip4Class, Lane, NO_INTERFACE, NoConfig, Node,
-        Packet, Setup, Slot, SlotName, Table, TableInfo, TableSetup, VECTOR, Verdict, layer,
+        Branch, ConfigError, Context, EdgeInfo, Edges, Emit, Frame, Handle, Held, Info, Ip4Class, Lane, NO_INTERFACE, NamedEdges,
+        NoConfig, Node, Packet, Setup, Slot, SlotName, Table, TableInfo, TableSetup, VECTOR, Verdict, layer,
     };
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};

@@ -115,7 +115,7 @@ pub struct Setup<'a> {
 
 impl<'a> Setup<'a> {
     /// # Safety
-    /// All pointers of the raw setup are good during `'a`, those to flags for as many as there are tables and interfaces, and nothing
+    /// All pointers of the raw setup are good during `'a`, the bytes of edges are those of `str`s, those to flags for as many as there are tables and interfaces, and nothing
     /// else reaches the flags.
     pub(crate) unsafe fn new(raw: &'a mut RawSetup) -> Setup<'a> {
         // SAFETY: the caller's contract.
@@ -193,6 +193,15 @@ impl<'a> Setup<'a> {
         found
             .map(|slot| Slot::at(slot.at))
             .ok_or_else(|| ConfigError::new(format!("the node uses the slot `{}` and does not declare it in its INFO", info.name)))
+    }
+
+    /// The names of the edges that the graph names, for a kind whose `Next` is a [`Branch`](crate::Branch): no two are the same, and
+    /// their order says nothing. What is wrong with one is said at the path `to.NAME`.
+    pub fn edges(&self) -> impl ExactSizeIterator<Item = &'a str> {
+        // SAFETY: `new`'s contract.
+        let names = unsafe { std::slice::from_raw_parts(self.raw.edges, self.raw.edge_count) };
+        // SAFETY: `new`'s contract: each is the text of a `str`, which lives during 'a.
+        names.iter().map(|name| unsafe { std::str::from_utf8_unchecked(name.as_slice()) })
     }
 
     /// A place for at most `capacity` packets that the node will keep.

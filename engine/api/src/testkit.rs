@@ -24,7 +24,7 @@ use std::sync::Arc;
 use crate::abi::{
     Call, Called, Interfaces, NodeHost, NodeInstance, NodeKind, Outbox, TableHost, TableInstance, TableKind, Tables, WorkerTables,
 };
-use crate::edges::{EdgeInfo, reserved};
+use crate::edges::reserved;
 use crate::memory::{Cache, Geometry, Pool, Region};
 use crate::node::Node;
 use crate::packet::{Lane, Meta, Nexts, SlotInfo, VECTOR, Vector};
@@ -48,6 +48,7 @@ pub struct TestKit {
     pool: Arc<Pool>,
     interfaces: Vec<Interface>,
     tables: Tables,
+    edges: &'static [&'static str],
 }
 
 impl Default for TestKit {
@@ -68,7 +69,7 @@ impl TestKit {
     /// If the memory cannot be had; so does everything here when a test is wrong.
     pub fn with_buffers(chunks: u32) -> TestKit {
         let region = Region::anonymous(Geometry::new(chunks, 2048)).expect("memory for the test's packets");
-        TestKit { pool: Pool::new(region), interfaces: Vec::new(), tables: Tables::new() }
+        TestKit { pool: Pool::new(region), interfaces: Vec::new(), tables: Tables::new(), edges: &[] }
     }
 
     /// Adds an interface; the first one has index 0. Addresses are `a.b.c.d/len`.
@@ -83,6 +84,13 @@ impl TestKit {
         };
         let addresses = addresses.iter().map(parse).collect();
         self.interfaces.push(Interface { name: name.into(), mac: mac.parse().expect("a MAC address"), mtu, addresses });
+        self
+    }
+
+    /// Wires edges of these names, for a kind whose edges a graph names.
+    #[must_use]
+    pub fn edges(mut self, names: &'static [&'static str]) -> TestKit {
+        self.edges = names;
         self
     }
 
@@ -122,14 +130,14 @@ impl TestKit {
             }
         }
         let kind = NodeKind::of::<T>();
-        let TestKit { pool, interfaces, tables } = &self;
+        let TestKit { pool, interfaces, tables, edges: named } = &self;
         let interfaces = &Interfaces::new(interfaces.clone());
-        let host = NodeHost { worker: 0, workers: 1, interfaces, tables, slots: &slots, pool };
+        let host = NodeHost { worker: 0, workers: 1, interfaces, tables, slots: &slots, edges: named, pool };
         let (instance, _) = kind.create(config.as_bytes(), &host)?;
         let shared = self.tables.instances().to_vec();
         Ok(NodeKit {
             instance: Some(instance),
-            edges: kind.edges(),
+            edges: kind.edges().iter().map(|edge| edge.name.as_str()).chain(named.iter().copied()).collect(),
             tables: WorkerTables::new(0, &shared)?,
             shared,
             cache: self.pool.cache(),
@@ -147,7 +155,7 @@ impl TestKit {
 #[derive(Debug)]
 pub struct NodeKit {
     instance: Option<NodeInstance>,
-    edges: &'static [EdgeInfo],
+    edges: Vec<&'static str>,
     tables: WorkerTables,
     shared: Vec<Arc<TableInstance>>,
     cache: Cache,
@@ -194,7 +202,7 @@ impl NodeKit {
         let NodeKit { nexts, outbox, cache, tables, now, .. } = self;
         self.called = instance.process(&mut vector, nexts, Call { outbox, room: VECTOR, cache, tables, now: *now });
         self.collect_emitted();
-        let outcomes = outcomes(self.edges, &vector, &self.nexts);
+        let outcomes = outcomes(&self.edges, &vector, &self.nexts);
         self.cache.free(&mut vector);
         outcomes
     }
@@ -232,7 +240,7 @@ impl NodeKit {
     }
 
     fn collect_emitted(&mut self) {
-        self.emitted = outcomes(self.edges, &self.outbox.packets, &self.outbox.nexts);
+        self.emitted = outcomes(&self.edges, &self.outbox.packets, &self.outbox.nexts);
         self.cache.free(&mut self.outbox.packets);
     }
 }
@@ -248,9 +256,9 @@ impl Drop for NodeKit {
     }
 }
 
-fn outcomes(edges: &'static [EdgeInfo], vector: &Vector, nexts: &Nexts) -> Vec<Outcome> {
+fn outcomes(edges: &[&'static str], vector: &Vector, nexts: &Nexts) -> Vec<Outcome> {
     let name = |id: u16| match edges.get(usize::from(id)) {
-        Some(edge) => edge.name.as_str(),
+        Some(edge) => edge,
         None => reserved::REASONS.get(usize::from(u16::MAX - id)).map_or("no such edge", |(name, _)| name),
     };
     let ids = nexts.ids().iter().enumerate();

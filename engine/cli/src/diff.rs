@@ -39,7 +39,7 @@ As JSON: one object with `old` and `new` (the files), `equal`, `restart` (whethe
   a setting  path, what (added, removed, changed, reordered), old, new; in lists also element: list,
              index and, if elements are told apart by a key, key: [NAME, VALUE]
   an edge    edge, old, new (nodes; missing where it is not wired)
-  because    why: interfaces, table (table), only-table (kind, old, new)
+  because    why: interfaces, table (table), only-table (kind, old, new), edges
 
 Exit codes:
   0  done, whether they differ or not
@@ -226,6 +226,7 @@ fn causes(because: &[Cause]) -> String {
         Cause::Interfaces => "changed interfaces".into(),
         Cause::Table { table } => format!("the table `{table}`"),
         Cause::OnlyTable { kind, old, new } => format!("the table of kind `{kind}`, `{new}` instead of `{old}`"),
+        Cause::Edges => "edges of other names".into(),
     });
     words.collect::<Vec<String>>().join(" and ")
 }

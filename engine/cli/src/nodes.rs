@@ -64,6 +64,8 @@ pub struct Page {
     /// Names of slots.
     pub reads: Vec<&'static str>,
     pub writes: Vec<&'static str>,
+    /// What edges are like that a graph names beside these.
+    pub named: Option<&'static EdgeInfo>,
     /// Kinds of tables that it refers to.
     pub uses: Vec<&'static str>,
     /// A complete graph.
@@ -102,6 +104,7 @@ impl Page {
             edges: kind.edges(),
             reads: info.reads.as_slice().iter().map(|slot| slot.name.as_str()).collect(),
             writes: info.writes.as_slice().iter().map(|slot| slot.name.as_str()).collect(),
+            named: kind.named(),
             uses: words(info.uses),
             example: info.example.as_str(),
         }
@@ -119,6 +122,7 @@ impl Page {
             edges: &[],
             reads: Vec::new(),
             writes: Vec::new(),
+            named: None,
             uses: words(info.uses),
             example: info.example.as_str(),
         }
@@ -136,6 +140,7 @@ impl Page {
             edges: &[],
             reads: Vec::new(),
             writes: Vec::new(),
+            named: None,
             uses: Vec::new(),
             example: kind.example,
         }
@@ -158,6 +163,9 @@ impl Page {
         if let Some(input) = self.input {
             page["input"] = input.into();
             page["edges"] = self.edges.iter().map(edge).collect();
+            if let Some(named) = self.named {
+                page["named-edges"] = edge(named);
+            }
         }
         if self.class != "driver" {
             page["uses"] = self.uses.clone().into();
@@ -196,11 +204,16 @@ impl Page {
         }
         for (heading, drops) in [("Edges", false), ("Drop reasons", true)] {
             let edges: Vec<&EdgeInfo> = self.edges.iter().filter(|edge| (edge.class == EdgeClass::Drop) == drops).collect();
-            if !edges.is_empty() {
+            let named = self.named.filter(|_| !drops);
+            if !edges.is_empty() || named.is_some() {
                 let _ = writeln!(text, "\n{}", bold(heading));
             }
             for edge in edges {
                 let _ = writeln!(text, "  {}{}", bold(edge.name.as_str()), edge_words(edge));
+                let _ = writeln!(text, "{}", wrap(&one_line(edge.doc.as_str()), 6));
+            }
+            if let Some(edge) = named {
+                let _ = writeln!(text, "  {}{}: as many as the graph names", bold(edge.name.as_str()), carries(edge));
                 let _ = writeln!(text, "{}", wrap(&one_line(edge.doc.as_str()), 6));
             }
         }
@@ -241,12 +254,16 @@ pub fn layer_words(layer: &str) -> &str {
     }
 }
 
-fn edge_words(edge: &EdgeInfo) -> String {
-    let carries = match edge.layer.as_str() {
+fn carries(edge: &EdgeInfo) -> String {
+    match edge.layer.as_str() {
         layer::ANY => String::new(),
         layer::SAME => " (as taken)".into(),
         other => format!(" ({other})"),
-    };
+    }
+}
+
+fn edge_words(edge: &EdgeInfo) -> String {
+    let carries = carries(edge);
     match edge.class {
         EdgeClass::Required => format!("{carries}: must be wired"),
         EdgeClass::Edge => format!("{carries}: drops by this name if it is not wired"),

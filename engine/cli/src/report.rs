@@ -142,8 +142,8 @@ fn drops_table(engine: &Engine, nodes: &[NodeTotals], ledger: &Ledger) -> Table 
 /// What the documentation says of a reason.
 pub fn meaning(engine: &Engine, node: &str, reason: &str) -> String {
     let node = engine.plan().nodes.iter().find(|plan| plan.spec.name.value == node);
-    let edges = node.map(|node| node.kind.edges()).unwrap_or_default();
-    let own = edges.iter().find(|edge| edge.name.as_str() == reason).map(|edge| edge.doc.as_str());
+    let edges = node.map(|node| &*node.edges).unwrap_or_default();
+    let own = edges.iter().find(|edge| edge.name == reason).map(|edge| edge.doc);
     let engines = || reserved::REASONS.iter().find(|(name, _)| *name == reason).map(|(_, doc)| *doc);
     one_line(own.or_else(engines).unwrap_or_default())
 }

@@ -105,7 +105,7 @@ nodes:
     5 |   strange: { kind: something-else, to: { anything: end, other: missing } }
       |                    ^^^^^^^^^^^^^^
       |
-      = help: a kind of node is one of: `source`, `untyped-source`, `unwrap`, `read`, `pass`, `end`, `marker`, `reader`, `narrow-reader`, `large`, `larger`
+      = help: a kind of node is one of: `source`, `untyped-source`, `unwrap`, `read`, `pass`, `end`, `marker`, `reader`, `narrow-reader`, `large`, `larger`, `chooser`
 
     error[SW0202]: unknown node `missing`
      --> graph.yaml:5:64

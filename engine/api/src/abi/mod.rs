@@ -86,6 +86,9 @@ pub(crate) struct RawSetup {
     pub table_count: usize,
     pub slots: *const RawSlot,
     pub slot_count: usize,
+    /// Texts: the names of the named edges.
+    pub edges: *const Bytes,
+    pub edge_count: usize,
     pub pool: RawPool,
     pub receive: u16,
     pub tick_every: u64,

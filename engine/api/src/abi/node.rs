@@ -21,6 +21,8 @@ use crate::text::List;
 struct NodeVTable {
     info: Info,
     edges: List<EdgeInfo>,
+    /// Null if a graph may not name edges.
+    named: Option<&'static EdgeInfo>,
     key: extern "C" fn() -> TypeKey,
     schema: extern "C" fn(&Sink),
     check: unsafe extern "C" fn(Bytes, &Sink) -> i32,
@@ -37,6 +39,7 @@ impl<T: Node> NodeShims<T> {
     const VTABLE: NodeVTable = NodeVTable {
         info: T::INFO,
         edges: List::new(T::Next::EDGES),
+        named: T::Next::NAMED,
         key: Self::key,
         schema: schema::<T::Config>,
         check: check::<T::Config>,
@@ -111,6 +114,11 @@ impl NodeKind {
         self.0.edges.as_slice()
     }
 
+    /// What the edges are like that a graph names beside these, if it may. Their ids follow.
+    pub fn named(&self) -> Option<&'static EdgeInfo> {
+        self.0.named
+    }
+
     /// The JSON Schema of its settings.
     pub fn schema(&self) -> String {
         let mut text = ConfigError::new("");
@@ -135,6 +143,7 @@ impl NodeKind {
     /// What the kind says is wrong with the settings.
     pub fn create(&self, config: &[u8], host: &NodeHost<'_>) -> Result<(NodeInstance, Wishes), ConfigError> {
         let slots: Vec<RawSlot> = host.slots.iter().map(|&(info, at)| RawSlot { info, at }).collect();
+        let edges: Vec<Bytes> = host.edges.iter().map(|name| Bytes::new(name.as_bytes())).collect();
         let tables = host.tables.raw();
         let keeper = Arc::new(Keeper { pool: Arc::clone(host.pool), dropped: AtomicU32::new(0) });
         let mut found_tables = vec![false; tables.len()];
@@ -147,6 +156,8 @@ impl NodeKind {
             table_count: tables.len(),
             slots: slots.as_ptr(),
             slot_count: slots.len(),
+            edges: edges.as_ptr(),
+            edge_count: edges.len(),
             pool: keeper.reference(),
             receive: NO_INTERFACE,
             tick_every: 0,
@@ -180,7 +191,7 @@ impl std::fmt::Debug for NodeKind {
 }
 
 /// What an instance is made with.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct NodeHost<'a> {
     /// The worker that it is for, from 0.
     pub worker: u32,
@@ -192,6 +203,8 @@ pub struct NodeHost<'a> {
     pub tables: &'a Tables,
     /// Slots with their places.
     pub slots: &'a [(SlotInfo, u16)],
+    /// Names of the edges that the graph names: their ids follow those of the kind's own.
+    pub edges: &'a [&'a str],
     /// Where the packets live.
     pub pool: &'a Arc<Pool>,
 }

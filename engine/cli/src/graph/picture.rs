@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use swath_api::{EdgeClass, EdgeInfo, NodeKind, Wishes, layer};
-use swath_core::plan::{InterfacePlan, NodePlan};
+use swath_api::{EdgeClass, NodeKind, Wishes, layer};
+use swath_core::plan::{EdgePlan, InterfacePlan, NodePlan};
 use swath_core::run::Engine;
 
 use crate::nodes::class_word;
@@ -147,16 +147,16 @@ impl Picture {
         let nodes: Vec<Node> = nodes.map(|(plan, wishes)| Node::new(plan, wishes, &interfaces, &tables)).collect();
         let mut edges = Vec::new();
         for node in &plan.nodes {
-            for (id, (edge, to)) in node.kind.edges().iter().zip(&node.targets).enumerate() {
+            for (id, (edge, to)) in node.edges.iter().zip(&node.targets).enumerate() {
                 if let Some(to) = to {
                     edges.push(Edge {
                         from: node.spec.name.value.clone(),
-                        name: edge.name.as_str().into(),
+                        name: edge.name.clone().into_owned(),
                         to: plan.nodes[*to].spec.name.value.clone(),
                         class: class_word(edge.class).into(),
-                        main: id == 0 && matches!(edge.class, EdgeClass::Edge | EdgeClass::Required),
+                        main: id == 0 && !edge.named && matches!(edge.class, EdgeClass::Edge | EdgeClass::Required),
                         layer: carried(node.kind, edge),
-                        doc: one_line(edge.doc.as_str()),
+                        doc: one_line(edge.doc),
                     });
                 }
             }
@@ -183,7 +183,7 @@ impl Picture {
 
 impl Node {
     fn new(plan: &NodePlan, wishes: &Wishes, interfaces: &[Interface], tables: &[Table]) -> Node {
-        let (info, edges) = (plan.kind.info(), plan.kind.edges());
+        let (info, edges) = (plan.kind.info(), &plan.edges);
         let transmits = edges.iter().any(|edge| edge.class == EdgeClass::Transmit);
         let interface = |index: &u16| interfaces.get(usize::from(*index)).map(|interface| interface.name.clone());
         let may_leave_by = match (transmits, &wishes.interfaces[..]) {
@@ -192,7 +192,7 @@ impl Node {
             (true, []) => interfaces.iter().map(|interface| interface.name.clone()).collect(),
             (true, some) => some.iter().filter_map(interface).collect(),
         };
-        let ends = |edge: &EdgeInfo| matches!(edge.class, EdgeClass::Drop | EdgeClass::Consumed);
+        let ends = |edge: &EdgePlan| matches!(edge.class, EdgeClass::Drop | EdgeClass::Consumed);
         let role = match info.input.as_str() {
             _ if transmits => Role::Transmit,
             layer::NONE => Role::Receive,
@@ -218,9 +218,9 @@ impl Node {
             },
             drops: unwired
                 .map(|(edge, _)| Drop {
-                    name: edge.name.as_str().into(),
+                    name: edge.name.clone().into_owned(),
                     class: class_word(edge.class).into(),
-                    doc: one_line(edge.doc.as_str()),
+                    doc: one_line(edge.doc),
                 })
                 .collect(),
         }
@@ -247,9 +247,8 @@ pub fn groups(nodes: &[Node]) -> Vec<String> {
     found
 }
 
-fn carried(kind: NodeKind, edge: &EdgeInfo) -> String {
-    let layer = edge.layer.as_str();
-    word(if layer == layer::SAME { kind.info().input.as_str() } else { layer }).into()
+fn carried(kind: NodeKind, edge: &EdgePlan) -> String {
+    word(if edge.layer == layer::SAME { kind.info().input.as_str() } else { edge.layer }).into()
 }
 
 fn word(layer: &str) -> &str {

@@ -135,7 +135,7 @@ fn reference(name: &str) -> Value {
 fn define(page: &Page, all: &mut Map<String, Value>) {
     let name = name_of(page);
     let (key, common) = match page.class {
-        "node" => ("kind", Map::from_iter([("to".to_owned(), targets(page.edges))])),
+        "node" => ("kind", Map::from_iter([("to".to_owned(), targets(page.edges, page.named))])),
         "table" => ("kind", Map::new()),
         _ => ("driver", language::interface_properties()),
     };
@@ -159,8 +159,8 @@ fn can_be_wired(edge: &&EdgeInfo) -> bool {
     matches!(edge.class, EdgeClass::Edge | EdgeClass::Required | EdgeClass::Drop)
 }
 
-/// `to`: the main edge, or edges by name.
-fn targets(edges: &[EdgeInfo]) -> Value {
+/// `to`: the main edge, or edges by name, also by names of the graph's own.
+fn targets(edges: &[EdgeInfo], named: Option<&EdgeInfo>) -> Value {
     let edge = |edge: &EdgeInfo| {
         let what = match edge.class {
             EdgeClass::Required => "It must be wired.",
@@ -174,7 +174,11 @@ fn targets(edges: &[EdgeInfo]) -> Value {
     let edges: Vec<&EdgeInfo> = edges.iter().filter(can_be_wired).collect();
     let mut to = language::targets();
     to["properties"] = edges.iter().copied().map(edge).collect::<Map<String, Value>>().into();
-    to["additionalProperties"] = false.into();
+    to["additionalProperties"] = named.map_or(false.into(), |named| {
+        let mut target = reference("node-name");
+        target["description"] = one_line(named.doc.as_str()).into();
+        target
+    });
     match edges.first() {
         Some(main) if main.class != EdgeClass::Drop => {
             to["description"] =

@@ -168,13 +168,12 @@ impl CaseReader<'_> {
             return Err((!graph.doubts.nodes.has(name)).then(|| unknown.help(help)));
         };
         // Of an unknown kind the plan speaks.
-        let edges = self.registry.node(&node.kind.value).ok_or(None)?.edges();
+        let kind = self.registry.node(&node.kind.value).ok_or(None)?;
+        let edges = kind.edges();
         let place = self.within(&spec.name, name.chars().count() + 2, reason.chars().count());
         if let Some(id) = edges.iter().position(|edge| edge.name.as_str() == reason) {
             if let Some(to) = wired(node, edges, id) {
-                let message = format!("`{name}.{reason}` drops nothing: the edge is wired to `{}`", to.value);
-                let mistake = mistake(message).primary(place, "never dropped here").secondary(to.span, "wired");
-                return Err(Some(mistake.help("name the drop by the node that the packets come to, or do not wire the edge")));
+                return Err(Some(goes_on(spec, to, place)));
             }
             if can_drop(&edges[id]) {
                 return Ok((name, reason));
@@ -184,6 +183,10 @@ impl CaseReader<'_> {
         }
         if reserved::REASONS.iter().any(|(known, _)| *known == reason) {
             return Ok((name, reason));
+        }
+        let named = node.to.iter().find(|wire| wire.edge.as_ref().is_some_and(|edge| edge.value == reason));
+        if let (Some(wire), Some(_)) = (named, kind.named()) {
+            return Err(Some(goes_on(spec, &wire.to, place)));
         }
         let own = (0..edges.len()).filter(|id| can_drop(&edges[*id]) && wired(node, edges, *id).is_none());
         let own = own.map(|id| edges[id].name.as_str());
@@ -222,6 +225,13 @@ impl CaseReader<'_> {
 
 fn in_words(error: ReadError) -> String {
     unreadable_capture(error).to_string()
+}
+
+/// The edge that is named as a drop leads to a node.
+fn goes_on(drop: &DropSpec, to: &Spanned<String>, place: swath_core::spec::Span) -> Diagnostic {
+    let message = format!("`{}` drops nothing: the edge is wired to `{}`", drop.name.value, to.value);
+    let mistake = Diagnostic::error(Code::UnknownDrop, message).primary(place, "never dropped here").secondary(to.span, "wired");
+    mistake.help("name the drop by the node that the packets come to, or do not wire the edge")
 }
 
 fn can_drop(edge: &EdgeInfo) -> bool {

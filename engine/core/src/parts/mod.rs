@@ -18,6 +18,7 @@ use swath_api::{
 };
 
 use crate::driver::{DriverKind, PortConfig, default_mac};
+use crate::plan::EdgePlan;
 use crate::spec::{Code, Diagnostic, Diagnostics, Doubts, EngineSpec, InterfaceSpec, Node, NodeSpec, TableSpec, Value};
 pub(crate) use teller::{Part, Teller};
 
@@ -32,9 +33,17 @@ pub(crate) struct View<'a> {
     pub interfaces: Vec<(&'a InterfaceSpec, Option<DriverKind>)>,
     /// Each after those that it refers to.
     pub tables: Vec<(&'a TableSpec, Option<TableKind>)>,
-    pub nodes: Vec<(&'a NodeSpec, Option<NodeKind>)>,
+    pub nodes: Vec<NodeView<'a>>,
     pub slots: &'a [(SlotInfo, u16)],
     pub doubts: &'a Doubts,
+}
+
+/// A node as written, with its kind if there is such a kind.
+#[derive(Clone, Copy)]
+pub(crate) struct NodeView<'a> {
+    pub spec: &'a NodeSpec,
+    pub kind: Option<NodeKind>,
+    pub edges: &'a [EdgePlan],
 }
 
 /// The parts that could be made.
@@ -127,12 +136,16 @@ pub(crate) fn make(
 ) -> Parts {
     let (tables, ties) = make_tables(view, interfaces, in_use, teller, diagnostics);
     let workers = u32::from(view.engine.workers);
-    let host = NodeHost { worker: 0, workers, interfaces, tables: &tables, slots: view.slots, pool };
     let mut nodes = Vec::with_capacity(view.nodes.len());
-    for (spec, kind) in &view.nodes {
-        let made = kind.and_then(|kind| {
-            let part = Part::node(spec, &kind);
-            teller.make(&part, |settings| kind.create(settings, &host), Some(&|settings| kind.check(settings)), diagnostics)
+    for node in &view.nodes {
+        let made = node.kind.and_then(|kind| {
+            let part = Part::node(node.spec, &kind);
+            let make = |settings: &[u8]| {
+                let edges = part.without_refused(EdgePlan::names(node.edges));
+                let tables = &tables;
+                kind.create(settings, &NodeHost { worker: 0, workers, interfaces, tables, slots: view.slots, edges: &edges, pool })
+            };
+            teller.make(&part, make, Some(&|settings| kind.check(settings)), diagnostics)
         });
         nodes.push(made);
     }
@@ -221,7 +234,7 @@ fn check_receivers(
     diagnostics: &mut Diagnostics,
 ) {
     let mut receivers: BTreeMap<u16, &NodeSpec> = BTreeMap::new();
-    for ((node, _), made) in view.nodes.iter().zip(nodes) {
+    for (NodeView { spec: node, .. }, made) in view.nodes.iter().zip(nodes) {
         let Some(interface) = made.as_ref().and_then(|(_, wishes)| wishes.receive) else { continue };
         let Some(first) = receivers.get(&interface) else {
             receivers.insert(interface, node);
@@ -249,11 +262,11 @@ fn warn_unused(
     nodes: &[Option<(NodeInstance, Wishes)>],
     diagnostics: &mut Diagnostics,
 ) {
-    if !view.doubts.nodes.without(view.nodes.iter().map(|(spec, _)| &spec.name.value)).is_empty() || view.doubts.nodes.is_all() {
+    if !view.doubts.nodes.without(view.nodes.iter().map(|node| &node.spec.name.value)).is_empty() || view.doubts.nodes.is_all() {
         return;
     }
     // What could not be made may use a table that it names, and the only one of a kind without naming it.
-    let refused_nodes = view.nodes.iter().zip(nodes).filter(|(_, made)| made.is_none()).map(|((spec, _), _)| &spec.settings);
+    let refused_nodes = view.nodes.iter().zip(nodes).filter(|(_, made)| made.is_none()).map(|(node, _)| &node.spec.settings);
     let refused_tables =
         (0..view.tables.len()).filter(|index| !ties.contains_key(index)).map(|index| &view.tables[index].0.settings);
     let refused: Vec<&Value> = refused_nodes.chain(refused_tables).collect();

@@ -1,14 +1,17 @@
 //! What is said of a part that cannot be made: everything that is wrong with its settings, and each thing once.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 
-use swath_api::{ConfigError, NodeKind, TableKind};
+use swath_api::{ConfigError, EdgeClass, NodeKind, TableKind};
 
 use super::View;
 use super::references::Reference;
 use super::search::Search;
 use crate::driver::DriverKind;
-use crate::spec::{Code, Diagnostic, Diagnostics, Doubts, InterfaceSpec, NodeSpec, Span, Spanned, TableSpec, Value, did_you_mean};
+use crate::spec::{
+    Code, Diagnostic, Diagnostics, Doubts, EdgeSpec, InterfaceSpec, NodeSpec, Span, Spanned, TableSpec, Value, did_you_mean,
+};
 
 /// Settings that are read again to look for further mistakes, in bytes of JSON and over all parts: what is looked at once is not bounded
 /// by it, what is looked at again is.
@@ -24,6 +27,11 @@ pub(crate) struct Part<'a> {
     settings: &'a Value,
     /// Keys beside the settings, which the engine reads.
     common: &'static [&'static str],
+    /// Where its edges are wired, and the names that its kind has for them.
+    wires: &'a [EdgeSpec],
+    own_edges: Vec<&'static str>,
+    /// Edges that the graph has named, and about which all is said.
+    refused_edges: RefCell<Vec<String>>,
     schema: Box<dyn Fn() -> String + 'a>,
 }
 
@@ -37,12 +45,24 @@ impl<'a> Part<'a> {
             kind: &spec.driver,
             settings: &spec.settings,
             common: OF_INTERFACES,
+            wires: &[],
+            own_edges: Vec::new(),
+            refused_edges: RefCell::default(),
             schema: Box::new(|| (driver.schema)()),
         }
     }
 
     pub(crate) fn table(spec: &'a TableSpec, kind: &'a TableKind) -> Part<'a> {
-        Part { name: &spec.name, kind: &spec.kind, settings: &spec.settings, common: &["kind"], schema: Box::new(|| kind.schema()) }
+        Part {
+            name: &spec.name,
+            kind: &spec.kind,
+            settings: &spec.settings,
+            common: &["kind"],
+            wires: &[],
+            own_edges: Vec::new(),
+            refused_edges: RefCell::default(),
+            schema: Box::new(|| kind.schema()),
+        }
     }
 
     pub(crate) fn node(spec: &'a NodeSpec, kind: &'a NodeKind) -> Part<'a> {
@@ -51,8 +71,36 @@ impl<'a> Part<'a> {
             kind: &spec.kind,
             settings: &spec.settings,
             common: &["kind", "to"],
+            wires: &spec.to,
+            own_edges: kind.edges().iter().filter(|edge| edge.class != EdgeClass::Held).map(|edge| edge.name.as_str()).collect(),
+            refused_edges: RefCell::default(),
             schema: Box::new(|| kind.schema()),
         }
+    }
+
+    /// Names of edges without those about which all is said.
+    pub(crate) fn without_refused<'n>(&self, mut names: Vec<&'n str>) -> Vec<&'n str> {
+        let refused = self.refused_edges.borrow();
+        names.retain(|name| !refused.iter().any(|refused| refused == name));
+        names
+    }
+
+    /// The place of the edge that a mistake is about; of the first one if it is about all.
+    fn wire(&self, mistake: &ConfigError) -> Option<Span> {
+        let rest = mistake.path().strip_prefix("to")?;
+        if rest.is_empty() {
+            return Some(self.wires.first().map_or(self.kind.span, EdgeSpec::span));
+        }
+        let name = rest.strip_prefix('.')?;
+        let is_it = |wire: &&EdgeSpec| wire.edge.as_ref().is_some_and(|edge| edge.value == name);
+        self.wires.iter().find(is_it).map(EdgeSpec::span)
+    }
+
+    /// Takes the edge that a mistake is about out of those that the kind is asked about. `false` if it is about all.
+    fn refuse_edge(&self, mistake: &ConfigError) -> bool {
+        let name = mistake.path().strip_prefix("to.");
+        self.refused_edges.borrow_mut().extend(name.map(str::to_owned));
+        name.is_some()
     }
 }
 
@@ -161,6 +209,10 @@ impl<'a> Teller<'a> {
         of_form: bool,
         diagnostics: &mut Diagnostics,
     ) -> bool {
+        if part.wire(mistake).is_some() {
+            self.push(part, search.settings(), mistake, diagnostics);
+            return part.refuse_edge(mistake);
+        }
         if !search.follows(mistake, of_form) {
             self.push(part, search.settings(), mistake, diagnostics);
             for missing in search.missing_beside(mistake, &part.schema) {
@@ -187,9 +239,15 @@ impl<'a> Teller<'a> {
     /// The mistake in the words of graph files. `None` if it is the consequence of one that has been reported.
     fn word(&self, part: &Part<'_>, settings: &Value, mistake: &ConfigError) -> Option<Diagnostic> {
         let place = settings.locate(mistake.path());
-        match Reference::read(mistake.message()) {
-            Some(reference) => reference.word(self.view, &self.doubts, settings, &place, part.kind.span),
+        let wire = part.wire(mistake);
+        let worded = match Reference::read(mistake.message()) {
+            Some(reference) => reference.word(self.view, &self.doubts, settings, &place, wire.unwrap_or(part.kind.span)),
             None => Some(plain_in(part, settings, mistake)),
+        };
+        let own = mistake.path().strip_prefix("to.").and_then(|name| did_you_mean(name, part.own_edges.iter().copied()));
+        match own.filter(|_| wire.is_some()) {
+            Some(own) => worded.map(|diagnostic| diagnostic.help(format!("did you mean `{own}`?"))),
+            None => worded,
         }
     }
 
@@ -205,6 +263,10 @@ fn plain(part: &Part<'_>, mistake: &ConfigError) -> Diagnostic {
 }
 
 fn plain_in(part: &Part<'_>, settings: &Value, mistake: &ConfigError) -> Diagnostic {
+    if let Some(span) = part.wire(mistake) {
+        let code = if mistake.path() == "to" { Code::RequiredEdge } else { Code::UnknownEdge };
+        return Diagnostic::error(code, mistake.message()).primary(span, "");
+    }
     let mut message = mistake.message().to_owned();
     if unknown_key(mistake).is_some_and(|key| settings.get(key).is_some()) {
         part.common.iter().for_each(|key| message += &format!(", `{key}`"));

@@ -10,8 +10,8 @@
 //! | gone | | |
 //!
 //! What a table or a node *sees* is what it may have worked out when it was made: the interfaces, all of which a kind may look at; the
-//! tables that a table holds on to; and which table is meant by settings that name none. Where a node's packets go to is no part of it:
-//! an instance that is only rewired is kept.
+//! tables that a table holds on to; and which table is meant by settings that name none. Of a node also the edges that the
+//! graph has named. Where its packets go to is no part of it: an instance that is only rewired is kept.
 
 mod settings;
 
@@ -22,7 +22,7 @@ use swath_api::EdgeClass;
 
 pub use settings::{Element, SettingChange, What};
 
-use super::{InterfacePlan, NodePlan, Plan, TablePlan};
+use super::{EdgePlan, InterfacePlan, NodePlan, Plan, TablePlan};
 use crate::spec::{EngineSpec, InterfaceAddress, InterfaceSpec, Node, Spanned, Value};
 
 /// What becomes of an interface, a table or a node.
@@ -113,6 +113,8 @@ pub enum Cause {
         /// The table that is meant.
         new: String,
     },
+    /// The graph names other edges of it: a node works with these names.
+    Edges,
 }
 
 impl Plan {
@@ -139,7 +141,9 @@ impl Plan {
         let because: Vec<Cause> = seen.iter().cloned().chain(renamed(&old.tables, &new.tables)).collect();
         let nodes = pair(&old.nodes, &new.nodes, |before, node| {
             let changed = settings::compare(&before.spec.settings, &node.spec.settings);
-            Change { edges: edges(before, &old.nodes, node, &new.nodes), ..Change::same(node, changed, because.clone()) }
+            let renamed = EdgePlan::names(&before.edges) != EdgePlan::names(&node.edges);
+            let because = because.iter().cloned().chain(renamed.then_some(Cause::Edges)).collect();
+            Change { edges: edges(before, &old.nodes, node, &new.nodes), ..Change::same(node, changed, because) }
         });
         Diff { engine: engine(&old.engine, &new.engine), interfaces, tables, nodes }
     }
@@ -225,7 +229,7 @@ impl Part for NodePlan {
     }
 
     fn holds(&self) -> bool {
-        self.kind.edges().iter().any(|edge| edge.class == EdgeClass::Held)
+        self.edges.iter().any(|edge| edge.class == EdgeClass::Held)
     }
 }
 
@@ -298,11 +302,13 @@ fn renamed(old: &[TablePlan], new: &[TablePlan]) -> Vec<Cause> {
     causes.collect()
 }
 
+/// The edges of a node that are wired, with the nodes that they lead to.
+fn wires<'a>(node: &'a NodePlan, nodes: &[NodePlan]) -> Vec<(&'a str, String)> {
+    let wired = node.edges.iter().zip(&node.targets);
+    wired.filter_map(|(edge, to)| Some((&*edge.name, nodes[(*to)?].name().to_owned()))).collect()
+}
+
 fn edges(old: &NodePlan, old_nodes: &[NodePlan], new: &NodePlan, new_nodes: &[NodePlan]) -> Vec<EdgeChange> {
-    let wires = |node: &NodePlan, nodes: &[NodePlan]| -> Vec<(&'static str, String)> {
-        let wired = node.kind.edges().iter().zip(&node.targets);
-        wired.filter_map(|(edge, to)| Some((edge.name.as_str(), nodes[(*to)?].name().to_owned()))).collect()
-    };
     let (before, after) = (wires(old, old_nodes), wires(new, new_nodes));
     let target = |wires: &[(&str, String)], edge: &str| wires.iter().find(|(name, _)| *name == edge).map(|(_, to)| to.clone());
     let only_before = before.iter().filter(|(edge, _)| target(&after, edge).is_none());

@@ -2,9 +2,9 @@
 
 use swath_api::{NodeKind, SlotInfo, TableKind};
 
-use super::{BUFFERS_PER_WORKER, InterfacePlan, MAX_INDEX, NodePlan, Plan, TablePlan, layers, order, slots, wiring};
+use super::{BUFFERS_PER_WORKER, EdgePlan, InterfacePlan, MAX_INDEX, NodePlan, Plan, TablePlan, layers, order, slots, wiring};
 use crate::driver::DriverKind;
-use crate::parts::{self, View};
+use crate::parts::{self, NodeView, View};
 use crate::registry::Registry;
 use crate::spec::{
     Code, Diagnostic, Diagnostics, Doubts, EngineSpec, InterfaceSpec, NodeSpec, Spanned, Spec, TableSpec, suggestion,
@@ -35,7 +35,9 @@ pub(super) struct TableDraft {
 pub(super) struct NodeDraft {
     pub spec: NodeSpec,
     pub kind: Option<NodeKind>,
-    /// By edge of the kind: the node that it is wired to, if there is one.
+    /// Its edges, by id; none if there is no such kind.
+    pub edges: Vec<EdgePlan>,
+    /// For each edge the node that it is wired to, if there is one. Of an unknown kind those that are written.
     pub targets: Vec<Option<usize>>,
     /// Whether all that is written of its edges has been understood.
     pub complete: bool,
@@ -114,7 +116,8 @@ impl Draft {
             self.interfaces.into_iter().filter_map(|(spec, driver)| Some(InterfacePlan { spec, driver: driver?, opener: None }));
         let tables = self.tables.into_iter().filter_map(|table| Some(TablePlan { spec: table.spec, kind: table.kind? }));
         let nodes = self.nodes.into_iter();
-        let nodes = nodes.filter_map(|node| Some(NodePlan { spec: node.spec, kind: node.kind?, targets: node.targets }));
+        let nodes =
+            nodes.filter_map(|node| Some(NodePlan { spec: node.spec, kind: node.kind?, edges: node.edges, targets: node.targets }));
         Ok(Plan {
             engine: self.engine,
             interfaces: interfaces.collect(),
@@ -130,7 +133,7 @@ impl Draft {
             engine: &self.engine,
             interfaces: self.interfaces.iter().map(|(spec, driver)| (spec, *driver)).collect(),
             tables: self.tables.iter().map(|table| (&table.spec, table.kind)).collect(),
-            nodes: self.nodes.iter().map(|node| (&node.spec, node.kind)).collect(),
+            nodes: self.nodes.iter().map(|node| NodeView { spec: &node.spec, kind: node.kind, edges: &node.edges }).collect(),
             slots: &self.slots,
             doubts: &self.doubts,
         };

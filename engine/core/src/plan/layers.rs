@@ -16,7 +16,7 @@ pub(super) fn check(nodes: &[NodeDraft], diagnostics: &mut Diagnostics) {
         let Some(kind) = node.kind else { continue };
         let input = kind.info().input.as_str();
         for (id, to) in node.targets.iter().enumerate().filter_map(|(id, to)| Some((id, (*to)?))) {
-            let carried: BTreeSet<&'static str> = match kind.edges()[id].layer.as_str() {
+            let carried: BTreeSet<&'static str> = match node.edges[id].layer {
                 layer::SAME if input == layer::ANY => given[from].clone(),
                 layer::SAME => BTreeSet::from([input]),
                 one => BTreeSet::from([one]),

@@ -13,10 +13,12 @@ mod order;
 mod slots;
 mod wiring;
 
-use swath_api::{NodeKind, SlotInfo, TableKind};
+use std::borrow::Cow;
+
+use swath_api::{EdgeClass, EdgeInfo, NodeKind, SlotInfo, TableKind};
 
 use crate::driver::{DriverKind, Opener};
-use crate::parts::{self, View};
+use crate::parts::{self, NodeView, View};
 use crate::registry::Registry;
 use crate::spec::{Diagnostics, Doubts, EngineSpec, InterfaceSpec, NodeSpec, Spec, TableSpec};
 
@@ -71,8 +73,46 @@ pub struct NodePlan {
     pub spec: NodeSpec,
     /// Its kind.
     pub kind: NodeKind,
-    /// For each edge of the kind the index of the node that it leads to, if it is wired.
+    /// Its edges and drop reasons, by id: those of the kind, then those that the graph names, by name.
+    pub edges: Vec<EdgePlan>,
+    /// For each of these the index of the node that it leads to, if it is wired.
     pub targets: Vec<Option<usize>>,
+}
+
+/// An edge or drop reason of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgePlan {
+    /// Its name.
+    pub name: Cow<'static, str>,
+    /// What it means.
+    pub doc: &'static str,
+    /// What the packets start with.
+    pub layer: &'static str,
+    /// What becomes of them.
+    pub class: EdgeClass,
+    /// Whether it is one that the graph has named.
+    pub named: bool,
+}
+
+impl EdgePlan {
+    fn fixed(info: &EdgeInfo) -> EdgePlan {
+        let name = Cow::Borrowed(info.name.as_str());
+        EdgePlan { name, doc: info.doc.as_str(), layer: info.layer.as_str(), class: info.class, named: false }
+    }
+
+    fn named(name: &str, info: &EdgeInfo) -> EdgePlan {
+        EdgePlan { name: Cow::Owned(name.to_owned()), named: true, ..EdgePlan::fixed(info) }
+    }
+
+    /// Whether a graph can lead it to a node.
+    pub(crate) fn can_be_wired(&self) -> bool {
+        matches!(self.class, EdgeClass::Edge | EdgeClass::Required | EdgeClass::Drop)
+    }
+
+    /// The names that the graph has given, of the edges of one node.
+    pub(crate) fn names(edges: &[EdgePlan]) -> Vec<&str> {
+        edges.iter().filter(|edge| edge.named).map(|edge| &*edge.name).collect()
+    }
 }
 
 impl Plan {
@@ -99,7 +139,7 @@ impl Plan {
             engine: &self.engine,
             interfaces: self.interfaces.iter().map(|interface| (&interface.spec, Some(interface.driver))).collect(),
             tables: self.tables.iter().map(|table| (&table.spec, Some(table.kind))).collect(),
-            nodes: self.nodes.iter().map(|node| (&node.spec, Some(node.kind))).collect(),
+            nodes: self.nodes.iter().map(|node| NodeView { spec: &node.spec, kind: Some(node.kind), edges: &node.edges }).collect(),
             slots: &self.slots,
             doubts,
         }

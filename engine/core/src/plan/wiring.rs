@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use swath_api::{EdgeClass, EdgeInfo, Info, layer};
+use swath_api::{EdgeClass, Info, MAX_EDGES, NodeKind, layer};
 
+use super::EdgePlan;
 use super::draft::{NodeDraft, unknown};
 use crate::registry::Registry;
 use crate::spec::{Code, Diagnostic, Diagnostics, Doubt, EdgeSpec, NodeSpec, Span, did_you_mean, suggestion};
@@ -13,8 +14,8 @@ impl NodeDraft {
         self.kind.map(|kind| kind.info())
     }
 
-    pub(super) fn edge_name(&self, edge: usize) -> &'static str {
-        self.kind.map_or("", |kind| kind.edges()[edge].name.as_str())
+    pub(super) fn edge_name(&self, edge: usize) -> &str {
+        self.edges.get(edge).map_or("", |edge| &edge.name)
     }
 
     /// The place where an edge is wired; that of the node if it is not.
@@ -41,19 +42,19 @@ pub(super) fn resolve(nodes: Vec<NodeSpec>, doubt: &Doubt, registry: &Registry, 
         let Some(kind) = kind else {
             // Its targets can be checked all the same.
             let targets = spec.to.iter().map(|wire| target(wire, &names, diagnostics)).collect();
-            drafts.push(NodeDraft { spec, kind, targets, complete: false });
+            drafts.push(NodeDraft { spec, kind, edges: Vec::new(), targets, complete: false });
             continue;
         };
-        let edges = kind.edges();
+        let edges = edges_of(&spec, kind);
         let mut targets = vec![None; edges.len()];
         let mut wired: Vec<Option<&EdgeSpec>> = vec![None; edges.len()];
         let mut complete = !doubt.has(&spec.name.value);
         for wire in &spec.to {
             let to = target(wire, &names, diagnostics);
-            match edge(wire, &spec, edges, diagnostics) {
+            match edge(wire, &spec, kind, &edges, diagnostics) {
                 Some(edge) => {
                     if let Some(first) = wired[edge].replace(wire) {
-                        diagnostics.push_error(|| wired_twice(&spec, edges[edge].name.as_str(), first, wire));
+                        diagnostics.push_error(|| wired_twice(&spec, &edges[edge].name, first, wire));
                     }
                     targets[edge] = to;
                 }
@@ -66,14 +67,45 @@ pub(super) fn resolve(nodes: Vec<NodeSpec>, doubt: &Doubt, registry: &Registry, 
                 diagnostics.push_error(|| unwired(&spec, id, edge));
             }
         }
-        drafts.push(NodeDraft { spec, kind: Some(kind), targets, complete });
+        if edges.len() > MAX_EDGES {
+            diagnostics.push_error(|| too_many(&spec, &edges));
+        }
+        drafts.push(NodeDraft { spec, kind: Some(kind), edges, targets, complete });
     }
     drafts
 }
 
-fn unwired(spec: &NodeSpec, id: usize, edge: &EdgeInfo) -> Diagnostic {
-    let name = edge.name.as_str();
-    let why = format!("its packets would have nowhere to go: {}", edge.doc.as_str().trim());
+/// The edges of a node by id: those of its kind, and what else is wired, if a graph may name edges of the kind. The order of keys in a
+/// file means nothing, so these are in the order of their names.
+fn edges_of(spec: &NodeSpec, kind: NodeKind) -> Vec<EdgePlan> {
+    let mut edges: Vec<EdgePlan> = kind.edges().iter().map(EdgePlan::fixed).collect();
+    if let Some(info) = kind.named() {
+        let own = |name: &str| kind.edges().iter().any(|edge| edge.name.as_str() == name);
+        let wired = spec.to.iter().filter_map(|wire| wire.edge.as_ref()).map(|name| name.value.as_str());
+        let mut names: Vec<&str> = wired.filter(|name| !own(name)).collect();
+        names.sort_unstable();
+        names.dedup();
+        edges.extend(names.into_iter().map(|name| EdgePlan::named(name, info)));
+    }
+    edges
+}
+
+fn too_many(spec: &NodeSpec, edges: &[EdgePlan]) -> Diagnostic {
+    let own = edges.iter().filter(|edge| !edge.named).count();
+    let message = format!(
+        "`{}` has {} named edges, a node of kind `{}` has {} at most",
+        spec.name.value,
+        edges.len() - own,
+        spec.kind.value,
+        MAX_EDGES - own
+    );
+    let over = spec.to.get(MAX_EDGES - own).map_or(spec.name.span, EdgeSpec::span);
+    Diagnostic::error(Code::Refused, message).primary(over, "").help("lead the rest to a second node of the kind by another edge")
+}
+
+fn unwired(spec: &NodeSpec, id: usize, edge: &EdgePlan) -> Diagnostic {
+    let name = &*edge.name;
+    let why = format!("its packets would have nowhere to go: {}", edge.doc.trim());
     let open = spec.open.iter().find(|open| open.edge.as_ref().map_or(id == 0, |edge| edge == name));
     if let Some(open) = open {
         let message = format!("the edge `{}` of `{}` is not wired", open.exit, open.instance.value);
@@ -117,17 +149,17 @@ fn target(wire: &EdgeSpec, names: &Names<'_>, diagnostics: &mut Diagnostics) -> 
 }
 
 /// The id of the edge that is wired.
-fn edge(wire: &EdgeSpec, spec: &NodeSpec, edges: &[EdgeInfo], diagnostics: &mut Diagnostics) -> Option<usize> {
-    let can_be_wired = |edge: &EdgeInfo| matches!(edge.class, EdgeClass::Edge | EdgeClass::Required | EdgeClass::Drop);
-    let names = || -> Vec<&str> { edges.iter().filter(|edge| can_be_wired(edge)).map(|edge| edge.name.as_str()).collect() };
+fn edge(wire: &EdgeSpec, spec: &NodeSpec, kind: NodeKind, edges: &[EdgePlan], diagnostics: &mut Diagnostics) -> Option<usize> {
+    let names = || -> Vec<&str> { edges.iter().filter(|edge| edge.can_be_wired()).map(|edge| &*edge.name).collect() };
+    let named = kind.named().map(|named| named.name.as_str());
     let kind = &spec.kind.value;
     let Some(name) = &wire.edge else {
-        let main = edges.first().is_some_and(|edge| matches!(edge.class, EdgeClass::Edge | EdgeClass::Required));
+        let main = edges.first().is_some_and(|edge| !edge.named && matches!(edge.class, EdgeClass::Edge | EdgeClass::Required));
         if !main {
             diagnostics.push_error(|| {
                 let what = format!("a node of kind `{kind}` has no main edge");
                 let diagnostic = Diagnostic::error(Code::UnknownEdge, what).primary(wire.to.span, "");
-                diagnostic.help(match names().first() {
+                diagnostic.help(match names().first().copied().or(named) {
                     Some(first) => format!("name the edge: `to: {{ {first}: {} }}`", wire.to.value),
                     None => NO_EDGES.into(),
                 })
@@ -135,9 +167,9 @@ fn edge(wire: &EdgeSpec, spec: &NodeSpec, edges: &[EdgeInfo], diagnostics: &mut 
         }
         return main.then_some(0);
     };
-    let found = edges.iter().position(|edge| edge.name.as_str() == name.value);
+    let found = edges.iter().position(|edge| edge.name == name.value);
     if let Some(id) = found
-        && can_be_wired(&edges[id])
+        && edges[id].can_be_wired()
     {
         return Some(id);
     }

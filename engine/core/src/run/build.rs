@@ -11,7 +11,7 @@ use super::engine::Engine;
 use super::pass::{FREE, Running, Source, TRANSMIT, WorkerGraph};
 use crate::driver::{Claim, Due, Opener, Port, PortConfig, RxQueue, TxQueue};
 use crate::parts::{self, Part, Parts, Teller};
-use crate::plan::{NodePlan, Plan};
+use crate::plan::{EdgePlan, NodePlan, Plan};
 use crate::spec::{Code, Diagnostic, Diagnostics, Doubts};
 
 /// How a plan is built.
@@ -58,7 +58,7 @@ pub(super) fn build(mut plan: Plan, options: &BuildOptions<'_>, diagnostics: &mu
             running.push(run(node, instance, wishes, plan.nodes.len()));
         }
         let owned = WorkerCounters {
-            nodes: plan.nodes.iter().map(|node| NodeCounters::new(node.kind.edges().len())).collect(),
+            nodes: plan.nodes.iter().map(|node| NodeCounters::new(node.edges.len())).collect(),
             interfaces: interfaces.list().iter().map(|_| InterfaceCounters::default()).collect(),
             sweeps: Arc::new([Counter::default(), Counter::default()]),
             buffers: Arc::new(BufferGauges::default()),
@@ -194,8 +194,9 @@ fn more_nodes(
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<(NodeInstance, Wishes)>> {
     let workers = u32::from(plan.engine.workers);
-    let host = NodeHost { worker, workers, interfaces, tables, slots: &plan.slots, pool };
     let made = plan.nodes.iter().filter_map(|node| {
+        let edges = EdgePlan::names(&node.edges);
+        let host = NodeHost { worker, workers, interfaces, tables, slots: &plan.slots, edges: &edges, pool };
         let created = node.kind.create(&node.spec.settings.to_json_bytes(), &host);
         diagnostics.ok(created.map_err(|error| Diagnostic::at_path(&node.spec.settings, error.path(), error.message())))
     });
@@ -205,7 +206,7 @@ fn more_nodes(
 
 /// An instance as its worker runs it; there are as many `nodes` in the graph.
 fn run(node: &NodePlan, instance: NodeInstance, wishes: Wishes, nodes: usize) -> Running {
-    let edges = node.kind.edges();
+    let edges = &node.edges;
     Running {
         instance,
         to: routes(node, nodes),
@@ -219,14 +220,14 @@ fn run(node: &NodePlan, instance: NodeInstance, wishes: Wishes, nodes: usize) ->
 
 /// The counter slot of each edge: its own, but for what is only said to be held.
 fn slots(node: &NodePlan) -> Box<[u16]> {
-    let edges = node.kind.edges();
+    let edges = &node.edges;
     let fault = slot(reserved::FAULT, edges.len());
     edges.iter().enumerate().map(|(id, edge)| if edge.class == EdgeClass::Held { fault as u16 } else { id as u16 }).collect()
 }
 
 /// For each counter slot of a node the index of the vector that its packets go to.
 fn routes(node: &NodePlan, nodes: usize) -> Box<[u16]> {
-    let edges = node.kind.edges().iter().zip(&node.targets).map(|(edge, target)| match (target, edge.class) {
+    let edges = node.edges.iter().zip(&node.targets).map(|(edge, target)| match (target, edge.class) {
         (Some(to), _) => *to,
         (None, EdgeClass::Transmit) => nodes + TRANSMIT,
         (None, _) => nodes + FREE,

@@ -1,10 +1,11 @@
 //! The engine: what was built, its threads, and what it has counted.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use swath_api::{ConfigError, EdgeClass, EdgeInfo, Interface, NodeKind, Pool, TableInstance, Wishes, reserved};
+use swath_api::{ConfigError, EdgeClass, Interface, Pool, TableInstance, Wishes, reserved};
 
 use super::build::{self, BuildOptions};
 use super::counters::{NodeCounters, WorkerCounters};
@@ -12,7 +13,7 @@ use super::ledger::{Buffers, Ledger};
 use super::pass::WorkerGraph;
 use super::worker::{self, Worker};
 use crate::driver::{Due, Port};
-use crate::plan::Plan;
+use crate::plan::{NodePlan, Plan};
 use crate::spec::Diagnostics;
 
 /// A graph that is built, and runs when it is told to.
@@ -51,7 +52,7 @@ pub struct NodeTotals {
     /// Packets that it let go.
     pub released: u64,
     /// Packets by edge: name, class, whether it is wired, count. Then the engine's own drop reasons, as far as they occurred.
-    pub edges: Vec<(&'static str, EdgeClass, bool, u64)>,
+    pub edges: Vec<(Cow<'static, str>, EdgeClass, bool, u64)>,
 }
 
 impl Engine {
@@ -239,7 +240,7 @@ impl Engine {
                     cycles: sum(&|node| node.cycles.get()),
                     made: sum(&|node| node.made.get()),
                     released: sum(&|node| node.released.get()),
-                    edges: edges(node.kind, &node.targets, |slot| sum(&|node| node.edges()[slot].get())),
+                    edges: edges(node, |slot| sum(&|node| node.edges()[slot].get())),
                 }
             })
             .collect()
@@ -259,7 +260,7 @@ impl Engine {
                     EdgeClass::Held => ledger.held += count,
                     EdgeClass::Consumed if !wired => ledger.consumed += count,
                     EdgeClass::Drop | EdgeClass::Edge | EdgeClass::Required if !wired && count > 0 => {
-                        *ledger.dropped.entry(node.name.clone()).or_default().entry(name.into()).or_default() += count;
+                        *ledger.dropped.entry(node.name.clone()).or_default().entry(name.into_owned()).or_default() += count;
                     }
                     _ => {}
                 }
@@ -298,12 +299,11 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-fn edges(kind: NodeKind, targets: &[Option<usize>], count: impl Fn(usize) -> u64) -> Vec<(&'static str, EdgeClass, bool, u64)> {
-    let own = kind.edges().iter().zip(targets).enumerate();
-    let own = own.map(|(id, (edge, target)): (usize, (&EdgeInfo, &Option<usize>))| {
-        (edge.name.as_str(), edge.class, target.is_some(), count(id))
-    });
+fn edges(node: &NodePlan, count: impl Fn(usize) -> u64) -> Vec<(Cow<'static, str>, EdgeClass, bool, u64)> {
+    let own = node.edges.iter().zip(&node.targets).enumerate();
+    let own = own.map(|(id, (edge, target))| (edge.name.clone(), edge.class, target.is_some(), count(id)));
     let reserved = reserved::REASONS.iter().enumerate();
-    let reserved = reserved.map(|(reason, (name, _))| (*name, EdgeClass::Drop, false, count(kind.edges().len() + reason)));
+    let reserved =
+        reserved.map(|(reason, (name, _))| (Cow::Borrowed(*name), EdgeClass::Drop, false, count(node.edges.len() + reason)));
     own.chain(reserved.filter(|(_, _, _, count)| *count > 0)).collect()
 }

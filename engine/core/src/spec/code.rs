@@ -128,7 +128,7 @@ UnknownNode = "SW0202", "A node is not known.":
      must be spelled the same in both places.";
 UnknownEdge = "SW0203", "An edge is not known.":
     "The kind of the node has no edge of this name. `swath nodes KIND` lists the edges of a kind with \
-     what they carry. The packets that a node keeps, consumes or transmits do not leave by an edge, \
+     what they carry; where a graph names edges for itself, the kind cannot use this name. The packets that a node keeps, consumes or transmits do not leave by an edge, \
      so these cannot be wired.";
 RequiredEdge = "SW0204", "A required edge is not wired.":
     "Most edges may stay unwired: their packets are dropped and counted by the name of the edge. This \

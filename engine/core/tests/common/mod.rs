@@ -95,6 +95,49 @@ impl Settings {
     }
 }
 
+/// A kind with edges that a graph names after ports, `p0` to `p299`, or interfaces, and one of its own, `other`.
+pub struct Chooser;
+
+edges! {
+    /// Where packets go.
+    #[allow(dead_code)]
+    pub enum ChooserNext {
+        /// Ports that have no edge.
+        Other = edge("other", layer::SAME),
+        /// No port.
+        Nothing = drop("nothing"),
+    }
+}
+
+impl NamedEdges for ChooserNext {
+    const NAMED: EdgeInfo = EdgeInfo::named("PORT", "frame").doc("Packets of this port.");
+}
+
+impl Node for Chooser {
+    const INFO: Info = Info::new("chooser", "For tests.").input("frame");
+    type Config = Settings;
+    type Next = Branch<ChooserNext>;
+
+    fn new(settings: Settings, setup: &mut Setup<'_>) -> Result<Chooser, ConfigError> {
+        settings.check()?;
+        if setup.edges().len() == 0 {
+            return Err(ConfigError::at("to", "a chooser needs a port"));
+        }
+        for name in setup.edges() {
+            match name.strip_prefix("p").and_then(|number| number.parse().ok()) {
+                Some(0..300u32) => {}
+                _ if name.starts_with("if") => drop(setup.interface(&format!("to.{name}"), name)?),
+                _ => return Err(ConfigError::at(format!("to.{name}"), format!("`{name}` is no port below p300"))),
+            }
+        }
+        Ok(Chooser)
+    }
+
+    fn process(&mut self, frame: &mut Frame<'_, Branch<ChooserNext>>, _: &mut Context<'_>) {
+        frame.all(Branch::Fixed(ChooserNext::Other));
+    }
+}
+
 macro_rules! kinds {
     ($($kind:literal $module:ident, input $input:expr, reads $reads:expr, writes $writes:expr, { $($edge:tt)* })*) => {
         $(mod $module {
@@ -126,7 +169,7 @@ macro_rules! kinds {
             }
         })*
 
-        const NODES: &[NodeKind] = &[$(NodeKind::of::<$module::Kind>()),*];
+        const NODES: &[NodeKind] = &[$(NodeKind::of::<$module::Kind>(),)* NodeKind::of::<Chooser>()];
     };
 }
 
