@@ -9,17 +9,25 @@ use swath_api::{NodeKind, TableKind};
 pub mod bridge;
 pub mod bridge_flood;
 pub mod bridge_input;
+pub mod check_paint;
+pub mod counter;
 pub mod drop;
 pub mod ethernet_input;
 pub mod fib4;
+pub mod hash_switch;
 pub mod ip4_dscp;
 pub mod ip4_input;
 pub mod ip4_lookup;
 pub mod ip4_rewrite;
 mod leaf4;
+pub mod meter;
 pub mod neighbours;
+pub mod paint;
+pub mod round_robin;
 pub mod routes4;
 pub mod rx;
+pub mod switch;
+pub mod tee;
 pub mod tx;
 
 /// All kinds of nodes, in the order in which a packet meets them.
@@ -32,6 +40,14 @@ pub const NODES: &[NodeKind] = &[
     NodeKind::of::<ip4_rewrite::Ip4Rewrite>(),
     NodeKind::of::<bridge_input::BridgeInput>(),
     NodeKind::of::<bridge_flood::BridgeFlood>(),
+    NodeKind::of::<switch::Switch>(),
+    NodeKind::of::<hash_switch::HashSwitch>(),
+    NodeKind::of::<round_robin::RoundRobin>(),
+    NodeKind::of::<meter::Meter>(),
+    NodeKind::of::<tee::Tee>(),
+    NodeKind::of::<paint::Paint>(),
+    NodeKind::of::<check_paint::CheckPaint>(),
+    NodeKind::of::<counter::Counter>(),
     NodeKind::of::<tx::Tx>(),
     NodeKind::of::<drop::Drop>(),
 ];

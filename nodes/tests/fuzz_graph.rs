@@ -46,6 +46,16 @@ const SETTINGS: &[(&str, &str)] = &[
     ("bridge-input", ""),
     ("bridge-input", "forward-reserved: true"),
     ("bridge-flood", "table: stations"),
+    ("switch", ""),
+    ("switch", "by: tx-interface"),
+    ("hash-switch", ""),
+    ("hash-switch", "layer: ip, seed: 7"),
+    ("round-robin", ""),
+    ("meter", "packets: 1, burst-packets: 1000, bits: 1Mbps, burst: 100KiB"),
+    ("tee", ""),
+    ("paint", "color: 3"),
+    ("check-paint", "colors: { a: 4, b: 5 }"),
+    ("counter", ""),
     ("tx", ""),
     ("tx", "interface: b"),
     ("drop", ""),
@@ -55,11 +65,18 @@ const SETTINGS: &[(&str, &str)] = &[
 fn alone(kind: NodeKind, settings: &str) -> String {
     let name = kind.info().kind.as_str();
     let required = kind.edges().iter().filter(|edge| edge.class == EdgeClass::Required);
-    let to: String = required.map(|edge| format!("{}: end, ", edge.name)).collect();
+    let required = required.map(|edge| edge.name.as_str());
+    // After interfaces, which are names as good as any.
+    let named: &[&str] = if kind.named().is_some() { &["a", "b"] } else { &[] };
+    let to: String = required.chain(named.iter().copied()).map(|edge| format!("{edge}: end, ")).collect();
     let comma = if settings.is_empty() { "" } else { ", " };
     let node = format!("  subject: {{ kind: {name}, {settings}{comma}to: {{ {to} }} }}\n  end: {{ kind: drop }}\n");
-    let source =
-        if kind.info().input.as_str() == layer::NONE { "" } else { "  source: { kind: scramble, interface: a, to: subject }\n" };
+    let source = match kind.info() {
+        info if info.input.as_str() == layer::NONE => "",
+        info if info.reads.as_slice().is_empty() => "  source: { kind: scramble, interface: a, to: subject }\n",
+        // What it reads has to be written.
+        _ => "  source: { kind: scramble, interface: a, to: paint }\n  paint: { kind: paint, color: 3, to: subject }\n",
+    };
     format!("{SURROUNDINGS}{source}{node}")
 }
 
