@@ -38,7 +38,7 @@ As JSON: one object with `old` and `new` (the files), `equal`, `restart` (whethe
              drops_held (packets kept by the old one are dropped), settings, edges, because
   a setting  path, what (added, removed, changed, reordered), old, new; in lists also element: list,
              index and, if elements are told apart by a key, key: [NAME, VALUE]
-  an edge    edge, old, new (nodes; missing where it is not wired)
+  an edge    edge, old, new (nodes; missing where it is not wired), named (by the graph itself)
   because    why: interfaces, table (table), only-table (kind, old, new), edges
 
 Exit codes:
@@ -151,7 +151,8 @@ impl Text {
             let _ = writeln!(text, "  {}  {name:<width$}  {}", self.fate(change.fate), meaning(section, change));
             self.settings(&change.settings, DETAIL, &mut text);
             for edge in &change.edges {
-                let end = |node: &Option<String>| node.as_deref().map_or("nowhere, a drop".into(), |node| format!("`{node}`"));
+                let nowhere = if edge.named { "no such edge" } else { "nowhere, a drop" };
+                let end = |node: &Option<String>| node.as_deref().map_or(nowhere.into(), |node| format!("`{node}`"));
                 let _ = writeln!(text, "{:DETAIL$}{}: {} → {}", "", edge.edge, end(&edge.old), end(&edge.new));
             }
         }

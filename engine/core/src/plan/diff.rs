@@ -80,11 +80,15 @@ pub struct Change {
     pub because: Vec<Cause>,
 }
 
-/// An edge that leads to another node than before. Without a node, what takes it drops by its name.
+/// An edge that leads to another node than before. Without a node, what takes it drops by its name; one that the graph names is not there
+/// then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EdgeChange {
     /// The edge.
     pub edge: String,
+    /// Whether the graph has named it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub named: bool,
     /// The node that it led to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old: Option<String>,
@@ -314,6 +318,7 @@ fn edges(old: &NodePlan, old_nodes: &[NodePlan], new: &NodePlan, new_nodes: &[No
     let only_before = before.iter().filter(|(edge, _)| target(&after, edge).is_none());
     let changes = after.iter().chain(only_before).map(|(edge, _)| EdgeChange {
         edge: (*edge).into(),
+        named: old.edges.iter().chain(&new.edges).any(|known| known.named && known.name == *edge),
         old: target(&before, edge),
         new: target(&after, edge),
     });
