@@ -10,6 +10,7 @@ pub mod bridge;
 pub mod bridge_flood;
 pub mod bridge_input;
 pub mod check_paint;
+pub mod classify;
 pub mod counter;
 pub mod drop;
 pub mod ethernet_input;
@@ -41,6 +42,7 @@ pub const NODES: &[NodeKind] = &[
     NodeKind::of::<bridge_input::BridgeInput>(),
     NodeKind::of::<bridge_flood::BridgeFlood>(),
     NodeKind::of::<switch::Switch>(),
+    NodeKind::of::<classify::Classify>(),
     NodeKind::of::<hash_switch::HashSwitch>(),
     NodeKind::of::<round_robin::RoundRobin>(),
     NodeKind::of::<meter::Meter>(),

@@ -48,6 +48,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("bridge-flood", "table: stations"),
     ("switch", ""),
     ("switch", "by: tx-interface"),
+    ("classify", "rules: [{ match: tcp or udp dst port 53, edge: a }, { match: not ip and greater 64, edge: b }]"),
+    ("classify", "layer: ip, rules: [{ match: icmp or dscp 3, edge: a }, { match: src net 0.0.0.0/1, edge: b }]"),
     ("hash-switch", ""),
     ("hash-switch", "layer: ip, seed: 7"),
     ("round-robin", ""),

@@ -1,0 +1,209 @@
+//! What an expression becomes: tests, each of which says where to go on.
+
+/// What the tests know of a packet. What is cut off is not there.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct View {
+    pub len: usize,
+    /// Destination and source, in this order.
+    pub macs: Option<[[u8; 6]; 2]>,
+    pub ether_type: u16,
+    /// The id of the outer VLAN tag.
+    pub vlan: Option<u16>,
+    pub network: Network,
+    pub dscp: u8,
+    /// Protocol, or next header behind the extension headers.
+    pub protocol: u8,
+    /// Source and destination; of fragments but the first there are none.
+    pub ports: Option<[u16; 2]>,
+    pub tcp_flags: Option<u8>,
+}
+
+/// Source and destination.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Network {
+    #[default]
+    Other,
+    Ip4([u32; 2]),
+    Arp([u32; 2]),
+    Ip6([u128; 2]),
+}
+
+/// Which of source and destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Source,
+    Destination,
+    Either,
+}
+
+impl Side {
+    fn any<T: Copy>(self, [source, destination]: [T; 2], is: impl Fn(T) -> bool) -> bool {
+        match self {
+            Side::Source => is(source),
+            Side::Destination => is(destination),
+            Side::Either => is(source) || is(destination),
+        }
+    }
+}
+
+/// Whose addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    Ip4,
+    Arp,
+    Any,
+}
+
+/// One question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Test {
+    Mac(Side, [u8; 6]),
+    EtherType(u16),
+    Vlan(Option<u16>),
+    Ip4,
+    Ip6,
+    Arp,
+    Protocol {
+        protocol: u8,
+        ip4: bool,
+        ip6: bool,
+    },
+    Net4 {
+        side: Side,
+        family: Family,
+        net: u32,
+        mask: u32,
+    },
+    Net6 {
+        side: Side,
+        net: u128,
+        mask: u128,
+    },
+    /// Without a protocol TCP, UDP and SCTP.
+    Port {
+        side: Side,
+        protocol: Option<u8>,
+        first: u16,
+        last: u16,
+    },
+    Len {
+        least: usize,
+        most: usize,
+    },
+    TcpFlags {
+        mask: u8,
+        value: u8,
+        equal: bool,
+    },
+    Dscp(u8),
+}
+
+impl Test {
+    fn holds(self, view: &View) -> bool {
+        match self {
+            Test::Mac(side, mac) => view.macs.is_some_and(|[dst, src]| side.any([src, dst], |one| one == mac)),
+            Test::EtherType(ether_type) => view.ether_type == ether_type,
+            Test::Vlan(None) => view.vlan.is_some(),
+            Test::Vlan(id) => view.vlan == id,
+            Test::Ip4 => matches!(view.network, Network::Ip4(_)),
+            Test::Ip6 => matches!(view.network, Network::Ip6(_)),
+            Test::Arp => matches!(view.network, Network::Arp(_)),
+            Test::Protocol { protocol, ip4, ip6 } => {
+                view.protocol == protocol
+                    && match view.network {
+                        Network::Ip4(_) => ip4,
+                        Network::Ip6(_) => ip6,
+                        _ => false,
+                    }
+            }
+            Test::Net4 { side, family, net, mask } => match view.network {
+                Network::Ip4(ends) if family != Family::Arp => side.any(ends, |end| end & mask == net),
+                Network::Arp(ends) if family != Family::Ip4 => side.any(ends, |end| end & mask == net),
+                _ => false,
+            },
+            Test::Net6 { side, net, mask } => {
+                matches!(view.network, Network::Ip6(ends) if side.any(ends, |end| end & mask == net))
+            }
+            Test::Port { side, protocol, first, last } => {
+                protocol.is_none_or(|protocol| view.protocol == protocol)
+                    && view.ports.is_some_and(|ports| side.any(ports, |port| (first..=last).contains(&port)))
+            }
+            Test::Len { least, most } => (least..=most).contains(&view.len),
+            Test::TcpFlags { mask, value, equal } => view.tcp_flags.is_some_and(|flags| (flags & mask == value) == equal),
+            Test::Dscp(dscp) => matches!(view.network, Network::Ip4(_) | Network::Ip6(_)) && view.dscp == dscp,
+        }
+    }
+}
+
+/// An expression as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Expression {
+    Test(Test),
+    Not(Box<Expression>),
+    And(Vec<Expression>),
+    Or(Vec<Expression>),
+}
+
+impl Expression {
+    /// Tests in it.
+    pub(super) fn tests(&self) -> usize {
+        match self {
+            Expression::Test(_) => 1,
+            Expression::Not(one) => one.tests(),
+            Expression::And(all) | Expression::Or(all) => all.iter().map(Expression::tests).sum(),
+        }
+    }
+}
+
+/// Where a test leads: to a test further on, or behind the last one to a verdict.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    test: Test,
+    yes: u32,
+    no: u32,
+}
+
+/// Expressions in their order: all tests in one list, in which every way leads forward.
+#[derive(Debug, Default)]
+pub(super) struct Program {
+    // Backwards: a test leads to lower indexes, so that it is made after those that it leads to. Verdicts are above `VERDICT`.
+    steps: Vec<Step>,
+    start: u32,
+}
+
+const VERDICT: u32 = 1 << 31;
+
+impl Program {
+    /// The program that answers with the index of the first expression that holds, or with `None`.
+    pub(super) fn new(expressions: &[Expression]) -> Program {
+        let mut program = Program::default();
+        let mut next = VERDICT | expressions.len() as u32;
+        for (index, expression) in expressions.iter().enumerate().rev() {
+            next = program.add(expression, VERDICT | index as u32, next);
+        }
+        program.start = next;
+        program
+    }
+
+    /// Adds an expression that leads to `yes` or `no`. Returns where it begins.
+    fn add(&mut self, expression: &Expression, yes: u32, no: u32) -> u32 {
+        match expression {
+            Expression::Test(test) => {
+                self.steps.push(Step { test: *test, yes, no });
+                self.steps.len() as u32 - 1
+            }
+            Expression::Not(one) => self.add(one, no, yes),
+            Expression::And(all) => all.iter().rev().fold(yes, |yes, one| self.add(one, yes, no)),
+            Expression::Or(all) => all.iter().rev().fold(no, |no, one| self.add(one, yes, no)),
+        }
+    }
+
+    /// The index of the first expression that holds; their number if none does.
+    pub(super) fn run(&self, view: &View) -> usize {
+        let mut at = self.start;
+        while let Some(step) = self.steps.get(at as usize) {
+            at = if step.test.holds(view) { step.yes } else { step.no };
+        }
+        (at & !VERDICT) as usize
+    }
+}

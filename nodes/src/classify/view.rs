@@ -1,0 +1,79 @@
+//! From bytes to what the tests know: each header once, and only as far as it is there.
+
+use swath_api::wire::{Eth, EtherType, Header, Ipv4, Ipv6, Vlan};
+
+use super::program::{Network, View};
+
+/// A packet that starts with an Ethernet header. Addresses and protocols are looked for behind VLAN tags.
+pub(super) fn ethernet(frame: &[u8]) -> View {
+    let mut view = View { len: frame.len(), ..View::default() };
+    let Ok((eth, mut rest)) = Eth::parse(frame) else { return view };
+    view.macs = frame.first_chunk::<12>().map(|macs| {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *macs;
+        [[a, b, c, d, e, f], [g, h, i, j, k, l]]
+    });
+    let mut ether_type = eth.ether_type();
+    while ether_type.is_vlan() {
+        let Ok((tag, inner)) = Vlan::parse(rest) else { break };
+        view.vlan = view.vlan.or(Some(tag.vid()));
+        (ether_type, rest) = (tag.ether_type(), inner);
+    }
+    view.ether_type = ether_type.0;
+    match ether_type {
+        EtherType::IPV4 => ip4(rest, &mut view),
+        EtherType::IPV6 => ip6(rest, &mut view),
+        EtherType::ARP => arp(rest, &mut view),
+        _ => {}
+    }
+    view
+}
+
+/// A packet that starts with an IPv4 or an IPv6 header.
+pub(super) fn ip(packet: &[u8]) -> View {
+    let mut view = View { len: packet.len(), ..View::default() };
+    match packet.first().map(|first| first >> 4) {
+        Some(4) => ip4(packet, &mut view),
+        Some(6) => ip6(packet, &mut view),
+        _ => {}
+    }
+    view
+}
+
+fn ip4(packet: &[u8], view: &mut View) {
+    let Some((header, rest)) = packet.split_first_chunk() else { return };
+    let ip = Ipv4::from_array(header);
+    view.network = Network::Ip4([ip.src_bits(), ip.dst_bits()]);
+    (view.dscp, view.protocol) = (ip.dscp(), ip.protocol().0);
+    if ip.fragment_offset() == 0 && ip.header_len() >= size_of::<Ipv4>() {
+        transport(ip.payload(rest), view);
+    }
+}
+
+fn ip6(packet: &[u8], view: &mut View) {
+    let Some((header, rest)) = packet.split_first_chunk() else { return };
+    let ip = Ipv6::from_array(header);
+    view.network = Network::Ip6([u128::from_be_bytes(ip.src().octets()), u128::from_be_bytes(ip.dst().octets())]);
+    (view.dscp, view.protocol) = (ip.dscp(), ip.next_header().0);
+    let Ok(upper) = ip.upper(rest) else { return };
+    view.protocol = upper.protocol.0;
+    if upper.fragment.is_none_or(|fragment| fragment.offset == 0) {
+        transport(packet.get(upper.offset..).unwrap_or_default(), view);
+    }
+}
+
+/// Addresses of an ARP message for IPv4 over Ethernet (RFC 826).
+fn arp(message: &[u8], view: &mut View) {
+    let address = |at: usize| message.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
+    if let (Some(sender), Some(target)) = (address(14), address(24)) {
+        view.network = Network::Arp([sender, target]);
+    }
+}
+
+/// Ports of TCP, UDP and SCTP, and the flags of TCP.
+fn transport(payload: &[u8], view: &mut View) {
+    const TCP: u8 = 6;
+    if let ([a, b, c, d, ..], TCP | 17 | 132) = (payload, view.protocol) {
+        view.ports = Some([u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d])]);
+    }
+    view.tcp_flags = payload.get(13).copied().filter(|_| view.protocol == TCP);
+}
