@@ -84,7 +84,7 @@ fn mistakes_are_told_in_words() {
         ("tcp[0] == 1", "of a TCP header only `tcp[tcpflags]` can be looked at"),
         ("dscp 64", "`64` is not a code point, 0 to 63"),
         ("vlan 4096", "`4096` is not the id of a VLAN, 0 to 4095"),
-        ("src", "something is missing after `src`"),
+        ("src", "an IP address is missing at the end"),
         ("tcp; udp", "`;` means nothing here"),
     ] {
         let refused = kit("ethernet", expression).err();
