@@ -55,7 +55,8 @@ impl Node for HashSwitch {
          fragments of a datagram, for which ports do not count. The edges have any names: `to: { a: server-a, b: server-b }`. A name keeps \
          its flows: when another is removed only the flows of that one move, and they move to all others alike (rendezvous hashing, Thaler \
          and Ravishankar 1998).",
-    );
+    )
+        .example(include_str!("../examples/hash-switch.yaml"));
     type Config = Config;
     type Next = Branch<Next>;
 

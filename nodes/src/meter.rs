@@ -39,7 +39,8 @@ impl Node for Meter {
         "A token bucket (RFC 2697, with the committed burst alone): it starts full, fills at the rate up to the burst, and a packet that \
          finds its tokens in it takes them and passes. What exceeds the rate takes none. Each worker has an equal share of the rates and of \
          the bursts: traffic that comes to one of several workers alone gets the share of that one.",
-    );
+    )
+        .example(include_str!("../examples/meter.yaml"));
     type Config = Config;
     type Next = Next;
 

@@ -33,7 +33,8 @@ impl Node for Paint {
             "The colour is not in the packet: it stays with it, and with copies of it, as long as it is in the graph. `check-paint` sends \
              packets by it. The engine refuses a graph in which a packet can come to `check-paint` without a colour.",
         )
-        .writes(&[PAINT.info()]);
+        .writes(&[PAINT.info()])
+        .example(include_str!("../examples/paint.yaml"));
     type Config = Config;
     type Next = Next;
 

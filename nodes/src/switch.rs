@@ -45,7 +45,8 @@ impl Node for Switch {
     const INFO: Info = Info::new("switch", "Sends packets by their interface.").about(
         "The edges are named after interfaces: `to: { wan: snat, dmz: filter, default: forward }`. It looks at what the engine knows of a \
          packet and not at the packet, so it can stand anywhere.",
-    );
+    )
+        .example(include_str!("../examples/switch.yaml"));
     type Config = Config;
     type Next = Branch<Next>;
 

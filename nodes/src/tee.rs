@@ -24,7 +24,8 @@ impl Node for Tee {
         "Packets go on by `out`, and a copy of each by every other edge, which have any names: `to: { out: lookup, mirror: mirror-tx }`. \
          The engine takes 256 made packets a pass: the copies that are too many are counted as `inbox-full` and dropped, those for which the \
          pool has no buffer as `out-of-buffers`. The packets themselves are never dropped for their copies.",
-    );
+    )
+        .example(include_str!("../examples/tee.yaml"));
     type Config = NoConfig;
     type Next = Branch<Next>;
 

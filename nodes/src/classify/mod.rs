@@ -73,7 +73,8 @@ impl Node for Classify {
          (tcp-syn|tcp-ack) == tcp-syn`; `ether [src|dst] MAC`, `ether host MAC`, `ether proto N`; `less N`, `greater N` and `len < N` in \
          bytes; and beside these `dscp N`. Other than there, `vlan [N]` is a test like any other, IP is found behind VLAN tags and behind \
          IPv6 extension headers, and of a packet that is cut off all that is there can be asked.",
-    );
+    )
+        .example(include_str!("../../examples/classify.yaml"));
     type Config = Config;
     type Next = Branch<Next>;
 

@@ -97,7 +97,7 @@ impl Segments {
     pub fn write(&self, handed: &Handed<'_>, index: usize, out: &mut [u8]) -> Option<usize> {
         let payload = handed.frame.get(self.payload..)?;
         let from = index.checked_mul(self.size)?;
-        let payload = payload.get(from..payload.len().min(from + self.size)).filter(|payload| !payload.is_empty())?;
+        let payload = payload.get(from..payload.len().min(from.saturating_add(self.size))).filter(|payload| !payload.is_empty())?;
         let head = handed.write_head(self.payload, out)?;
         out.get_mut(head..head + payload.len())?.copy_from_slice(payload);
         let out = &mut out[..head + payload.len()];
