@@ -293,3 +293,45 @@ fn a_vector_is_held_when_room_is_made_in_the_same_call() {
         assert_eq!(kit.called(), Called { taken: 256, taken_id: KEPT, released, ..Called::default() });
     }
 }
+
+/// Keeps all packets, and at a tick takes a byte off those whose first byte is odd, and puts two before the others, which go.
+struct Changes(Held<()>);
+
+impl Node for Changes {
+    const INFO: Info = Info::new("changes", "Changes packets that it has kept.");
+    type Config = NoConfig;
+    type Next = Next;
+
+    fn new(_: NoConfig, setup: &mut Setup<'_>) -> Result<Changes, ConfigError> {
+        Ok(Changes(setup.held(VECTOR)))
+    }
+
+    fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
+        frame.for_each_hold(&mut self.0, Next::Kept, Next::Full, |_| Verdict::Hold(()));
+    }
+
+    fn tick(&mut self, out: &mut Emit<'_, Next>, _: &mut Context<'_>) {
+        out.release_with(&mut self.0, |(), packet| {
+            packet.lane().adj += 1;
+            if packet.data().first().is_some_and(|byte| byte % 2 == 1) {
+                packet.advance(1);
+                return None;
+            }
+            *packet.prepend()? = *b"hi";
+            Some(Next::A)
+        });
+    }
+}
+
+#[test]
+fn packets_change_when_they_are_let_go_and_when_they_stay() {
+    let mut kit = TestKit::new().node::<Changes>("{}").unwrap();
+    assert!(kit.run(&[(&[1, 3, 4], lane(10)), (&[2], lane(20)), (&[5, 6], lane(30))]).is_empty());
+    let out = |kit: &NodeKit| kit.emitted().iter().map(|out| (out.bytes.clone(), out.lane.adj)).collect::<Vec<_>>();
+    kit.tick(1);
+    assert_eq!(out(&kit), [(b"hi\x02".to_vec(), 21)]);
+    kit.tick(2);
+    assert_eq!(out(&kit), [(b"hi\x06".to_vec(), 32)]);
+    kit.tick(3);
+    assert_eq!(out(&kit), [(b"hi\x04".to_vec(), 13)]);
+}

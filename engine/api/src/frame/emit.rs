@@ -69,15 +69,26 @@ impl<'a, N: Edges> Emit<'a, N> {
     /// Sends held packets on, oldest first: those for which `choose` names an edge, as far as there is room; the others stay.
     /// Returns how many went.
     pub fn release<K>(&mut self, held: &mut Held<K>, mut choose: impl FnMut(&K) -> Option<N>) -> usize {
+        self.release_with(held, |key, _| choose(key))
+    }
+
+    /// As [`Emit::release`], where `choose` may change the packet, too: what it waited for is often a header. A packet that stays
+    /// stays as `choose` left it.
+    pub fn release_with<K>(&mut self, held: &mut Held<K>, mut choose: impl FnMut(&K, &mut Packet<'_>) -> Option<N>) -> usize {
         held.assert_pool(self.raw.pool);
         let before = self.raw.len;
         held.take_if(|key, desc, lane| {
             if self.raw.len >= self.raw.room {
                 return false;
             }
-            let Some(next) = choose(key) else { return false };
+            // SAFETY: the descriptor came out of a frame of this very pool, as `assert_pool` has checked, and keeps the invariant of
+            // `Vector`: it is as `for_each_hold` found it or as `Packet::close` left it. The chunk is in the `Held` and nowhere else.
+            let mut packet = unsafe { Packet::open(self.raw.base, self.raw.stride, *desc, lane) };
+            let chosen = choose(key, &mut packet);
+            *desc = packet.close(*desc);
+            let Some(next) = chosen else { return false };
             self.raw.released += 1;
-            self.put(desc, lane, next);
+            self.put(*desc, *lane, next);
             true
         });
         (self.raw.len - before) as usize

@@ -67,11 +67,11 @@ impl<K> Held<K> {
     }
 
     /// Hands each packet to `take`, oldest first, which says whether it has taken it.
-    pub(super) fn take_if(&mut self, mut take: impl FnMut(&K, Desc, Lane) -> bool) {
+    pub(super) fn take_if(&mut self, mut take: impl FnMut(&K, &mut Desc, &mut Lane) -> bool) {
         // Removed as soon as it is taken: `take` may panic, but not after it has said so.
         for _ in 0..self.entries.len() {
-            let Some((desc, lane, key)) = self.entries.front() else { break };
-            let taken = take(key, *desc, *lane);
+            let Some((desc, lane, key)) = self.entries.front_mut() else { break };
+            let taken = take(key, desc, lane);
             let Some(entry) = self.entries.pop_front() else { break };
             if !taken {
                 self.entries.push_back(entry);
