@@ -100,7 +100,7 @@ impl Node for Ip4Lookup {
             }
         });
         if leaves.iter().fold(false, |any, leaf| any | (leaf.adj() == BY_DESTINATION)) {
-            let neighbours = cx.shard(self.neighbours);
+            let neighbours = cx.table(self.neighbours);
             for (lane, destination) in frame.lanes().iter_mut().zip(destinations) {
                 if lane.adj == BY_DESTINATION {
                     // Unknown so far: adjacency 0 is nobody's, and `ip4-rewrite` says `unresolved`.

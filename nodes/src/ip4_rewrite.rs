@@ -24,8 +24,8 @@ edges! {
     pub enum Next {
         /// Ethernet frames for `tx`.
         Ok = required("ok", layer::ETHERNET),
-        /// The next hop's hardware address is not known: add it to the `static` entries of the table of neighbours. If it is there, compare
-        /// its address with the route's `via`.
+        /// The next hop's hardware address is not known, or was confirmed too long ago: wire it to `ip4-resolve`, or add the neighbour to the
+        /// `static` entries of the table of neighbours. If it is there, compare its address with the route's `via`.
         Unresolved = edge("unresolved", layer::IP4),
         /// The time to live is used up. A few are a traceroute. Many to one destination are a routing loop: compare the route to it here with
         /// that of the next hop.
@@ -57,8 +57,8 @@ impl Node for Ip4Rewrite {
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
         let (table, neighbours) = (cx.table(self.neighbours), cx.shard(self.neighbours));
-        // A route may have come within this sweep, and its adjacency with it: who has seen the one sees the other.
-        table.sync(neighbours);
+        // A route or a neighbour may have come within this sweep, and its adjacency with it: who has seen the one sees the other.
+        neighbours.catch_up(table);
         let adjacencies = neighbours.adjacencies();
         frame.ip4_forward(adjacencies, Next::Ok, Next::TtlExpired, Next::TooBig, Next::Unresolved, Next::NoAdjacency);
     }

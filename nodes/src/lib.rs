@@ -6,6 +6,7 @@
 
 use swath_api::{NodeKind, TableKind};
 
+pub mod arp_input;
 pub mod bridge;
 pub mod bridge_flood;
 pub mod bridge_input;
@@ -19,6 +20,7 @@ pub mod hash_switch;
 pub mod ip4_dscp;
 pub mod ip4_input;
 pub mod ip4_lookup;
+pub mod ip4_resolve;
 pub mod ip4_rewrite;
 mod leaf4;
 pub mod meter;
@@ -35,10 +37,12 @@ pub mod tx;
 pub const NODES: &[NodeKind] = &[
     NodeKind::of::<rx::Rx>(),
     NodeKind::of::<ethernet_input::EthernetInput>(),
+    NodeKind::of::<arp_input::ArpInput>(),
     NodeKind::of::<ip4_input::Ip4Input>(),
     NodeKind::of::<ip4_dscp::Ip4Dscp>(),
     NodeKind::of::<ip4_lookup::Ip4Lookup>(),
     NodeKind::of::<ip4_rewrite::Ip4Rewrite>(),
+    NodeKind::of::<ip4_resolve::Ip4Resolve>(),
     NodeKind::of::<bridge_input::BridgeInput>(),
     NodeKind::of::<bridge_flood::BridgeFlood>(),
     NodeKind::of::<switch::Switch>(),

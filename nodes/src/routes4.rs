@@ -14,7 +14,7 @@ use swath_api::{Interface, Str, TableRef};
 use crate::fib4::{Fib4, Fib4Error, Prefix4, Reader};
 pub use crate::leaf4::{BY_DESTINATION, Leaf, Leaves, Meaning};
 use crate::leaf4::{MAX_LEAVES, leaves};
-use crate::neighbours::{Edit, Neighbours, find_served};
+use crate::neighbours::{Neighbours, find_served};
 
 /// Routes that fit into any table.
 const SMALL: usize = 1024;
@@ -177,7 +177,7 @@ impl Routes4 {
     }
 
     /// What a route means.
-    fn resolve(&self, neighbours: &mut Edit<'_>, route: &Route) -> Result<Leaf, ConfigError> {
+    fn resolve(&self, route: &Route) -> Result<Leaf, ConfigError> {
         let Route { via, interface, blackhole, .. } = route;
         if *blackhole {
             if via.is_some() || interface.is_some() {
@@ -196,14 +196,13 @@ impl Routes4 {
             (Some(next_hop), named) => {
                 let found = named.or_else(|| self.neighbours.interface_of(*next_hop).filter(|index| self.served.contains(index)));
                 let interface = found.ok_or_else(|| ConfigError::off_subnet("via", *next_hop))?;
-                Ok(Leaf::new(Meaning::Forward, interface, neighbours.adjacency(interface, *next_hop)))
+                Ok(Leaf::new(Meaning::Forward, interface, self.neighbours.adjacency(interface, *next_hop)?))
             }
         }
     }
 
     /// The routes of the settings, with the numbers of their leaves.
     fn read(&self, routes: &[Route], numbered: &mut Vec<(Prefix4, u32)>) -> Result<(), ConfigError> {
-        let mut neighbours = self.neighbours.edit();
         let mut known = self.control();
         let mut first: HashMap<Prefix4, usize> = HashMap::with_capacity(routes.len());
         // A million routes have few next hops.
@@ -218,7 +217,7 @@ impl Routes4 {
                 if let Some(number) = only_next_hop.and_then(|next_hop| next_hops.get(&next_hop)) {
                     return Ok(*number);
                 }
-                let leaf = self.resolve(&mut neighbours, route)?;
+                let leaf = self.resolve(route)?;
                 let number = self.number(&mut known, leaf)?;
                 next_hops.extend(only_next_hop.map(|next_hop| (next_hop, number)));
                 Ok(number)
@@ -323,7 +322,7 @@ impl Table for Routes4 {
         match command {
             Command::Add(route) => {
                 self.check_standing(route.prefix)?;
-                let leaf = self.resolve(&mut self.neighbours.edit(), &route)?;
+                let leaf = self.resolve(&route)?;
                 self.insert(&mut self.control(), route.prefix, leaf)?;
                 Ok(Reply::Done {})
             }

@@ -18,10 +18,16 @@ version: 1
 interfaces:
   a: { driver: test, mac: 02:00:00:00:00:01, addresses: [10.0.0.1/24], mtu: 600, keep: false }
   b: { driver: test, mac: 02:00:00:00:00:02, addresses: [10.0.1.1/24], keep: false, capacity: 5 }
+  c: { driver: test, mac: 02:00:00:00:00:03, keep: false }
 tables:
   neighbours:
     kind: neighbours
     static: [{ address: 10.0.0.2, mac: 02:00:00:00:00:99 }, { address: 10.0.1.2, mac: 02:00:00:00:00:98 }]
+    limit: 12
+    retries: 1
+    retry-interval: 10ms
+    failed-time: 100ms
+    requests: 100kpps
   routes:
     kind: fib4
     routes:
@@ -58,6 +64,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("paint", "color: 3"),
     ("check-paint", "colors: { a: 4, b: 5 }"),
     ("counter", ""),
+    ("ip4-resolve", "neighbours: neighbours, hold: 8, queue: 2"),
+    ("arp-input", "neighbours: neighbours"),
     ("tx", ""),
     ("tx", "interface: b"),
     ("drop", ""),
@@ -82,9 +90,28 @@ fn alone(kind: NodeKind, settings: &str) -> String {
     format!("{SURROUNDINGS}{source}{node}")
 }
 
+/// An ARP message that is right, or nearly.
+fn arp(rng: &mut Rng) -> Vec<u8> {
+    let ip = |rng: &mut Rng| {
+        let host = [10, 0, rng.below(3) as u8, rng.below(256) as u8];
+        rng.pick(&[[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 1, 1], host, host, [0; 4], [224, 0, 0, 1]])
+    };
+    let message = etherparse::ArpEthIpv4Packet {
+        operation: etherparse::ArpOperation(rng.pick(&[1, 1, 1, 2, 2, 3])),
+        sender_mac: rng.pick(&[mac(0x77), mac(0x78), mac(1), [0; 6], [0xff; 6]]),
+        sender_ipv4: ip(rng),
+        target_mac: [0; 6],
+        target_ipv4: ip(rng),
+    };
+    ethernet(rng.pick(&[mac(1), [0xff; 6]]), 0x0806, &message.to_bytes())
+}
+
 /// A frame that is right, nearly right, or noise.
 fn frame(rng: &mut Rng) -> Vec<u8> {
-    let mut frame = match rng.below(8) {
+    let mut frame = match rng.below(10) {
+        8 => arp(rng),
+        // On an interface without addresses, or on one whose neighbours wait.
+        9 => ip4(mac(1), [10, 0, rng.below(2) as u8, rng.below(256) as u8], 64, rng.below(100)),
         0 => {
             let len = rng.below(200);
             rng.bytes(len)
@@ -124,12 +151,16 @@ fn frame(rng: &mut Rng) -> Vec<u8> {
 }
 
 fn fuzz(rig: &mut Rig, interfaces: &[&str], mut left: usize, rng: &mut Rng) {
+    let mut now = 0;
     while left > 0 {
         let count = 1 + rng.below(600);
         for _ in 0..count {
             rig.feed(rng.pick(interfaces), [frame(rng)]);
         }
         rig.run();
+        // What waits for a neighbour that is not there waits no longer than this.
+        now += 30_000_000;
+        rig.engine().step_until(now);
         let ledger = rig.check();
         assert_eq!((ledger.held, ledger.in_transit, ledger.buffers.rings), (0, 0, 0));
         let faults = ledger.dropped.values().filter_map(|reasons| reasons.get("fault")).sum::<u64>();
@@ -163,12 +194,14 @@ fn anything_through_the_router() {
     let nodes = "
   a-rx: { kind: rx, interface: a, to: eth }
   b-rx: { kind: rx, interface: b, to: eth }
-  eth: { kind: ethernet-input, to: { ip4: ip4, not-ours: strangers } }
+  eth: { kind: ethernet-input, to: { ip4: ip4, arp: arp, not-ours: strangers } }
+  arp: { kind: arp-input, to: tx }
   strangers: { kind: drop }
   ip4: { kind: ip4-input, to: mark }
   mark: { kind: ip4-dscp, dscp: 10, to: lookup }
   lookup: { kind: ip4-lookup, to: { forward: rewrite, multicast: strangers } }
-  rewrite: { kind: ip4-rewrite, to: tx }
+  rewrite: { kind: ip4-rewrite, to: { ok: tx, unresolved: resolve } }
+  resolve: { kind: ip4-resolve, to: { resolved: tx, request: tx } }
   tx: { kind: tx }
 ";
     let mut rng = Rng::new();

@@ -186,7 +186,7 @@ fn a_neighbour_that_becomes_known() {
     let direct = kit.one(&ip("192.168.1.77"), Lane::received(0)).lane.adj;
     assert_eq!(by_route, direct, "one adjacency for the next hop of a route and for the host");
     kit.command("arp", r#"{"add": {"address": "192.168.1.77", "mac": "02:00:00:00:00:78"}}"#).unwrap();
-    let expected = json!({ "interface": "lan", "address": "192.168.1.77", "mac": "02:00:00:00:00:78" });
+    let expected = json!({ "interface": "lan", "address": "192.168.1.77", "mac": "02:00:00:00:00:78", "state": "static" });
     assert_eq!(show(&kit).len(), 3);
     assert!(show(&kit).contains(&expected), "{:?}", show(&kit));
     for (refused, path) in [

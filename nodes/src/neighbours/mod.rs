@@ -1,0 +1,478 @@
+//! `neighbours`: who is reached over which interface by which hardware address, and the adjacencies that come of it.
+//!
+//! An *adjacency* is what a packet to one next hop gets on its way out: an Ethernet header, an interface, an MTU. Look-ups answer with
+//! an index of one ([`Lane::adj`](swath_api::Lane)); `ip4-rewrite` reads it here. Several forwarding tables can share one table of
+//! neighbours, and then share their adjacencies.
+//!
+//! `arp-input` tells it what it hears, and `ip4-resolve` asks it for what is missing, on any worker at any time. None of them waits: the
+//! places of neighbours are words that all workers change by atomic swaps (`entries.rs`), and each worker has a copy of the adjacencies
+//! for the way of its packets (`shard.rs`), of which it renews those that have changed.
+
+mod entries;
+mod index;
+mod resolve;
+mod shard;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use swath_api::Interface;
+use swath_api::prelude::*;
+use swath_api::units::{Duration, PacketRate};
+use swath_api::wire::MacAddr;
+
+use crate::fib4::Prefix4;
+use entries::{Entries, Newcomer, PLACES};
+use resolve::Times;
+use state::{Kind, State};
+
+pub use index::Key;
+pub use resolve::{Answer, Heard, Request};
+pub use shard::Shard;
+pub(crate) use shard::Wait;
+
+/// What `limit` may be at most: leaves room for the next hops of routes.
+const LIMIT_MAX: u32 = 32_768;
+const SECOND: u64 = 1_000_000_000;
+
+/// The table.
+pub struct Neighbours {
+    interfaces: Vec<Interface>,
+    served: Vec<u16>,
+    entries: Entries,
+    limit: u32,
+    times: Times,
+    counts: Vec<Counts>,
+    // Where `age` goes on, and when it was called last.
+    aged: AtomicU32,
+    clock: AtomicU64,
+    // Commands one after the other.
+    control: Mutex<()>,
+}
+
+/// What one worker has counted; it alone writes.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Counts {
+    learnt: AtomicU64,
+    moved: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// Settings.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// The interfaces whose neighbours it has. Default: all, if it is the only table of its kind.
+    #[serde(default)]
+    interfaces: Option<Vec<String>>,
+    /// Neighbours that are known from the start and never expire.
+    #[serde(default, rename = "static")]
+    entries: Vec<Neighbour>,
+    /// The most neighbours of one interface that are taken in by themselves, 1 to 32768; those that do not answer count, too. The last
+    /// eighth is for neighbours that introduce themselves, so that a scan of empty addresses cannot keep them out. Default: 4096.
+    #[serde(default = "default_limit")]
+    limit: u32,
+    /// How long a neighbour is believed to be where it was heard last, `100ms` to `1d`. After that the next packet to it still goes there,
+    /// and has it asked. Default: `30s`.
+    #[serde(default = "default_reachable_time")]
+    reachable_time: Duration,
+    /// How long a neighbour is kept after `reachable-time` while there are no packets for it, up to `1d`. Default: `60s`.
+    #[serde(default = "default_stale_time")]
+    stale_time: Duration,
+    /// How many requests a neighbour is sent before it is given up, 1 to 100. Default: 3.
+    #[serde(default = "default_retries")]
+    retries: u8,
+    /// How long to wait for an answer before the next request, `10ms` to `1min`. Default: `1s`, the least that RFC 1122 §2.3.2.1 wants.
+    #[serde(default = "default_retry_interval")]
+    retry_interval: Duration,
+    /// How long packets to a neighbour that did not answer fail at once, before it is asked for again: `100ms` to `1h`. Default: `3s`.
+    #[serde(default = "default_failed_time")]
+    failed_time: Duration,
+    /// The most requests in a second, to all neighbours together; a tenth of them may be sent at once. Those above wait their turn.
+    /// Default: `1kpps`.
+    #[serde(default = "default_requests")]
+    requests: PacketRate,
+}
+
+fn default_limit() -> u32 {
+    4096
+}
+
+fn default_reachable_time() -> Duration {
+    Duration::from_nanoseconds(30 * SECOND)
+}
+
+fn default_stale_time() -> Duration {
+    Duration::from_nanoseconds(60 * SECOND)
+}
+
+fn default_retries() -> u8 {
+    3
+}
+
+fn default_retry_interval() -> Duration {
+    Duration::from_nanoseconds(SECOND)
+}
+
+fn default_failed_time() -> Duration {
+    Duration::from_nanoseconds(3 * SECOND)
+}
+
+fn default_requests() -> PacketRate {
+    PacketRate::from_packets_per_second(1000)
+}
+
+impl Config {
+    fn times(&self) -> Result<Times, ConfigError> {
+        let between = |path: &str, duration: Duration, least: &str, most: &str| {
+            let parse = |text: &str| text.parse::<Duration>().map_or(0, Duration::nanoseconds);
+            let nanoseconds = duration.nanoseconds();
+            let fits = (parse(least)..=parse(most)).contains(&nanoseconds);
+            fits.then_some(nanoseconds)
+                .ok_or_else(|| ConfigError::at(path, format!("`{duration}` is not in `{least}` to `{most}`")))
+        };
+        let rate = self.requests.packets_per_second();
+        if rate == 0 {
+            return Err(ConfigError::at("requests", "without requests no neighbour is found: at least `1pps`"));
+        }
+        if !(1..=100).contains(&self.retries) {
+            return Err(ConfigError::at("retries", format!("`{}` is not in 1 to 100", self.retries)));
+        }
+        let gap = (SECOND / rate).max(1);
+        Ok(Times {
+            reachable: between("reachable-time", self.reachable_time, "100ms", "1d")?,
+            stale: between("stale-time", self.stale_time, "0ns", "1d")?,
+            failed: between("failed-time", self.failed_time, "100ms", "1h")?,
+            retry: between("retry-interval", self.retry_interval, "10ms", "1min")?,
+            retries: self.retries.into(),
+            gap,
+            burst: gap * (rate / 10).saturating_sub(1),
+            next: AtomicU64::new(0),
+        })
+    }
+}
+
+/// One neighbour.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Neighbour {
+    /// Its address.
+    address: Ipv4Addr,
+    /// Its hardware address.
+    mac: MacAddr,
+    /// The interface that it is reached over. Default: the one whose subnet has the address.
+    #[serde(default)]
+    interface: Option<String>,
+}
+
+/// What the control side may ask, while workers forward.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Command {
+    /// Adds a static neighbour, in the place of what was known of it.
+    Add(Neighbour),
+    /// Forgets a neighbour, static or learnt.
+    Remove {
+        /// Its address.
+        address: Ipv4Addr,
+        /// The interface that it is reached over. Default: the one whose subnet has the address.
+        #[serde(default)]
+        interface: Option<String>,
+    },
+    /// Forgets all neighbours that are not static: those of an interface, or all.
+    Flush {
+        /// Only those of this interface.
+        #[serde(default)]
+        interface: Option<String>,
+    },
+    /// Lists all neighbours.
+    Show {},
+}
+
+/// The answer: what there is after the command.
+#[derive(Debug, Serialize)]
+pub struct Reply {
+    neighbours: Vec<Shown>,
+    /// How many were learnt, and learnt again after they had been forgotten.
+    learnt: u64,
+    /// How often one had another hardware address.
+    moved: u64,
+    /// How often one was not taken in for want of room.
+    refused: u64,
+}
+
+/// A neighbour.
+#[derive(Debug, Clone, Serialize)]
+struct Shown {
+    interface: String,
+    address: Ipv4Addr,
+    /// None while it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mac: Option<MacAddr>,
+    state: &'static str,
+    /// Seconds since it was confirmed last; none of one that is static or not resolved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age: Option<u64>,
+}
+
+impl Neighbours {
+    /// How often `ip4-resolve` looks whether there is an answer or something to do: what a packet that waits may wait longer than it must.
+    pub const TICK: std::time::Duration = std::time::Duration::from_millis(2);
+
+    /// The adjacency of a next hop, which it keeps for ever, made if there is none yet.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn adjacency(&self, interface: u16, next_hop: Ipv4Addr) -> Result<u32, ConfigError> {
+        let pin = |state: State| state.pinned();
+        self.put(Key::new(interface, next_hop.into()), State::of(Kind::Idle, MacAddr::ZERO).pinned(), pin)
+    }
+
+    /// The adjacency of a neighbour on the link of an interface, if there is one.
+    #[inline]
+    pub fn host(&self, interface: u16, address: u32) -> Option<u32> {
+        self.entries.find(Key::new(interface, address))
+    }
+
+    /// Who an adjacency leads to.
+    #[inline]
+    pub fn next_hop(&self, adjacency: u32) -> Option<Key> {
+        self.entries.get(adjacency).filter(|_| adjacency > 0).map(entries::Entry::key)
+    }
+
+    /// An interface that it serves.
+    #[inline]
+    pub fn interface(&self, index: u16) -> Option<&Interface> {
+        self.interfaces.get(usize::from(index)).filter(|_| self.served.contains(&index))
+    }
+
+    /// The indexes of the interfaces that it serves.
+    pub fn served(&self) -> &[u16] {
+        &self.served
+    }
+
+    /// Raised with each change.
+    #[inline]
+    pub fn version(&self) -> u64 {
+        self.entries.version()
+    }
+
+    /// The interface on whose subnet an address lies; of several the one with the longest prefix.
+    pub fn interface_of(&self, address: Ipv4Addr) -> Option<u16> {
+        let on = |index: u16| {
+            let subnets = self.own(index).filter(|(own, len)| is_on_subnet(*own, *len, address));
+            subnets.map(|(_, len)| len).max().map(|len| (len, index))
+        };
+        let found = (0..self.interfaces.len() as u16).filter_map(on);
+        found.max_by_key(|(len, _)| *len).map(|(_, index)| index)
+    }
+
+    /// Whether an address is one of the interfaces' own.
+    pub fn is_own(&self, address: Ipv4Addr) -> bool {
+        let own = |interface: &Interface| interface.addresses.iter().any(|(own, _)| *own == IpAddr::V4(address));
+        self.interfaces.iter().any(own)
+    }
+
+    /// Whether a hardware address is one of the interfaces' own.
+    pub fn has_mac(&self, mac: MacAddr) -> bool {
+        self.interfaces.iter().any(|interface| interface.mac == mac)
+    }
+
+    /// Changes a neighbour, or takes it in as `new`.
+    fn put(&self, key: Key, new: State, change: impl Fn(State) -> State) -> Result<u32, ConfigError> {
+        let now = self.clock.load(Ordering::Relaxed);
+        // Each time that it comes round, a worker has changed or forgotten the neighbour in between.
+        loop {
+            if let Some((place, entry, state)) = self.entries.look(key) {
+                let changed = change(state);
+                if entry.swap(state, changed) {
+                    if changed != state {
+                        self.entries.mark(place);
+                    }
+                    return Ok(place);
+                }
+            } else {
+                match self.entries.create(&Newcomer { key, state: new, now, limit: PLACES as u32 }) {
+                    Some((place, true)) => return Ok(place),
+                    Some((_, false)) => {}
+                    None => return Err(ConfigError::new(format!("a table of neighbours has room for {} of them", PLACES - 1))),
+                }
+            }
+        }
+    }
+
+    fn add(&self, neighbour: &Neighbour) -> Result<(), ConfigError> {
+        let Neighbour { address, mac, .. } = neighbour;
+        let interface = self.which(*address, neighbour.interface.as_deref())?;
+        if self.is_own(*address) {
+            return Err(ConfigError::at("address", format!("`{address}` is the router's own address: a neighbour has another")));
+        }
+        if mac.is_group() {
+            return Err(ConfigError::at("mac", format!("`{mac}` is a group address, and not that of one neighbour")));
+        }
+        let fix = |state: State| state.with(Kind::Static).with_mac(*mac);
+        self.put(Key::new(interface, (*address).into()), State::of(Kind::Static, *mac), fix).map(drop)
+    }
+
+    /// The interface that a neighbour is on, by its name or by the address.
+    fn which(&self, address: Ipv4Addr, name: Option<&str>) -> Result<u16, ConfigError> {
+        match name {
+            Some(name) => find_served(self.names(), &self.served, name),
+            None => self.interface_of(address).ok_or_else(|| ConfigError::off_subnet("address", address)),
+        }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.interfaces.iter().map(|interface| interface.name.as_str())
+    }
+
+    fn remove(&self, address: Ipv4Addr, interface: u16) -> Result<(), ConfigError> {
+        let key = Key::new(interface, address.into());
+        while let Some((place, _, state)) = self.entries.look(key).filter(|(_, _, state)| state.kind() != Kind::Idle) {
+            if self.forget(place, state) {
+                return Ok(());
+            }
+        }
+        Err(ConfigError::at("address", format!("`{address}` is not known")))
+    }
+
+    fn flush(&self, interface: Option<u16>) {
+        for place in 1..self.entries.high() {
+            let Some(entry) = self.entries.get(place) else { break };
+            loop {
+                let state = entry.state();
+                let stays = !state.is_live() || matches!(state.kind(), Kind::Idle | Kind::Static);
+                if stays || interface.is_some_and(|one| one != entry.key().interface()) || self.forget(place, state) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn show(&self) -> Reply {
+        let shown = |place: u32| {
+            let entry = self.entries.get(place)?;
+            let (state, key) = (entry.state(), entry.key());
+            let name = match state.kind() {
+                Kind::Busy | Kind::Free | Kind::Idle => return None,
+                Kind::Incomplete => "incomplete",
+                Kind::Failed => "failed",
+                Kind::Stale => "stale",
+                Kind::Probe => "probe",
+                Kind::Reachable => "reachable",
+                Kind::Static => "static",
+            };
+            let ages = matches!(state.kind(), Kind::Stale | Kind::Probe | Kind::Reachable);
+            Some(Shown {
+                interface: self.interfaces.get(usize::from(key.interface()))?.name.clone(),
+                address: key.address().into(),
+                mac: state.is_resolved().then(|| state.mac()),
+                state: name,
+                age: ages.then(|| self.clock.load(Ordering::Relaxed).saturating_sub(entry.since()) / SECOND),
+            })
+        };
+        let sum = |count: fn(&Counts) -> &AtomicU64| self.counts.iter().map(|counts| count(counts).load(Ordering::Relaxed)).sum();
+        Reply {
+            neighbours: (1..self.entries.high()).filter_map(shown).collect(),
+            learnt: sum(|counts| &counts.learnt),
+            moved: sum(|counts| &counts.moved),
+            refused: sum(|counts| &counts.refused),
+        }
+    }
+}
+
+pub(crate) fn is_on_subnet(own: Ipv4Addr, len: u8, address: Ipv4Addr) -> bool {
+    Prefix4::containing(own.into(), len).contains(address.into())
+}
+
+/// The index of the interface that the setting `interface` names, out of all `names`; a table knows only those that it serves.
+pub(crate) fn find_served<'a>(
+    names: impl Iterator<Item = &'a str> + Clone,
+    served: &[u16],
+    name: &str,
+) -> Result<u16, ConfigError> {
+    match names.clone().position(|known| known == name) {
+        Some(index) if served.contains(&(index as u16)) => Ok(index as u16),
+        Some(_) => {
+            let text = format!("this table does not serve the interface `{name}`: add it to its `interfaces`");
+            Err(ConfigError::at("interface", text))
+        }
+        None => Err(ConfigError::unknown_interface("interface", name, names)),
+    }
+}
+
+impl Table for Neighbours {
+    const INFO: TableInfo = TableInfo::new("neighbours", "Hardware addresses of next hops, and the adjacencies made of them.")
+        .about(
+            "A neighbour is reached over the interface on whose subnet its address is. Several tables of routes may share one table of \
+             neighbours.",
+        )
+        .example(include_str!("../../examples/neighbours.yaml"));
+    type Config = Config;
+    type Shard = Shard;
+    type Command = Command;
+    type Reply = Reply;
+
+    fn new(config: Config, setup: &mut TableSetup<'_>) -> Result<Neighbours, ConfigError> {
+        let served = setup.serves_addresses("interfaces", config.interfaces.as_deref())?;
+        let mut interfaces = setup.interfaces().to_vec();
+        for (index, interface) in interfaces.iter_mut().enumerate() {
+            if !served.contains(&(index as u16)) {
+                interface.addresses.clear();
+            }
+        }
+        if !(1..=LIMIT_MAX).contains(&config.limit) {
+            return Err(ConfigError::at("limit", format!("`{}` is not in 1 to {LIMIT_MAX}", config.limit)));
+        }
+        let table = Neighbours {
+            entries: Entries::new(interfaces.len(), setup.workers(), RandomState::new().hash_one(setup.name())),
+            interfaces,
+            served,
+            limit: config.limit,
+            times: config.times()?,
+            counts: (0..setup.workers()).map(|_| Counts::default()).collect(),
+            aged: AtomicU32::new(0),
+            clock: AtomicU64::new(0),
+            control: Mutex::new(()),
+        };
+        for (index, neighbour) in config.entries.iter().enumerate() {
+            table.add(neighbour).map_err(|error| error.inside(&format!("static[{index}]")))?;
+        }
+        Ok(table)
+    }
+
+    fn shard(&self, worker: u32) -> Shard {
+        let mut shard = Shard::new(worker);
+        shard.catch_up(self);
+        shard
+    }
+
+    fn sync(&self, shard: &mut Shard) {
+        shard.catch_up(self);
+        self.entries.seen(shard.worker(), shard.version());
+    }
+
+    fn rest(&self, shard: &mut Shard) {
+        self.entries.rest(shard.worker());
+    }
+
+    fn command(&self, command: Command) -> Result<Reply, ConfigError> {
+        let _one_at_a_time = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        match command {
+            Command::Add(neighbour) => self.add(&neighbour)?,
+            Command::Remove { address, interface } => self.remove(address, self.which(address, interface.as_deref())?)?,
+            Command::Flush { interface } => {
+                let interface = interface.map(|name| find_served(self.names(), &self.served, &name)).transpose()?;
+                self.flush(interface);
+            }
+            Command::Show {} => {}
+        }
+        Ok(self.show())
+    }
+}
