@@ -161,10 +161,14 @@ fn reply(packet: &mut Packet<'_>, request: &Message, mac: MacAddr, interface: u1
     packet.truncate(size_of::<Arp>());
     let mut arp = Arp::default();
     arp.set_operation(ArpOperation::REPLY);
-    (arp.set_sender_mac(mac), arp.set_sender_ip(request.target));
-    (arp.set_target_mac(request.mac), arp.set_target_ip(request.sender));
+    arp.set_sender_mac(mac);
+    arp.set_sender_ip(request.target);
+    arp.set_target_mac(request.mac);
+    arp.set_target_ip(request.sender);
     let mut eth = Eth::default();
-    (eth.set_dst(request.mac), eth.set_src(mac), eth.set_ether_type(EtherType::ARP));
+    eth.set_dst(request.mac);
+    eth.set_src(mac);
+    eth.set_ether_type(EtherType::ARP);
     let Some(head) = packet.head::<{ size_of::<Arp>() }>() else { return Next::TooShort };
     *head = *arp.as_array();
     // The room that the request's own Ethernet header has left.

@@ -241,7 +241,9 @@ fn next_hop(table: &Neighbours, packet: &mut Packet<'_>) -> Result<Key, Next> {
 fn send(packet: &mut Packet<'_>, table: &Neighbours, next_hop: Key, mac: MacAddr) -> Next {
     let Some(interface) = table.interface(next_hop.interface()) else { return Next::NoNextHop };
     let mut eth = Eth::default();
-    (eth.set_dst(mac), eth.set_src(interface.mac), eth.set_ether_type(EtherType::IPV4));
+    eth.set_dst(mac);
+    eth.set_src(interface.mac);
+    eth.set_ether_type(EtherType::IPV4);
     if packet.prepend::<{ size_of::<Eth>() }>().is_none() {
         return Next::NoNextHop;
     }
@@ -265,9 +267,13 @@ fn ask(emit: &mut Emit<'_, Next>, table: &Neighbours, request: &Request) {
 fn make(emit: &mut Emit<'_, Next>, table: &Neighbours, request: &Request, source: Ipv4Addr) -> bool {
     let Some(interface) = table.interface(request.interface) else { return true };
     let mut arp = Arp::default();
-    (arp.set_sender_mac(interface.mac), arp.set_sender_ip(source), arp.set_target_ip(request.address));
+    arp.set_sender_mac(interface.mac);
+    arp.set_sender_ip(source);
+    arp.set_target_ip(request.address);
     let mut eth = Eth::default();
-    (eth.set_dst(request.to.unwrap_or(MacAddr::BROADCAST)), eth.set_src(interface.mac), eth.set_ether_type(EtherType::ARP));
+    eth.set_dst(request.to.unwrap_or(MacAddr::BROADCAST));
+    eth.set_src(interface.mac);
+    eth.set_ether_type(EtherType::ARP);
     let lane = Lane { tx: request.interface, ..Lane::default() };
     emit.make(Next::Request, lane, |packet| {
         if let Some(bytes) = packet.append(size_of::<Eth>() + size_of::<Arp>()) {

@@ -217,10 +217,8 @@ impl Neighbours {
                         send(request);
                     }
                 }
-                Kind::Reachable if age >= reachable => {
-                    if entry.swap(state, state.with(Kind::Stale)) {
-                        self.entries.mark(place);
-                    }
+                Kind::Reachable if age >= reachable && entry.swap(state, state.with(Kind::Stale)) => {
+                    self.entries.mark(place);
                 }
                 Kind::Stale if age >= reachable.saturating_add(stale) => drop(self.forget(place, state)),
                 Kind::Failed if age >= failed => drop(self.forget(place, state)),
