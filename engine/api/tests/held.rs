@@ -329,9 +329,9 @@ fn packets_change_when_they_are_let_go_and_when_they_stay() {
     assert!(kit.run(&[(&[1, 3, 4], lane(10)), (&[2], lane(20)), (&[5, 6], lane(30))]).is_empty());
     let out = |kit: &NodeKit| kit.emitted().iter().map(|out| (out.bytes.clone(), out.lane.adj)).collect::<Vec<_>>();
     kit.tick(1);
-    assert_eq!(out(&kit), [(b"hi\x02".to_vec(), 21)]);
+    assert_eq!(out(&kit), [(b"hi\x02".to_vec(), lane(20).adj + 1)]);
     kit.tick(2);
-    assert_eq!(out(&kit), [(b"hi\x06".to_vec(), 32)]);
+    assert_eq!(out(&kit), [(b"hi\x06".to_vec(), lane(30).adj + 2)]);
     kit.tick(3);
-    assert_eq!(out(&kit), [(b"hi\x04".to_vec(), 13)]);
+    assert_eq!(out(&kit), [(b"hi\x04".to_vec(), lane(10).adj + 3)]);
 }
