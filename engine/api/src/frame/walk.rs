@@ -17,7 +17,7 @@ const AHEAD: usize = 4;
 /// - [`gather`](Frame::gather), a batch look-up, [`decide`](Frame::decide): for tables whose look-up is worth batching;
 ///   [`decide_lanes`](Frame::decide_lanes) where the decision needs no packet bytes.
 /// - [`eth_check`](Frame::eth_check), [`ip4_check`](Frame::ip4_check), [`ip4_forward`](Frame::ip4_forward): whole vectors at once,
-///   with SIMD; the author only maps classes to `Next`.
+///   with SIMD; the author only maps classes to `Next`, and may add something to the few with [`exceptions`](Frame::exceptions).
 ///
 /// Each of them decides for all packets of the frame; the last one called counts.
 pub struct Frame<'a, N> {
@@ -276,6 +276,25 @@ impl<'a, N: Edges> Frame<'a, N> {
             let (descs, lanes) = (self.raw.descs.cast(), self.raw.lanes.cast());
             let (first, count) = (adjacencies.as_ptr(), adjacencies.len());
             (kernels().ip4_forward)(self.raw.base, descs, lanes, self.raw.next, self.len(), first, count, &ids);
+        }
+    }
+
+    /// Visits the lanes of packets that were decided otherwise than `main`, each with the id of its decision: where a walk over the
+    /// whole vector leaves it to say more of the few. As long as there are none it costs one look at the decisions.
+    #[inline]
+    pub fn exceptions(&mut self, main: N, mut visit: impl FnMut(u16, &mut Lane)) {
+        let len = self.len();
+        // SAFETY: `next` has `len` <= 256 entries and padding as the kernels want it.
+        let main = unsafe { (kernels().match_mask)(self.raw.next, len, main.id()) };
+        for (word, main) in main.into_iter().enumerate() {
+            let first = word * 64;
+            let mut others = !main & kernel::low_bits(len.saturating_sub(first));
+            while others != 0 {
+                let index = first + others.trailing_zeros() as usize;
+                others &= others - 1;
+                // SAFETY: index < len: bits from there on are clear. Both arrays have `len` entries, ours during 'a.
+                unsafe { visit(*self.raw.next.add(index), &mut *self.raw.lanes.add(index)) };
+            }
         }
     }
 

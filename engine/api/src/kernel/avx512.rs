@@ -10,8 +10,8 @@ use core::arch::x86_64::*;
 
 use super::ip4::ip4_check;
 use super::types::{ETHER_LEN, ETHER_STEP, FORWARD_OFFSET_MIN, IP4_LEN, MAC_MASK};
-use super::x86::{PerPacket, Scratch, gather_be32, low_bits, quads4, rewrite, starts};
-use super::{EthCheck, EthRewrite, ForwardIds, Kernels, Mask};
+use super::x86::{PerPacket, Scratch, gather_be32, quads4, rewrite, starts};
+use super::{EthCheck, EthRewrite, ForwardIds, Kernels, Mask, low_bits};
 
 pub(super) static KERNELS: Kernels =
     Kernels { name: "avx512", match_mask, compress, eth_check, ip4_check, gather_be32, ip4_forward };

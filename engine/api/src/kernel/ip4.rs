@@ -4,9 +4,10 @@ use core::arch::x86_64::*;
 
 use super::Ip4Class;
 use super::avx2::{even_dwords, in_order, store_edges};
+use super::low_bits;
 use super::scalar::ip4_check_one;
 use super::types::IP4_LEN;
-use super::x86::{Packets, PerPacket, ROUND, low_bits};
+use super::x86::{Packets, PerPacket, ROUND};
 
 /// Takes every packet for a plain good one, and has another look at the frame if any is not: one
 /// branch per frame, which is the same for most frames of one traffic.

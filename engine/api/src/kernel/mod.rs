@@ -57,6 +57,12 @@ pub const FRAME_MAX: usize = 256;
 /// One bit per packet of a frame.
 pub type Mask = [u64; FRAME_MAX / 64];
 
+/// The lowest `n` bits; all of them from 64 on.
+#[inline(always)]
+pub(crate) fn low_bits(n: usize) -> u64 {
+    if n < 64 { (1 << n) - 1 } else { !0 }
+}
+
 /// One implementation of every kernel. See the [module](self) for the contract of the pointers.
 #[derive(Debug)]
 pub struct Kernels {

@@ -13,12 +13,6 @@ use super::{EthRewrite, FRAME_MAX};
 /// Packets per round at most; `descs` has as many words of padding.
 pub(super) const ROUND: usize = 16;
 
-/// The lowest `n` bits; all of them from 64 on.
-#[inline(always)]
-pub(super) fn low_bits(n: usize) -> u64 {
-    if n < 64 { (1 << n) - 1 } else { !0 }
-}
-
 /// The packets of a frame.
 #[derive(Clone, Copy)]
 pub(super) struct Packets {
