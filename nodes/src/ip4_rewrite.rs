@@ -2,6 +2,7 @@
 
 use swath_api::Str;
 use swath_api::prelude::*;
+use swath_api::wire::IcmpCause;
 
 use crate::neighbours::Neighbours;
 
@@ -20,7 +21,7 @@ pub struct Config {
 }
 
 edges! {
-    /// Where packets go. All but those of `ok` are unchanged.
+    /// Where packets go. All but those of `ok` are unchanged, and can go to `icmp-error`, which finds in the lane what is wrong.
     pub enum Next {
         /// Ethernet frames for `tx`.
         Ok = required("ok", layer::ETHERNET),
@@ -61,5 +62,13 @@ impl Node for Ip4Rewrite {
         neighbours.catch_up(table);
         let adjacencies = neighbours.adjacencies();
         frame.ip4_forward(adjacencies, Next::Ok, Next::TtlExpired, Next::TooBig, Next::Unresolved, Next::NoAdjacency);
+        frame.exceptions(Next::Ok, |next, lane| {
+            if next == Next::TtlExpired.id() {
+                lane.adj = IcmpCause::TTL_EXCEEDED.word();
+            } else if next == Next::TooBig.id() {
+                let mtu = adjacencies.get(lane.adj as usize).map_or(0, |adjacency| adjacency.mtu);
+                lane.adj = IcmpCause::fragmentation_needed(mtu).word();
+            }
+        });
     }
 }

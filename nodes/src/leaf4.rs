@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use swath_api::prelude::*;
+use swath_api::wire::IcmpCause;
 use swath_api::zerocopy::FromZeros;
 
 /// Next hops, and other things that a route can mean, at most: what the array of leaves has room for.
@@ -34,8 +35,8 @@ pub const BY_DESTINATION: u32 = u32::MAX;
 pub struct Leaf(u64);
 
 impl Leaf {
-    /// The answer where there is no route, which the look-up knows by the number 0.
-    pub const NO_ROUTE: Leaf = Leaf::new(Meaning::NoRoute, NO_INTERFACE, 0);
+    /// The answer where there is no route, which the look-up knows by the number 0. In the lane it says so to `icmp-error`.
+    pub const NO_ROUTE: Leaf = Leaf::new(Meaning::NoRoute, NO_INTERFACE, IcmpCause::NET_UNREACHABLE.word());
 
     pub(crate) const fn new(meaning: Meaning, tx: u16, adj: u32) -> Leaf {
         Leaf((meaning as u64) << 48 | (tx as u64) << 32 | adj as u64)

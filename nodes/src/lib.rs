@@ -17,14 +17,18 @@ pub mod drop;
 pub mod ethernet_input;
 pub mod fib4;
 pub mod hash_switch;
+pub mod icmp_error;
 pub mod ip4_dscp;
 pub mod ip4_input;
+pub mod ip4_local;
 pub mod ip4_lookup;
 pub mod ip4_resolve;
 pub mod ip4_rewrite;
 mod leaf4;
 pub mod meter;
 pub mod neighbours;
+mod own4;
+mod pace;
 pub mod paint;
 pub mod round_robin;
 pub mod routes4;
@@ -43,6 +47,8 @@ pub const NODES: &[NodeKind] = &[
     NodeKind::of::<ip4_lookup::Ip4Lookup>(),
     NodeKind::of::<ip4_rewrite::Ip4Rewrite>(),
     NodeKind::of::<ip4_resolve::Ip4Resolve>(),
+    NodeKind::of::<ip4_local::Ip4Local>(),
+    NodeKind::of::<icmp_error::IcmpError>(),
     NodeKind::of::<bridge_input::BridgeInput>(),
     NodeKind::of::<bridge_flood::BridgeFlood>(),
     NodeKind::of::<switch::Switch>(),

@@ -4,6 +4,9 @@ mod common;
 
 use std::collections::BTreeSet;
 
+use etherparse::IpNumber;
+use etherparse::checksum::Sum16BitWords;
+
 use common::frames::{ethernet, header, ip4, mac, mend, mutate, packet};
 use common::random::Rng;
 use common::{Rig, scaled};
@@ -66,6 +69,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("counter", ""),
     ("ip4-resolve", "neighbours: neighbours, hold: 8, queue: 2"),
     ("arp-input", "neighbours: neighbours"),
+    ("ip4-local", "punt: [udp]"),
+    ("icmp-error", "burst: 170, host-burst: 50"),
     ("tx", ""),
     ("tx", "interface: b"),
     ("drop", ""),
@@ -134,6 +139,7 @@ fn frame(rng: &mut Rng) -> Vec<u8> {
                 [[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 1, 2], [10, 0, 1, 3], [172, 16, 0, 1], [224, 0, 0, 1], [255; 4], [0; 4]];
             ip4(mac(1), rng.pick(&known), 64, rng.below(600))
         }
+        6 => icmp(rng),
         _ => ip4(mac(1), (rng.bits() as u32).to_be_bytes(), rng.bits() as u8, rng.below(700)),
     };
     if rng.one_in(2) {
@@ -148,6 +154,24 @@ fn frame(rng: &mut Rng) -> Vec<u8> {
         frame.drain(..frame.len().min(14));
     }
     frame
+}
+
+/// An ICMP message with any options.
+fn icmp(rng: &mut Rng) -> Vec<u8> {
+    let destination = rng.pick(&[[10, 0, 0, 1], [10, 0, 1, 1], [10, 0, 0, 255], [8, 8, 8, 8]]);
+    let mut ip = header(destination, rng.pick(&[0, 1, 64]), 8 + rng.below(600));
+    ip.protocol = IpNumber::ICMP;
+    ip.source = rng.pick(&[[10, 0, 0, 2], [8, 8, 8, 8], [127, 0, 0, 1], [10, 0, 1, 255]]);
+    // None, none, the route recorded twice, a source route, and one that is malformed (RFC 791 §3.1).
+    let options: &[u8] =
+        rng.pick(&[&[], &[1, 1, 1, 0], &[7, 7, 4, 0, 0, 0, 0, 0], &[7, 3, 4, 0], &[131, 7, 4, 10, 0, 0, 2, 0], &[7, 90, 4, 0]]);
+    let mut packet = packet(ip, options);
+    let message = &mut packet[20 + options.len()..];
+    message[..2].copy_from_slice(&[rng.pick(&[8, 8, 0, 3, 99]), 0]);
+    message[2..4].fill(0);
+    let sum = Sum16BitWords::new().add_slice(message).ones_complement();
+    message[2..4].copy_from_slice(&sum.to_ne_bytes());
+    ethernet(mac(1), 0x0800, &packet)
 }
 
 fn fuzz(rig: &mut Rig, interfaces: &[&str], mut left: usize, rng: &mut Rng) {
@@ -199,9 +223,13 @@ fn anything_through_the_router() {
   strangers: { kind: drop }
   ip4: { kind: ip4-input, to: mark }
   mark: { kind: ip4-dscp, dscp: 10, to: lookup }
-  lookup: { kind: ip4-lookup, to: { forward: rewrite, multicast: strangers } }
-  rewrite: { kind: ip4-rewrite, to: { ok: tx, unresolved: resolve } }
-  resolve: { kind: ip4-resolve, to: { resolved: tx, request: tx } }
+  lookup: { kind: ip4-lookup, to: { forward: rewrite, multicast: strangers, local: local, no-route: error } }
+  rewrite: { kind: ip4-rewrite, to: { ok: tx, ttl-expired: error, too-big: error, unresolved: resolve } }
+  resolve: { kind: ip4-resolve, to: { resolved: tx, request: tx, failed: error } }
+  local: { kind: ip4-local, to: { reply: own-lookup, unreachable: error } }
+  error: { kind: icmp-error, rate: 1Mpps, burst: 1000000, host-burst: 1000000, to: own-lookup }
+  own-lookup: { kind: ip4-lookup, to: own-rewrite }
+  own-rewrite: { kind: ip4-rewrite, to: tx }
   tx: { kind: tx }
 ";
     let mut rng = Rng::new();

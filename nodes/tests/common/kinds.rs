@@ -251,7 +251,8 @@ node! {
             let lane = packet.lane();
             lane.rx = rng.pick(&[lane.rx, 0, 1, 2, NO_INTERFACE]);
             lane.tx = rng.pick(&[0, 1, 2, 1000, NO_INTERFACE]);
-            lane.adj = rng.pick(&[0, 1, 2, 3, 100, u32::MAX, rng.clone().bits() as u32]);
+            // An adjacency, anything, or why it was refused: longer than 600 bytes.
+            lane.adj = rng.pick(&[0, 1, 2, 3, 100, u32::MAX, 0x0304_0258, rng.clone().bits() as u32]);
             // Through all the headroom and up to the end of the chunk.
             match rng.below(8) {
                 0 => drop(packet.advance(rng.below(300) as u16)),
