@@ -38,7 +38,6 @@ struct Settings {
 
 /// What another instance goes on with.
 struct State {
-    id: u16,
     bucket: Bucket,
     host_buckets: Box<[Bucket; 1 << HOST_BUCKETS_LOG2]>,
 }
@@ -183,7 +182,7 @@ impl Node for IcmpError {
             host_pace: pace(("host-rate", config.host_rate), ("host-burst", config.host_burst))?,
             own,
         };
-        let state = State { id: first_id(setup), bucket: Bucket::default(), host_buckets: Box::new([Bucket::default(); _]) };
+        let state = State { bucket: Bucket::default(), host_buckets: Box::new([Bucket::default(); _]) };
         Ok(IcmpError { settings, state })
     }
 
@@ -191,7 +190,7 @@ impl Node for IcmpError {
         let now = cx.now();
         let IcmpError { settings, state } = self;
         frame.for_each(|packet| match settings.judge(packet) {
-            Ok(error) => state.admit(settings, &error, now).unwrap_or_else(|| error.replace(packet, settings.ttl, &mut state.id)),
+            Ok(error) => state.admit(settings, &error, now).unwrap_or_else(|| error.replace(packet, settings.ttl)),
             Err(silent) => silent,
         });
     }
@@ -209,16 +208,12 @@ pub(crate) fn own_ttl(ttl: u8) -> Result<u8, ConfigError> {
     }
 }
 
-/// Where a worker's identifications begin: as far from the others' as can be.
-pub(crate) fn first_id(setup: &Setup<'_>) -> u16 {
-    ((u64::from(setup.worker()) << 16) / u64::from(setup.workers().max(1))) as u16
-}
-
 /// An error that may be sent.
 struct Answer {
     cause: IcmpCause,
     source: u32,
     destination: u32,
+    id: u16,
     /// Bytes of the packet that it answers.
     quoted: usize,
 }
@@ -250,7 +245,7 @@ impl Settings {
         }
         let quoted = usize::from(ip.total_len()).min(LONGEST - HEADERS);
         let source = self.source.unwrap_or_else(|| self.own.speak_from(lane.rx, destination));
-        Ok(Answer { cause, source, destination, quoted })
+        Ok(Answer { cause, source, destination, id: ip.id(), quoted })
     }
 }
 
@@ -286,7 +281,7 @@ impl State {
 
 impl Answer {
     /// Makes the packet the error.
-    fn replace(&self, packet: &mut Packet<'_>, ttl: u8, id: &mut u16) -> Next {
+    fn replace(&self, packet: &mut Packet<'_>, ttl: u8) -> Next {
         let length = HEADERS + self.quoted;
         packet.truncate(self.quoted);
         if packet.prepend::<HEADERS>().is_none() {
@@ -296,13 +291,13 @@ impl Answer {
         *ip = Ipv4::default();
         ip.set_tos(PRECEDENCE);
         ip.set_total_len(length as u16);
-        ip.set_id(*id);
+        // Whatever the number of workers, the same: a counter of each worker would not be.
+        ip.set_id(self.id);
         ip.set_ttl(ttl);
         ip.set_protocol(IpProtocol::ICMP);
         ip.set_src_bits(self.source);
         ip.set_dst_bits(self.destination);
         ip.fill_checksum(&[]);
-        *id = id.wrapping_add(1);
         let Ok((message, quote)) = Icmp::mut_from_prefix(rest) else { return Next::Malformed };
         *message = Icmp::default();
         message.set_icmp_type(self.cause.icmp_type());

@@ -4,7 +4,7 @@ use swath_api::prelude::*;
 use swath_api::wire::{Icmp, IcmpCause, IpProtocol, Ipv4, icmp};
 use swath_api::zerocopy::FromBytes;
 
-use crate::icmp_error::{first_id, own_ttl};
+use crate::icmp_error::own_ttl;
 use crate::own4::Own4;
 
 /// IPv4 options (RFC 791 §3.1).
@@ -19,8 +19,6 @@ pub struct Ip4Local {
     own: Own4,
     ttl: u8,
     punt: [bool; 256],
-    // Of the next reply.
-    id: u16,
 }
 
 /// Settings.
@@ -131,21 +129,17 @@ impl Node for Ip4Local {
                 Protocol::Name(name) => name as u8,
             })] = true;
         }
-        Ok(Ip4Local { own: Own4::new(setup.interfaces())?, ttl: own_ttl(config.ttl)?, punt, id: first_id(setup) })
+        Ok(Ip4Local { own: Own4::new(setup.interfaces())?, ttl: own_ttl(config.ttl)?, punt })
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
         frame.for_each(|packet| self.take(packet).unwrap_or_else(|dropped| dropped));
     }
-
-    fn adopt(&mut self, old: &mut Ip4Local) {
-        std::mem::swap(&mut self.id, &mut old.id);
-    }
 }
 
 impl Ip4Local {
     /// Decides for a packet; `Err` if it is of no use.
-    fn take(&mut self, packet: &mut Packet<'_>) -> Result<Next, Next> {
+    fn take(&self, packet: &mut Packet<'_>) -> Result<Next, Next> {
         let (ip, rest) = packet.header::<Ipv4>().map_err(|_| Next::Malformed)?;
         let total = usize::from(ip.total_len());
         if ip.is_fragment() {
@@ -183,16 +177,14 @@ impl Ip4Local {
         Ok(Next::Reply)
     }
 
-    /// Makes an echo request its reply.
-    fn reply(&mut self, ip: &mut Ipv4, rest: &mut [u8]) -> Result<(), Next> {
+    /// Makes an echo request its reply. It keeps DF and identification: where its sender lets the request be fragmented, it has given it
+    /// an identification that is its own (RFC 6864 §4), which is as good for the reply.
+    fn reply(&self, ip: &mut Ipv4, rest: &mut [u8]) -> Result<(), Next> {
         let (asker, own) = (ip.src_bits(), ip.dst_bits());
         add_to_route(ip, rest, own)?;
         ip.set_src_bits(own);
         ip.set_dst_bits(asker);
         ip.set_ttl(self.ttl);
-        ip.set_id(self.id);
-        self.id = self.id.wrapping_add(1);
-        ip.set_dont_fragment(false);
         ip.fill_checksum(rest);
         if let Ok((message, data)) = Icmp::mut_from_prefix(ip.payload_mut(rest)) {
             message.set_icmp_type(icmp::ECHO_REPLY);
