@@ -156,7 +156,8 @@ impl Node for IcmpError {
              of it as makes 576 bytes. It goes through a look-up of its own, and `ip4-rewrite` takes from its TTL the one that is \
              put on here.",
         )
-        .input(layer::IP4);
+        .input(layer::IP4)
+        .example(include_str!("../examples/icmp-error.yaml"));
     type Config = Config;
     type Next = Next;
 

@@ -1,9 +1,31 @@
-//! `ip4-input`: the checks that a router makes on every IPv4 header (RFC 1812 §5.2.2).
+//! `ip4-input`: the checks that a router makes on every IPv4 header (RFC 1812 §5.2.2, §5.3.7).
 
 use swath_api::prelude::*;
 
 /// Checks IPv4 headers.
-pub struct Ip4Input;
+pub struct Ip4Input {
+    martians: Martians,
+}
+
+/// Settings.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What becomes of packets whose source is no host's. Default: `drop`.
+    #[serde(default)]
+    martians: Martians,
+}
+
+/// What becomes of packets from 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4 and 240.0.0.0/4.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Martians {
+    /// They are dropped, as `martian-source`.
+    #[default]
+    Drop,
+    /// They pass, as in a laboratory that uses such addresses.
+    Allow,
+}
 
 edges! {
     /// Where packets go.
@@ -25,6 +47,9 @@ edges! {
         /// The header's checksum is wrong: the packet was damaged by the link or by the router before this one. Look at their error counters.
         /// If all packets of one machine are wrong, it leaves checksums to a network card that does not fill them in: switch off the offload.
         BadChecksum = drop("bad-checksum"),
+        /// The source is not the address of a host: in 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4 or 240.0.0.0/4 (RFC 1812 §5.3.7): a
+        /// broken or forged sender. Find it by the source MAC address in a capture of the interface.
+        MartianSource = drop("martian-source"),
     }
 }
 
@@ -32,18 +57,20 @@ impl Node for Ip4Input {
     const INFO: Info = Info::new("ip4-input", "Checks IPv4 headers, checksum included.")
         .about(
             "The checks and their order are those of RFC 1812 §5.2.2. The time to live is not among them: a packet for the router \
-             itself is good whatever its TTL (§4.2.2.9), so it is checked where a packet is forwarded, in `ip4-rewrite`.",
+             itself is good whatever its TTL (§4.2.2.9), so it is checked where a packet is forwarded, in `ip4-rewrite`. A host that does not know its \
+             address yet may speak from 0.0.0.0 to 255.255.255.255 (§4.2.2.11).",
         )
         .input(layer::IP4)
         .example(include_str!("../examples/ip4-input.yaml"));
-    type Config = NoConfig;
+    type Config = Config;
     type Next = Next;
 
-    fn new(_: NoConfig, _: &mut Setup<'_>) -> Result<Ip4Input, ConfigError> {
-        Ok(Ip4Input)
+    fn new(config: Config, _: &mut Setup<'_>) -> Result<Ip4Input, ConfigError> {
+        Ok(Ip4Input { martians: config.martians })
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
+        let martians = self.martians;
         frame.ip4_check(|class| match class {
             Ip4Class::Ok | Ip4Class::Options => Next::Ok,
             Ip4Class::TooShort => Next::TooShort,
@@ -51,6 +78,10 @@ impl Node for Ip4Input {
             Ip4Class::BadHeaderLength => Next::BadHeaderLength,
             Ip4Class::BadLength => Next::BadLength,
             Ip4Class::BadChecksum => Next::BadChecksum,
+            Ip4Class::BadSource => match martians {
+                Martians::Drop => Next::MartianSource,
+                Martians::Allow => Next::Ok,
+            },
         });
     }
 }
@@ -115,6 +146,49 @@ mod tests {
             assert_eq!(out.edge, edge, "{name}");
             let total = if edge == "ok" { usize::from(bytes[3]) } else { bytes.len() };
             assert_eq!(out.bytes, bytes[..total], "{name}");
+        }
+    }
+
+    #[test]
+    fn rfc_1812_5_3_7_sources() {
+        let broadcast = [255; 4];
+        let host = [10, 0, 0, 2];
+        for (source, destination, martian) in [
+            ([0, 0, 0, 0], host, true),
+            ([0, 0, 0, 1], broadcast, true),
+            ([0, 255, 255, 255], host, true),
+            ([1, 0, 0, 0], host, false),
+            ([126, 255, 255, 255], host, false),
+            ([127, 0, 0, 0], host, true),
+            ([127, 255, 255, 255], broadcast, true),
+            ([128, 0, 0, 0], host, false),
+            ([223, 255, 255, 255], host, false),
+            ([224, 0, 0, 0], host, true),
+            ([239, 255, 255, 255], host, true),
+            ([240, 0, 0, 0], host, true),
+            (broadcast, broadcast, true),
+            // §4.2.2.11, RFC 2131 §4.1: DHCP.
+            ([0; 4], broadcast, false),
+            ([0; 4], [255, 255, 255, 254], true),
+        ] {
+            for options in [&[][..], &[1, 1, 1, 0]] {
+                let mut header = Ipv4Header::new(8, 64, IpNumber::UDP, source, destination).unwrap();
+                header.options = Ipv4Options::try_from(options).unwrap();
+                header.header_checksum = header.calc_header_checksum();
+                let bytes = [&header.to_bytes()[..], &[0; 8]].concat();
+                let padded = [&bytes[..], &[0xaa; 9]].concat();
+                // Alone, and beside a good one.
+                let good = packet(&[]);
+                let out = kit().run(&[(&good, Lane::received(0)), (&padded, Lane::received(0))]);
+                assert_eq!(
+                    (out[0].edge, out[1].edge),
+                    ("ok", if martian { "martian-source" } else { "ok" }),
+                    "{source:?} > {destination:?}"
+                );
+                let mut allow = TestKit::new().node::<Ip4Input>(r#"{"martians": "allow"}"#).unwrap();
+                let out = allow.one(&padded, Lane::received(0));
+                assert_eq!((out.edge, out.bytes), ("ok", bytes), "without padding");
+            }
         }
     }
 }

@@ -117,7 +117,8 @@ impl Node for Ip4Local {
              that is put on here. An option that records the route has the router's address added. Packets that nobody takes leave \
              by `unreachable`, so that a traceroute that has reached the router ends here.",
         )
-        .input(layer::IP4);
+        .input(layer::IP4)
+        .example(include_str!("../examples/ip4-local.yaml"));
     type Config = Config;
     type Next = Next;
 

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::net::Ipv4Addr;
+
 use common::{Next, SIZES, edges_of, lane, random, run_one, walker};
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{EtherType, Ethernet2HeaderSlice, IpNumber, Ipv4Header, Ipv4Options};
@@ -27,6 +29,8 @@ edges! {
         BadLength = drop("bad-length"),
         /// A wrong checksum.
         BadChecksum = drop("bad-checksum"),
+        /// A source that is no host's.
+        BadSource = drop("bad-source"),
     }
 }
 
@@ -50,6 +54,7 @@ impl Node for Check {
             Ip4Class::BadHeaderLength => Class::BadHeaderLength,
             Ip4Class::BadLength => Class::BadLength,
             Ip4Class::BadChecksum => Class::BadChecksum,
+            Ip4Class::BadSource => Class::BadSource,
         });
     }
 }
@@ -60,7 +65,11 @@ fn checker() -> NodeKit {
 
 /// An IPv4 packet as etherparse writes it.
 fn ip4(ttl: u8, id: u16, options: usize, payload: usize) -> Vec<u8> {
-    let mut header = Ipv4Header::new(payload as u16, ttl, IpNumber::UDP, [192, 0, 2, 1], [198, 51, 100, 7]).unwrap();
+    ip4_from([192, 0, 2, 1], ttl, id, options, payload)
+}
+
+fn ip4_from(source: [u8; 4], ttl: u8, id: u16, options: usize, payload: usize) -> Vec<u8> {
+    let mut header = Ipv4Header::new(payload as u16, ttl, IpNumber::UDP, source, [198, 51, 100, 7]).unwrap();
     header.identification = id;
     header.options = Ipv4Options::try_from(&[1; 40][..options]).unwrap();
     header.set_payload_len(payload).unwrap();
@@ -86,6 +95,12 @@ fn checked(bytes: &[u8]) -> (&'static str, usize) {
     }
     if Sum16BitWords::new().add_slice(&bytes[..header_len]).ones_complement() != 0 {
         return ("bad-checksum", len);
+    }
+    // RFC 1812 §5.3.7, and §4.2.2.11.
+    let source = Ipv4Addr::new(bytes[12], bytes[13], bytes[14], bytes[15]);
+    let no_host = source.octets()[0] == 0 || source.is_loopback() || source.is_multicast() || source.octets()[0] >= 240;
+    if no_host && !(source.is_unspecified() && bytes[16..20] == [255; 4]) {
+        return ("bad-source", total);
     }
     (if header_len > 20 { "options" } else { "ok" }, total)
 }
@@ -146,8 +161,16 @@ fn each_class_is_found_at_each_place_of_a_frame() {
         packet[at] = byte;
         packet
     };
-    let packets =
-        [good.clone(), ip4(64, 1, 4, 8), good[..27].to_vec(), broken(0, 0x65), broken(0, 0x44), broken(3, 19), broken(8, 63)];
+    let packets = [
+        good.clone(),
+        ip4(64, 1, 4, 8),
+        good[..27].to_vec(),
+        broken(0, 0x65),
+        broken(0, 0x44),
+        broken(3, 19),
+        broken(8, 63),
+        ip4_from([127, 0, 0, 1], 64, 1, 0, 8),
+    ];
     let names: Vec<_> = Class::EDGES.iter().map(|edge| edge.name.as_str()).collect();
     assert_eq!(Ip4Class::ALL.len(), names.len());
     let mut kit = checker();

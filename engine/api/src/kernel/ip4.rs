@@ -103,16 +103,16 @@ unsafe fn ip4_classify(base: *const u8, descs: *mut u64, next: *mut u16, n: usiz
         // SAFETY: `next` has padding for a round.
         unsafe { store_edges(next.add(i), edges) };
 
-        // Sums were of 20 bytes. What has options is left to the scalar twin.
-        let failed = _mm256_or_si256(_mm256_or_si256(bad_version, bad_length), cut);
-        let options = _mm256_andnot_si256(failed, _mm256_cmpgt_epi32(header, shortest));
-        let options = _mm256_movemask_ps(_mm256_castsi256_ps(options)) as u64;
-        let mut options = options & low_bits(n - i);
-        while options != 0 {
-            let k = i + options.trailing_zeros() as usize;
+        // Sums were of 20 bytes, and none was right where the source is odd. What has options, an odd
+        // source or a wrong sum is left to the scalar twin.
+        let decided = _mm256_or_si256(_mm256_or_si256(bad_version, bad_length), _mm256_or_si256(cut, ok));
+        let open = !(_mm256_movemask_ps(_mm256_castsi256_ps(decided)) as u64);
+        let mut open = open & 0xff & low_bits(n - i);
+        while open != 0 {
+            let k = i + open.trailing_zeros() as usize;
             // SAFETY: k < n.
             unsafe { ip4_check_one(base, descs.add(k), next.add(k), ids) };
-            options &= options - 1;
+            open &= open - 1;
         }
     }
 }
@@ -126,7 +126,7 @@ fn lengths(words: [__m256i; 2]) -> __m256i {
 }
 
 /// The IPv4 headers of a frame: for each packet the sum of the ten little-endian 16-bit words of a
-/// header without options, and its first dword.
+/// header without options, or 0 if its source is odd, and its first dword.
 struct Headers {
     sums: PerPacket<u32>,
     firsts: PerPacket<u32>,
@@ -151,7 +151,8 @@ unsafe fn headers(packets: Packets, n: usize) -> Headers {
     // their number.
     let [low_factors, high_factors] = unsafe { (&raw const factors).read_volatile() };
     let flip = _mm256_set1_epi16(i16::MIN);
-    // Two packets, a and b: dwords a0 b0 a1 b1 | a4 b4 .. .., and their sums a b a b | a b 0 0.
+    // Two packets, a and b: dwords a0 b0 a1 b1 | a4 b4 .. .. and a2 b2 a3 b3 | .., and their sums
+    // a b a b | a b 0 0.
     let two = |i: usize| {
         // SAFETY: 32 bytes of a packet are inside its window.
         let load = |i| unsafe { _mm256_loadu_si256(packets.start(i).cast()) };
@@ -159,24 +160,27 @@ unsafe fn headers(packets: Packets, n: usize) -> Headers {
         let (low, high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
         let low_sums = _mm256_madd_epi16(_mm256_xor_si256(low, flip), low_factors);
         let high_sums = _mm256_madd_epi16(_mm256_xor_si256(high, flip), high_factors);
-        (low, _mm256_add_epi32(low_sums, high_sums))
+        (low, high, _mm256_add_epi32(low_sums, high_sums))
     };
-    // Four packets: their first dwords | .., and two parts of each sum.
+    // Four packets: their first dwords | .., their sources | .., and two parts of each sum.
     let four = |i: usize| {
-        let ((low, sums), (other_low, other_sums)) = (two(i), two(i + 2));
+        let ((low, high, sums), (other_low, other_high, other_sums)) = (two(i), two(i + 2));
         let even = _mm256_unpacklo_epi64(sums, other_sums);
         let odd = _mm256_unpackhi_epi64(sums, other_sums);
-        (_mm256_unpacklo_epi64(low, other_low), _mm256_add_epi32(even, odd))
+        let (firsts, sources) = (_mm256_unpacklo_epi64(low, other_low), _mm256_unpackhi_epi64(high, other_high));
+        (firsts, sources, _mm256_add_epi32(even, odd))
     };
     let mut headers = Headers { sums: PerPacket::new(), firsts: PerPacket::new() };
     for i in (0..n.next_multiple_of(ROUND)).step_by(8) {
-        let ((low, sums), (other_low, other_sums)) = (four(i), four(i + 4));
+        let ((low, sources, sums), (other_low, other_sources, other_sums)) = (four(i), four(i + 4));
         let sums = _mm256_add_epi32(
             _mm256_permute2x128_si256::<0x20>(sums, other_sums),
             _mm256_permute2x128_si256::<0x31>(sums, other_sums),
         );
         let sums = _mm256_add_epi32(sums, _mm256_set1_epi32(10 * 0x8000));
         let firsts = _mm256_permute2x128_si256::<0x20>(low, other_low);
+        let sources = _mm256_permute2x128_si256::<0x20>(sources, other_sources);
+        let sums = _mm256_andnot_si256(odd_sources(sources), sums);
         // SAFETY: whole rounds fit, aligned.
         unsafe {
             _mm256_store_si256(headers.sums.place(i).cast(), sums);
@@ -184,6 +188,19 @@ unsafe fn headers(packets: Packets, n: usize) -> Headers {
         }
     }
     headers
+}
+
+/// Which source addresses may be no host's: those of network 0 or 127, or from 224 on.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn odd_sources(sources: __m256i) -> __m256i {
+    let dwords = |value: i32| _mm256_set1_epi32(value);
+    // The first octet is the lowest byte of the dword.
+    let network = _mm256_and_si256(sources, dwords(0xff));
+    let zero = _mm256_cmpeq_epi32(network, dwords(0));
+    let loopback = _mm256_cmpeq_epi32(network, dwords(127));
+    let beyond = _mm256_cmpgt_epi32(network, dwords(223));
+    _mm256_or_si256(_mm256_or_si256(zero, loopback), beyond)
 }
 
 /// The shuffle that turns the first dword of an IPv4 header into its total length.

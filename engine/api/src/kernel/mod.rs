@@ -80,9 +80,10 @@ pub struct Kernels {
     /// those of a known type past the header. See [`EthCheck`].
     pub eth_check: unsafe fn(*const u8, *mut u64, *mut u16, usize, &EthCheck),
 
-    /// `(base, descs, next, n, ids)`: the checks of RFC 1812, 5.2.2, without the TTL. The edge is
-    /// `ids[class as usize]`. Packets of class [`Ip4Class::Ok`] and [`Ip4Class::Options`] are
-    /// trimmed to their total length, which removes Ethernet's padding.
+    /// `(base, descs, next, n, ids)`: the checks of RFC 1812, 5.2.2, without the TTL, and that of the
+    /// source, 5.3.7. The edge is `ids[class as usize]`. Packets of class [`Ip4Class::Ok`],
+    /// [`Ip4Class::Options`] and [`Ip4Class::BadSource`] are trimmed to their total length, which
+    /// removes Ethernet's padding.
     pub ip4_check: unsafe fn(*const u8, *mut u64, *mut u16, usize, &[u16; 8]),
 
     /// `(base, descs, n, at, out)`: the big-endian word at byte `at` of each packet, in native

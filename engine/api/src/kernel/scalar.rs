@@ -85,7 +85,7 @@ pub(super) unsafe fn ip4_check_one(base: *const u8, desc: *mut u64, next: *mut u
     // SAFETY: the window is inside the chunk and initialised, and not written during the call.
     let window = unsafe { &*base.add(start(*desc)).cast::<[u8; WINDOW]>() };
     let class = ip4_class(window, *desc as u16);
-    if matches!(class, Ip4Class::Ok | Ip4Class::Options) {
+    if matches!(class, Ip4Class::Ok | Ip4Class::Options | Ip4Class::BadSource) {
         let total = u16::from_be_bytes([window[2], window[3]]);
         *desc = *desc & !0xffff | u64::from(total);
     }
@@ -116,6 +116,10 @@ fn ip4_class(window: &[u8; WINDOW], length: u16) -> Ip4Class {
     let sum: u32 = words.iter().map(|w| u32::from(u16::from_le_bytes(*w))).sum();
     if (sum & 0xffff) + (sum >> 16) != 0xffff {
         return Ip4Class::BadChecksum;
+    }
+    let (source, destination) = (&window[12..16], &window[16..20]);
+    if matches!(source[0], 0 | 127 | 224..) && !(source == [0; 4] && destination == [0xff; 4]) {
+        return Ip4Class::BadSource;
     }
     if usize::from(header_len) > IP4_LEN {
         return Ip4Class::Options;

@@ -85,11 +85,14 @@ pub enum Ip4Class {
     BadLength = 5,
     /// The header's checksum is wrong.
     BadChecksum = 6,
+    /// A good header, with options or not, whose source is no host's: network 0 or 127, class D or E (RFC 1812, 5.3.7). From
+    /// 0.0.0.0 to 255.255.255.255 speaks a host that does not know its address yet (4.2.2.11): it is good.
+    BadSource = 7,
 }
 
 impl Ip4Class {
     /// Every class, at the index that is its discriminant.
-    pub const ALL: [Ip4Class; 7] = [
+    pub const ALL: [Ip4Class; 8] = [
         Ip4Class::Ok,
         Ip4Class::Options,
         Ip4Class::TooShort,
@@ -97,6 +100,7 @@ impl Ip4Class {
         Ip4Class::BadHeaderLength,
         Ip4Class::BadLength,
         Ip4Class::BadChecksum,
+        Ip4Class::BadSource,
     ];
 }
 

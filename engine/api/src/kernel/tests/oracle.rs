@@ -1,6 +1,7 @@
 //! What the scalar kernels must do, written down again from the RFCs and the contract.
 
 use std::collections::HashSet;
+use std::net::Ipv4Addr;
 
 use etherparse::{Ipv4Header, Ipv4HeaderSlice};
 
@@ -36,11 +37,21 @@ fn class(window: &[u8], length: usize) -> Ip4Class {
         Ip4Class::TooShort
     } else if checksum(&window[..header]) != 0 {
         Ip4Class::BadChecksum
+    } else if martian(window) {
+        Ip4Class::BadSource
     } else if header > 20 {
         Ip4Class::Options
     } else {
         Ip4Class::Ok
     }
+}
+
+/// RFC 1812, 5.3.7 and 4.2.2.11.
+pub fn martian(window: &[u8]) -> bool {
+    let of = |at: usize| Ipv4Addr::new(window[at], window[at + 1], window[at + 2], window[at + 3]);
+    let (source, destination) = (of(12), of(16));
+    let no_host = source.octets()[0] == 0 || source.is_loopback() || source.is_multicast() || source.octets()[0] >= 240;
+    no_host && !(source.is_unspecified() && destination.is_broadcast())
 }
 
 fn scalar() -> &'static Kernels {
@@ -61,7 +72,7 @@ fn ip4_check_finds_every_class_as_the_rfc_orders_them() {
             seen.insert(class);
             assert_eq!(frame.next[i], 10 + class as u16, "{class:?} {length} {window:02x?}");
             let total = usize::from(u16::from_be_bytes([window[2], window[3]]));
-            let good = matches!(class, Ip4Class::Ok | Ip4Class::Options);
+            let good = matches!(class, Ip4Class::Ok | Ip4Class::Options | Ip4Class::BadSource);
             let length = if good { total } else { length };
             assert_eq!(frame.descs[i], before.descs[i] & !0xffff | length as u64);
         }
@@ -77,7 +88,7 @@ fn etherparse_headers_pass_and_forwarded_ones_have_its_checksum() {
     for _ in 0..frames() / 20 {
         frame.fill(&mut random, FRAME_MAX, |random| {
             let payload = random.below(100) as u16;
-            let source = (random.bits() as u32).to_be_bytes();
+            let source = [1 + random.below(126) as u8, random.bits() as u8, random.bits() as u8, random.bits() as u8];
             let destination = (random.bits() as u32).to_be_bytes();
             let ttl = 2 + random.below(254) as u8;
             let mut header = Ipv4Header::new(payload, ttl, 17.into(), source, destination).expect("the payload is short");
