@@ -174,6 +174,7 @@ mod tests {
             for options in [&[][..], &[1, 1, 1, 0]] {
                 let mut header = Ipv4Header::new(8, 64, IpNumber::UDP, source, destination).unwrap();
                 header.options = Ipv4Options::try_from(options).unwrap();
+                header.set_payload_len(8).unwrap();
                 header.header_checksum = header.calc_header_checksum();
                 let bytes = [&header.to_bytes()[..], &[0; 8]].concat();
                 let padded = [&bytes[..], &[0xaa; 9]].concat();

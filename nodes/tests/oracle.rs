@@ -218,6 +218,12 @@ impl Router {
         if right != ip.header_checksum() && (right, ip.header_checksum()) != (0, 0xffff) {
             return Err("ip4.bad-checksum");
         }
+        // RFC 1812 §5.3.7; RFC 2131 §4.1 for who does not know its address.
+        let (source, destination) = (ip.source_addr(), ip.destination_addr());
+        let no_host = matches!(source.octets()[0], 0 | 127) || source.octets()[0] >= 224;
+        if no_host && !(source.is_unspecified() && destination.is_broadcast()) {
+            return Err("ip4.martian-source");
+        }
         let destination = u32::from_be_bytes(ip.destination());
         let found = self.routes.iter().filter(|(prefix, len, _)| covers(*prefix, *len, destination)).max_by_key(|(_, len, _)| *len);
         let (tx, hop) = match found {
@@ -298,6 +304,7 @@ fn the_router_does_what_a_slow_one_does() {
         "ip4.bad-header-length",
         "ip4.bad-length",
         "ip4.bad-version",
+        "ip4.martian-source",
         "ip4.too-short",
         "lookup.blackhole",
         "lookup.local",
