@@ -40,7 +40,7 @@ fn bash_completes() {
     output(Command::new("bash").arg("-n").arg(&script));
     for (line, expected) in [
         (&["swath", "val"][..], "validate\n"),
-        (&["swath", "nodes", "ip4-l"], "ip4-lookup\n"),
+        (&["swath", "nodes", "ip4-look"], "ip4-lookup\n"),
         (&["swath", "nodes", "fib"], "fib4\n"),
         (&["swath", "explain-error", "SW0001"], "SW0001\n"),
         (&["swath", "new", "r"], "router\n"),
@@ -63,7 +63,7 @@ fn fish_completes() {
     output(Command::new("fish").args(["--no-config", "--no-execute"]).arg(&script));
     for (line, expected) in [
         ("swath val", "validate\tCheck graphs"),
-        ("swath nodes ip4-l", "ip4-lookup\tLooks the destination"),
+        ("swath nodes ip4-look", "ip4-lookup\tLooks the destination"),
         ("swath explain-error SW0001", "SW0001\t"),
         ("swath new rou", "router"),
         ("swath run --du", "--duration\tEnd after"),

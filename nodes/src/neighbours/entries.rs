@@ -85,11 +85,12 @@ pub(super) struct Newcomer {
 }
 
 impl Entries {
-    pub fn new(interfaces: usize, workers: u32, seed: u64) -> Entries {
+    /// So many places, a multiple of [`BLOCK`].
+    pub fn new(places: usize, interfaces: usize, workers: u32, seed: u64) -> Entries {
         Entries {
-            entries: (0..PLACES).map(|_| Entry::default()).collect(),
-            index: Index::new(PLACES, seed),
-            marks: (0..PLACES / BLOCK).map(|_| AtomicU64::new(0)).collect(),
+            entries: (0..places).map(|_| Entry::default()).collect(),
+            index: Index::new(places, seed),
+            marks: (0..places / BLOCK).map(|_| AtomicU64::new(0)).collect(),
             version: Apart::default(),
             high: Apart(AtomicU32::new(1)),
             free: AtomicU32::new(0),
@@ -229,7 +230,7 @@ impl Entries {
                 }
             }
         }
-        let next = |high: u32| ((high as usize) < PLACES).then_some(high + 1);
+        let next = |high: u32| ((high as usize) < self.entries.len()).then_some(high + 1);
         let place = self.high.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, next).ok()?;
         Some((place, self.entries[place as usize].state()))
     }

@@ -27,7 +27,7 @@ use swath_api::prelude::*;
 use swath_api::wire::MacAddr;
 
 use crate::fib4::Prefix4;
-use entries::{Entries, Newcomer, PLACES};
+use entries::{BLOCK, Entries, Newcomer, PLACES};
 use resolve::Times;
 use settings::Shown;
 use state::{Kind, State};
@@ -45,6 +45,8 @@ const SECOND: u64 = 1_000_000_000;
 /// The table.
 pub struct Neighbours {
     interfaces: Vec<Interface>,
+    // Not only made to be checked.
+    in_use: bool,
     served: Vec<u16>,
     entries: Entries,
     limit: u32,
@@ -146,6 +148,7 @@ impl Neighbours {
                 match self.entries.create(&Newcomer { key, state: new, now, limit: PLACES as u32 }) {
                     Some((place, true)) => return Ok(place),
                     Some((_, false)) => {}
+                    None if !self.in_use => return Ok(0),
                     None => return Err(ConfigError::new(format!("a table of neighbours has room for {} of them", PLACES - 1))),
                 }
             }
@@ -275,8 +278,11 @@ impl Table for Neighbours {
         if !(1..=LIMIT_MAX).contains(&config.limit) {
             return Err(ConfigError::at("limit", format!("`{}` is not in 1 to {LIMIT_MAX}", config.limit)));
         }
+        // What is made only to be checked takes little memory, and is not full because of that.
+        let places = if setup.in_use() { PLACES } else { 4 * BLOCK };
         let table = Neighbours {
-            entries: Entries::new(interfaces.len(), setup.workers(), RandomState::new().hash_one(setup.name())),
+            entries: Entries::new(places, interfaces.len(), setup.workers(), RandomState::new().hash_one(setup.name())),
+            in_use: setup.in_use(),
             interfaces,
             served,
             limit: config.limit,

@@ -156,7 +156,8 @@ fn table(workers: u32) -> Neighbours {
     let interface = Interface { name: "lan".into(), mac: MacAddr::new([2, 0, 0, 0, 1, 0]), mtu: 1500, addresses: Vec::new() };
     let times = serde_json::from_str::<Config>("{}").unwrap().times().unwrap();
     Neighbours {
-        entries: Entries::new(1, workers, 42),
+        entries: Entries::new(PLACES, 1, workers, 42),
+        in_use: true,
         interfaces: vec![interface],
         served: vec![0],
         limit: 1000,
