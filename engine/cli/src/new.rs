@@ -14,6 +14,7 @@ use crate::terminal::Terminal;
 const STARTERS: &[Starter] = &[
     Starter::new("quickstart", "graphs/quickstart.yaml", include_str!("../../../graphs/quickstart.yaml")),
     Starter::new("router", "graphs/ip4-router.yaml", include_str!("../../../graphs/ip4-router.yaml")),
+    Starter::new("bridge", "graphs/bridge.yaml", include_str!("../../../graphs/bridge.yaml")),
 ];
 
 /// Arguments of `new`.

@@ -5,7 +5,7 @@ mod common;
 use common::{Place, graph, said, said_by, swath};
 
 /// What can be started from, and the graph that it is.
-const STARTERS: [(&str, &str); 2] = [("quickstart", "quickstart.yaml"), ("router", "ip4-router.yaml")];
+const STARTERS: [(&str, &str); 3] = [("quickstart", "quickstart.yaml"), ("router", "ip4-router.yaml"), ("bridge", "bridge.yaml")];
 
 #[test]
 fn starters_are_listed() {
