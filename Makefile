@@ -4,6 +4,10 @@ CARGO ?= cargo
 # The faster test runner, if it is installed.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 export RUST_BACKTRACE ?= 0
+# What is built once needs no cache for the next build, which would be half of what it writes to the disk.
+ifdef CI
+export CARGO_INCREMENTAL := 0
+endif
 
 .PHONY: run check test test-long bench fuzz deps lint deny asan valgrind doc docs
 
