@@ -19,6 +19,7 @@ impl Own4 {
     /// # Errors
     /// There is no address.
     pub(crate) fn new(interfaces: &[Interface]) -> Result<Own4, ConfigError> {
+        let mut broadcasts: Vec<u32> = interfaces.iter().flat_map(broadcasts).collect();
         let subnets = |interface: &Interface| {
             let subnet = |(address, len): &(IpAddr, u8)| match address {
                 IpAddr::V4(address) => Some((address.to_bits(), Prefix4::containing(address.to_bits(), *len))),
@@ -27,9 +28,6 @@ impl Own4 {
             interface.addresses.iter().filter_map(subnet).collect()
         };
         let interfaces: Vec<Vec<(u32, Prefix4)>> = interfaces.iter().map(subnets).collect();
-        let subnets = interfaces.iter().flatten().map(|(_, subnet)| *subnet);
-        // Links of two and single addresses have no broadcast address (RFC 3021).
-        let mut broadcasts: Vec<u32> = subnets.filter(|subnet| subnet.len() < 31).map(Prefix4::last).collect();
         broadcasts.sort_unstable();
         broadcasts.dedup();
         let Some(&(first, _)) = interfaces.iter().flatten().next() else {
@@ -60,6 +58,14 @@ impl Own4 {
         let neighbour = here.iter().find(|(_, subnet)| subnet.contains(host));
         neighbour.or(here.first()).map_or(self.first, |(address, _)| *address)
     }
+}
+
+/// The broadcast addresses of an interface's subnets. Links of two and single addresses have none (RFC 3021).
+pub(crate) fn broadcasts(interface: &Interface) -> impl Iterator<Item = u32> {
+    interface.addresses.iter().filter_map(|(address, len)| match address {
+        IpAddr::V4(address) if *len < 31 => Some(Prefix4::containing(address.to_bits(), *len).last()),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

@@ -141,3 +141,41 @@ fn a_frame_too_deep_in_its_chunk_to_be_advanced_is_other() {
         assert_eq!(kit.one(&bytes, Lane::received(0)).edge, edge);
     }
 }
+
+#[test]
+fn frames_to_groups_have_a_decision_of_their_own_which_can_be_revised() {
+    let macs = OURS.map(MacAddr::new);
+    let frames = size().prop_flat_map(|size| prop::collection::vec(any_frame(), size));
+    random(256)
+        .run(&(frames, 0..3_u16), |(frames, rx)| {
+            let mut visited = Vec::new();
+            let mut kit = walker(TestKit::new(), move |frame, _| {
+                let types = [(EtherType::IPV4, Next::A), (EtherType::ARP, Next::B)];
+                frame.eth_check_group(&macs, &types, (EtherType::IPV4, Next::Full), Next::C, Next::Bad, Next::Bad);
+                // Every second one as if it had not been to a group.
+                let mut odd = false;
+                frame.revise(Next::Full, |packet| {
+                    odd = !odd;
+                    packet.lane().adj = 7;
+                    if odd { Next::A } else { Next::Full }
+                });
+            });
+            let packets: Vec<_> = frames.iter().map(|bytes| (bytes.as_slice(), Lane::received(rx))).collect();
+            let outcomes = kit.run(&packets);
+            for (bytes, outcome) in frames.iter().zip(&outcomes) {
+                let group = bytes.len() >= 14 && bytes[0] & 1 == 1 && bytes[12..14] == [8, 0];
+                let (edge, rest) = match eth_expected(bytes, OURS[usize::from(rx)]) {
+                    ("full", rest) => ("bad", rest),
+                    ("a", rest) if group => {
+                        visited.push(());
+                        (if visited.len() % 2 == 1 { "a" } else { "full" }, rest)
+                    }
+                    expected => expected,
+                };
+                prop_assert_eq!((outcome.edge, &outcome.bytes[..]), (edge, rest));
+                prop_assert_eq!(outcome.lane.adj, if group { 7 } else { 0 });
+            }
+            Ok(())
+        })
+        .unwrap();
+}

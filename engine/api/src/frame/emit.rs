@@ -75,8 +75,18 @@ impl<'a, N: Edges> Emit<'a, N> {
     /// As [`Emit::release`], where `choose` may change the packet, too: what it waited for is often a header. A packet that stays
     /// stays as `choose` left it.
     pub fn release_with<K>(&mut self, held: &mut Held<K>, mut choose: impl FnMut(&K, &mut Packet<'_>) -> Option<N>) -> usize {
+        self.release_emit(held, |key, packet, _| choose(key, packet))
+    }
+
+    /// As [`Emit::release_with`], where `choose` may send more packets, which leave before the one that it decides for: a packet is
+    /// taken to pieces so. There is always room left for that one.
+    pub fn release_emit<K>(
+        &mut self,
+        held: &mut Held<K>,
+        mut choose: impl FnMut(&K, &mut Packet<'_>, &mut Emit<'a, N>) -> Option<N>,
+    ) -> usize {
         held.assert_pool(self.raw.pool);
-        let before = self.raw.len;
+        let before = self.raw.released;
         held.take_if(|key, desc, lane| {
             if self.raw.len >= self.raw.room {
                 return false;
@@ -84,14 +94,16 @@ impl<'a, N: Edges> Emit<'a, N> {
             // SAFETY: the descriptor came out of a frame of this very pool, as `assert_pool` has checked, and keeps the invariant of
             // `Vector`: it is as `for_each_hold` found it or as `Packet::close` left it. The chunk is in the `Held` and nowhere else.
             let mut packet = unsafe { Packet::open(self.raw.base, self.raw.stride, *desc, lane) };
-            let chosen = choose(key, &mut packet);
+            self.raw.room -= 1;
+            let chosen = choose(key, &mut packet, self);
+            self.raw.room += 1;
             *desc = packet.close(*desc);
             let Some(next) = chosen else { return false };
             self.raw.released += 1;
             self.put(*desc, *lane, next);
             true
         });
-        (self.raw.len - before) as usize
+        (self.raw.released - before) as usize
     }
 
     /// A spare chunk, which stays spare until the packet is made: `fill` may panic.

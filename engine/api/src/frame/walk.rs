@@ -17,7 +17,8 @@ const AHEAD: usize = 4;
 /// - [`gather`](Frame::gather), a batch look-up, [`decide`](Frame::decide): for tables whose look-up is worth batching;
 ///   [`decide_lanes`](Frame::decide_lanes) where the decision needs no packet bytes.
 /// - [`eth_check`](Frame::eth_check), [`ip4_check`](Frame::ip4_check), [`ip4_forward`](Frame::ip4_forward): whole vectors at once,
-///   with SIMD; the author only maps classes to `Next`, and may add something to the few with [`exceptions`](Frame::exceptions).
+///   with SIMD; the author only maps classes to `Next`, and may look at the few with
+///   [`exceptions`](Frame::exceptions) or [`revise`](Frame::revise).
 ///
 /// Each of them decides for all packets of the frame; the last one called counts.
 pub struct Frame<'a, N> {
@@ -198,6 +199,35 @@ impl<'a, N: Edges> Frame<'a, N> {
     /// # Panics
     /// If there are more than eight types.
     pub fn eth_check(&mut self, macs: &[MacAddr], types: &[(EtherType, N)], other: N, not_ours: N, too_short: N) {
+        self.sort_eth(macs, types, None, other, not_ours, too_short);
+    }
+
+    /// As [`Frame::eth_check`], with a decision of its own for frames of one of the types that went to a group address, broadcast
+    /// included.
+    ///
+    /// # Panics
+    /// If there are more than eight types.
+    pub fn eth_check_group(
+        &mut self,
+        macs: &[MacAddr],
+        types: &[(EtherType, N)],
+        group: (EtherType, N),
+        other: N,
+        not_ours: N,
+        too_short: N,
+    ) {
+        self.sort_eth(macs, types, Some(group), other, not_ours, too_short);
+    }
+
+    fn sort_eth(
+        &mut self,
+        macs: &[MacAddr],
+        types: &[(EtherType, N)],
+        group: Option<(EtherType, N)>,
+        other: N,
+        not_ours: N,
+        too_short: N,
+    ) {
         self.assert_whole();
         let mut known = [(0, 0); kernel::ETHER_TYPES_MAX];
         for (slot, (ethertype, next)) in known[..types.len()].iter_mut().zip(types) {
@@ -208,8 +238,12 @@ impl<'a, N: Edges> Frame<'a, N> {
         let check = |mac: &MacAddr| {
             let [a, b, c, d, e, f] = mac.octets();
             let mac = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
-            EthCheck::new(mac, &known[..types.len()], other.id(), not_ours.id(), too_short.id(), chunk)
-                .expect("at most eight types")
+            let check = EthCheck::new(mac, &known[..types.len()], other.id(), not_ours.id(), too_short.id(), chunk)
+                .expect("at most eight types");
+            match group {
+                Some((ethertype, next)) => check.group(ethertype.0.to_be(), next.id()),
+                None => check,
+            }
         };
         let Some(&Lane { rx, .. }) = self.lanes_ref().first() else { return };
         if differing(self.lanes_ref()) >> 48 == 0
@@ -294,6 +328,24 @@ impl<'a, N: Edges> Frame<'a, N> {
                 others &= others - 1;
                 // SAFETY: index < len: bits from there on are clear. Both arrays have `len` entries, ours during 'a.
                 unsafe { visit(*self.raw.next.add(index), &mut *self.raw.lanes.add(index)) };
+            }
+        }
+    }
+
+    /// Decides anew for the packets that were decided as `of`: where a walk over the whole vector leaves it to look closer at the few.
+    /// As long as there are none it costs one look at the decisions.
+    #[inline]
+    pub fn revise(&mut self, of: N, mut decide: impl FnMut(&mut Packet<'_>) -> N) {
+        let len = self.len();
+        // SAFETY: `next` has `len` <= 256 entries and padding as the kernels want it.
+        let mask = unsafe { (kernels().match_mask)(self.raw.next, len, of.id()) };
+        for (word, mut bits) in mask.into_iter().enumerate() {
+            while bits != 0 {
+                let index = word * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let next = self.visit(index, &mut decide);
+                // SAFETY: index < len: bits from there on are clear.
+                unsafe { *self.raw.next.add(index) = next.id() };
             }
         }
     }

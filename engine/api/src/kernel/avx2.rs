@@ -99,9 +99,10 @@ unsafe fn eth_check(base: *const u8, descs: *mut u64, next: *mut u16, n: usize, 
         unsafe {
             let (low, high) = (descs.add(i), descs.add(i + 4));
             // Packets 0 1 | 4 5 and 2 3 | 6 7, so that taking dwords from both restores the order.
-            let (foreign_a, rest_a) = eth_pairs(packets, i, check);
-            let (foreign_b, rest_b) = eth_pairs(packets, i + 2, check);
+            let (foreign_a, group_a, rest_a) = eth_pairs(packets, i, check);
+            let (foreign_b, group_b, rest_b) = eth_pairs(packets, i + 2, check);
             let foreign = even_dwords(foreign_a, foreign_b);
+            let group = even_dwords(group_a, group_b);
             let types = _mm256_and_si256(odd_dwords(rest_a, rest_b), dwords(0xffff));
 
             let words = [_mm256_loadu_si256(low.cast()), _mm256_loadu_si256(high.cast())];
@@ -117,6 +118,8 @@ unsafe fn eth_check(base: *const u8, descs: *mut u64, next: *mut u16, n: usize, 
                 edges = _mm256_blendv_epi8(edges, dwords(u32::from(edge)), is);
                 known = _mm256_or_si256(known, is);
             }
+            let of_group = _mm256_cmpeq_epi32(types, dwords(u32::from(check.group.0)));
+            edges = _mm256_blendv_epi8(edges, dwords(u32::from(check.group.1)), _mm256_and_si256(of_group, group));
             edges = _mm256_blendv_epi8(edges, dwords(u32::from(check.other)), deep);
             edges = _mm256_blendv_epi8(edges, dwords(u32::from(check.not_ours)), foreign);
             edges = _mm256_blendv_epi8(edges, dwords(u32::from(check.too_short)), short);
@@ -132,14 +135,14 @@ unsafe fn eth_check(base: *const u8, descs: *mut u64, next: *mut u16, n: usize, 
     }
 }
 
-/// Of packets `i`, `i + 1`, `i + 4` and `i + 5`: which are for another station, and bytes 8 to 15.
+/// Of packets `i`, `i + 1`, `i + 4` and `i + 5`: which are for another station, which for a group, and bytes 8 to 15.
 ///
 /// # Safety
 ///
 /// These packets exist.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn eth_pairs(packets: Packets, i: usize, check: &EthCheck) -> (__m256i, __m256i) {
+unsafe fn eth_pairs(packets: Packets, i: usize, check: &EthCheck) -> (__m256i, __m256i, __m256i) {
     // SAFETY: 16 bytes of every packet are inside its window.
     let (even, odd) = unsafe {
         let load = |k| _mm_loadu_si128(packets.start(i + k).cast());
@@ -151,7 +154,7 @@ unsafe fn eth_pairs(packets: Packets, i: usize, check: &EthCheck) -> (__m256i, _
     let same = _mm256_cmpeq_epi64(_mm256_and_si256(destinations, mac_mask), _mm256_set1_epi64x(check.mac as i64));
     let group_bit = _mm256_set1_epi64x(1);
     let group = _mm256_cmpeq_epi64(_mm256_and_si256(destinations, group_bit), group_bit);
-    (_mm256_andnot_si256(_mm256_or_si256(same, group), _mm256_set1_epi64x(-1)), rest)
+    (_mm256_andnot_si256(_mm256_or_si256(same, group), _mm256_set1_epi64x(-1)), group, rest)
 }
 
 /// The even dwords of two vectors, those of `a` before those of `b` in each half.

@@ -93,8 +93,8 @@ unsafe fn eth_check(base: *const u8, descs: *mut u64, next: *mut u16, n: usize, 
         // SAFETY: `descs` and `next` have padding for a round, and the packets of a round exist.
         unsafe {
             let (low, high) = (descs.add(i), descs.add(i + 8));
-            let (low_rest, low_foreign) = eth_heads8(&starts, i, check.mac);
-            let (high_rest, high_foreign) = eth_heads8(&starts, i + 8, check.mac);
+            let (low_rest, low_foreign, low_group) = eth_heads8(&starts, i, check.mac);
+            let (high_rest, high_foreign, high_group) = eth_heads8(&starts, i + 8, check.mac);
             let ether_types = _mm512_permutex2var_epi16(low_rest, TYPE_WORDS.vector(), high_rest);
             let ether_types = _mm512_castsi512_si256(ether_types);
             let (mut edges, mut known) = (other, 0);
@@ -109,6 +109,9 @@ unsafe fn eth_check(base: *const u8, descs: *mut u64, next: *mut u16, n: usize, 
             let short = _mm512_cmplt_epu32_mask(lengths, _mm512_set1_epi32(ETHER_LEN as i32));
             let deep = _mm512_cmpgt_epu32_mask(places, max_offset);
             let foreign = u16::from(low_foreign) | u16::from(high_foreign) << 8;
+            let group = u16::from(low_group) | u16::from(high_group) << 8;
+            let of_group = _mm256_mask_cmpeq_epi16_mask(group, ether_types, all(check.group.0));
+            edges = _mm256_mask_mov_epi16(edges, of_group, all(check.group.1));
             edges = _mm256_mask_mov_epi16(edges, deep, other);
             edges = _mm256_mask_mov_epi16(edges, foreign, not_ours);
             edges = _mm256_mask_mov_epi16(edges, short, too_short);
@@ -146,14 +149,14 @@ static TYPE_WORDS: Indices = Indices({
     words
 });
 
-/// Of eight packets: bytes 8 to 15 of each, and which are for another station.
+/// Of eight packets: bytes 8 to 15 of each, which are for another station, and which for a group.
 ///
 /// # Safety
 ///
 /// Addresses `i` to `i + 7` have been written, and are those of packets.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
-unsafe fn eth_heads8(starts: &PerPacket<u64>, i: usize, mac: u64) -> (__m512i, u8) {
+unsafe fn eth_heads8(starts: &PerPacket<u64>, i: usize, mac: u64) -> (__m512i, u8, u8) {
     // SAFETY: 16 bytes of every packet are inside its window.
     let (even, odd) = unsafe {
         let load = |k| _mm_loadu_si128(starts.address(i + k).cast());
@@ -170,8 +173,8 @@ unsafe fn eth_heads8(starts: &PerPacket<u64>, i: usize, mac: u64) -> (__m512i, u
     let mac_mask = _mm512_set1_epi64(MAC_MASK as i64);
     let differs = _mm512_ternarylogic_epi64::<0x28>(destinations, mac, mac_mask);
     let differs = _mm512_test_epi64_mask(differs, differs);
-    let foreign = _mm512_mask_testn_epi64_mask(differs, destinations, _mm512_set1_epi64(1));
-    (_mm512_unpackhi_epi64(even, odd), foreign)
+    let group = _mm512_test_epi64_mask(destinations, _mm512_set1_epi64(1));
+    (_mm512_unpackhi_epi64(even, odd), differs & !group, group)
 }
 
 /// The lower dword of each quadword of two vectors.

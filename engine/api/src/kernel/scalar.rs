@@ -61,7 +61,7 @@ fn eth_one(window: &[u8; WINDOW], desc: &mut u64, check: &EthCheck) -> u16 {
     match check.types().iter().find(|(t, _)| *t == ether_type) {
         Some(&(_, id)) => {
             *desc += ETHER_STEP;
-            id
+            if destination & 1 == 1 && ether_type == check.group.0 { check.group.1 } else { id }
         }
         None => check.other,
     }

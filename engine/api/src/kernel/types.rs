@@ -9,7 +9,7 @@ pub const ETHER_TYPES_MAX: usize = 8;
 ///
 /// 1. shorter than 14 bytes: `too_short`;
 /// 2. a destination that is neither `mac` nor a group address: `not_ours`;
-/// 3. a listed EtherType: its edge, and the packet is advanced by 14;
+/// 3. a listed EtherType: its edge, or that of [`EthCheck::group`], and the packet is advanced by 14;
 /// 4. anything else: `other`, as it is.
 ///
 /// A packet whose window would leave its chunk if it were advanced goes to `other` too: nobody nests
@@ -23,6 +23,7 @@ pub struct EthCheck {
     pub(super) not_ours: u16,
     pub(super) too_short: u16,
     pub(super) max_offset: u16,
+    pub(super) group: (u16, u16),
 }
 
 impl EthCheck {
@@ -41,7 +42,18 @@ impl EthCheck {
             not_ours,
             too_short,
             max_offset: u16::try_from(chunk.saturating_sub(WINDOW + ETHER_LEN)).unwrap_or(u16::MAX),
+            // What they get anyway.
+            group: types.first().copied().unwrap_or((0, other)),
         })
+    }
+
+    /// With another edge for frames to group addresses that have this EtherType, in network order, if it is a listed one.
+    #[must_use]
+    pub fn group(mut self, ether_type: u16, edge: u16) -> EthCheck {
+        if self.types().iter().any(|(listed, _)| *listed == ether_type) {
+            self.group = (ether_type, edge);
+        }
+        self
     }
 
     /// The EtherTypes and their edges.

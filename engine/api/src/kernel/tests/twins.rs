@@ -83,6 +83,7 @@ fn eth_check() {
         let mac = if random.one_in(9) { !0 } else { MAC };
         let chunk = if random.one_in(9) { 400 } else { STRIDE };
         let check = EthCheck::new(mac, types, 4, 5, 0xffff, chunk).expect("few types");
+        let check = if random.one_in(3) { check } else { check.group(all_types[random.below(all_types.len())].0, 0x8001) };
         frame.eth_check(kernels, &check);
     });
 }
