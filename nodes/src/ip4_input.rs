@@ -1,10 +1,12 @@
 //! `ip4-input`: the checks that a router makes on every IPv4 header (RFC 1812 §5.2.2, §5.3.7).
 
 use swath_api::prelude::*;
+use swath_api::wire::Ipv4;
 
 /// Checks IPv4 headers.
 pub struct Ip4Input {
     martians: Martians,
+    options: Options,
 }
 
 /// Settings.
@@ -14,15 +16,32 @@ pub struct Config {
     /// What becomes of packets whose source is no host's. Default: `drop`.
     #[serde(default)]
     martians: Martians,
+    /// Where packets with options go. Default: `pass`.
+    #[serde(default)]
+    options: Options,
+}
+
+/// Where packets with options go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Options {
+    /// By `ok`, like all others: nobody looks at their options.
+    #[default]
+    Pass,
+    /// By `options`, to an `ip4-options`.
+    Separate,
 }
 
 /// What becomes of packets from 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4 and 240.0.0.0/4.
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Martians {
     /// They are dropped, as `martian-source`.
     #[default]
     Drop,
+    /// They are dropped, and so are packets from and to the other addresses that are nobody's on the Internet (RFC 6890 §2.2.2): 192.0.0.0/24
+    /// but for 192.0.0.0/29, and those of documentation, 192.0.2.0/24, 198.51.100.0/24 and 203.0.113.0/24.
+    Special,
     /// They pass, as in a laboratory that uses such addresses.
     Allow,
 }
@@ -32,6 +51,8 @@ edges! {
     pub enum Next {
         /// Packets with a sound header, without what Ethernet padded.
         Ok = required("ok", layer::IP4),
+        /// Packets with options, if `options` is `separate`: wire it to an `ip4-options`.
+        Options = edge("options", layer::IP4),
         /// Fewer bytes than a header has, or than the header's total length says: cut off on the way (by a tunnel, or by a capture with a
         /// short snapshot length), or a broken sender. Find it by the source addresses in a capture of the interface.
         TooShort = drop("too-short"),
@@ -50,6 +71,8 @@ edges! {
         /// The source is not the address of a host: in 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4 or 240.0.0.0/4 (RFC 1812 §5.3.7): a
         /// broken or forged sender. Find it by the source MAC address in a capture of the interface.
         MartianSource = drop("martian-source"),
+        /// The source or the destination is in a block that is nobody's, and `martians` is `special` (RFC 6890 §2.2.2).
+        SpecialPurpose = drop("special-purpose"),
     }
 }
 
@@ -66,23 +89,55 @@ impl Node for Ip4Input {
     type Next = Next;
 
     fn new(config: Config, _: &mut Setup<'_>) -> Result<Ip4Input, ConfigError> {
-        Ok(Ip4Input { martians: config.martians })
+        Ok(Ip4Input { martians: config.martians, options: config.options })
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
-        let martians = self.martians;
+        let Ip4Input { martians, options } = *self;
+        let with_options = if options == Options::Separate { Next::Options } else { Next::Ok };
         frame.ip4_check(|class| match class {
-            Ip4Class::Ok | Ip4Class::Options => Next::Ok,
+            Ip4Class::Ok => Next::Ok,
+            Ip4Class::Options => with_options,
             Ip4Class::TooShort => Next::TooShort,
             Ip4Class::BadVersion => Next::BadVersion,
             Ip4Class::BadHeaderLength => Next::BadHeaderLength,
             Ip4Class::BadLength => Next::BadLength,
             Ip4Class::BadChecksum => Next::BadChecksum,
-            Ip4Class::BadSource => match martians {
-                Martians::Drop => Next::MartianSource,
-                Martians::Allow => Next::Ok,
-            },
+            Ip4Class::BadSource if martians == Martians::Allow && options == Options::Pass => Next::Ok,
+            Ip4Class::BadSource => Next::MartianSource,
         });
+        match martians {
+            Martians::Drop => {}
+            Martians::Allow if options == Options::Pass => {}
+            // Those with options are not known by their class.
+            Martians::Allow => frame.revise(Next::MartianSource, |packet| match packet.ip4() {
+                Some(ip) if ip.header_len() > size_of::<Ipv4>() => Next::Options,
+                _ => Next::Ok,
+            }),
+            Martians::Special => {
+                let mut check = |of| {
+                    frame.revise(of, |packet| match packet.ip4() {
+                        Some(ip) if is_special(ip.src_bits()) || is_special(ip.dst_bits()) => Next::SpecialPurpose,
+                        _ => of,
+                    });
+                };
+                check(Next::Ok);
+                if options == Options::Separate {
+                    check(Next::Options);
+                }
+            }
+        }
+    }
+}
+
+/// Whether an address is neither a source nor a destination (RFC 6890 §2.2.2, tables 7 to 12), beside those that are never forwarded.
+fn is_special(address: u32) -> bool {
+    let in_block = |block: [u8; 4], len: u32| (address ^ u32::from_be_bytes(block)) >> (32 - len) == 0;
+    match address >> 24 {
+        192 => in_block([192, 0, 0, 0], 24) && !in_block([192, 0, 0, 0], 29) || in_block([192, 0, 2, 0], 24),
+        198 => in_block([198, 51, 100, 0], 24),
+        203 => in_block([203, 0, 113, 0], 24),
+        _ => false,
     }
 }
 

@@ -19,9 +19,12 @@ pub mod fib4;
 pub mod hash_switch;
 pub mod icmp_error;
 pub mod ip4_dscp;
+pub mod ip4_fragment;
 pub mod ip4_input;
 pub mod ip4_local;
 pub mod ip4_lookup;
+pub mod ip4_options;
+pub mod ip4_reassembly;
 pub mod ip4_resolve;
 pub mod ip4_rewrite;
 mod leaf4;
@@ -34,6 +37,7 @@ pub mod round_robin;
 pub mod routes4;
 pub mod rx;
 pub mod switch;
+pub mod tcp_mss;
 pub mod tee;
 pub mod tx;
 
@@ -43,10 +47,14 @@ pub const NODES: &[NodeKind] = &[
     NodeKind::of::<ethernet_input::EthernetInput>(),
     NodeKind::of::<arp_input::ArpInput>(),
     NodeKind::of::<ip4_input::Ip4Input>(),
+    NodeKind::of::<ip4_options::Ip4Options>(),
     NodeKind::of::<ip4_dscp::Ip4Dscp>(),
     NodeKind::of::<ip4_lookup::Ip4Lookup>(),
+    NodeKind::of::<tcp_mss::TcpMss>(),
     NodeKind::of::<ip4_rewrite::Ip4Rewrite>(),
+    NodeKind::of::<ip4_fragment::Ip4Fragment>(),
     NodeKind::of::<ip4_resolve::Ip4Resolve>(),
+    NodeKind::of::<ip4_reassembly::Ip4Reassembly>(),
     NodeKind::of::<ip4_local::Ip4Local>(),
     NodeKind::of::<icmp_error::IcmpError>(),
     NodeKind::of::<bridge_input::BridgeInput>(),

@@ -51,6 +51,11 @@ impl Own4 {
         self.interfaces.iter().flatten().any(|(own, _)| *own == address)
     }
 
+    /// Whether an address is on the subnet of an interface.
+    pub(crate) fn is_neighbour(&self, address: u32) -> bool {
+        self.interfaces.iter().flatten().any(|(_, subnet)| subnet.contains(address))
+    }
+
     /// The address to speak from to a host whose packet came in by an interface: that of the host's subnet, or the interface's first;
     /// of an interface without addresses the router's first.
     pub(crate) fn speak_from(&self, rx: u16, host: u32) -> u32 {
@@ -134,5 +139,6 @@ mod tests {
         }
         assert!(Own4::new(&[]).is_err());
         assert!(own().is_own(0x0a00_0001) && !own().is_own(0x0a00_0002));
+        assert!(own().is_neighbour(0x0a00_0002) && !own().is_neighbour(0x0b00_0002));
     }
 }

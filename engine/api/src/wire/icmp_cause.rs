@@ -34,6 +34,11 @@ impl IcmpCause {
     /// The time to live is used up (RFC 1812 §5.2.7.3).
     pub const TTL_EXCEEDED: IcmpCause = IcmpCause::new(icmp::TIME_EXCEEDED, time_exceeded::TTL, 0);
 
+    /// Not all fragments came in time (RFC 1122 §3.3.2).
+    pub const REASSEMBLY_EXCEEDED: IcmpCause = IcmpCause::new(icmp::TIME_EXCEEDED, time_exceeded::REASSEMBLY, 0);
+    /// The next address of a source route cannot be reached as it asks (RFC 1812 §5.2.7.1).
+    pub const SOURCE_ROUTE_FAILED: IcmpCause = IcmpCause::unreachable(unreachable::SOURCE_ROUTE_FAILED);
+
     /// Longer than the next hop's MTU, which must not fragment it (RFC 1191 §4).
     #[inline]
     pub const fn fragmentation_needed(mtu: u16) -> IcmpCause {
@@ -113,6 +118,10 @@ mod tests {
         assert_eq!((icmp_type, code, icmp.pointer(), icmp.data()), (12, 0, 20, 20 << 24));
         let (icmp_type, code, icmp) = message(IcmpCause::TTL_EXCEEDED);
         assert_eq!((icmp_type, code, icmp.data()), (11, 0, 0));
+        let (icmp_type, code, icmp) = message(IcmpCause::REASSEMBLY_EXCEEDED);
+        assert_eq!((icmp_type, code, icmp.data()), (11, 1, 0));
+        let (icmp_type, code, icmp) = message(IcmpCause::SOURCE_ROUTE_FAILED);
+        assert_eq!((icmp_type, code, icmp.data()), (3, 5, 0));
     }
 
     #[test]
