@@ -8,6 +8,7 @@ use swath::{Graph, Time, packet_memory, registry};
 use swath_io::capture::Writer;
 
 const GRAPH: &str = include_str!("../../graphs/ip4-router.yaml");
+const ORIGIN: &str = include_str!("../../graphs/templates/ip4-origin.yaml");
 
 fuzz_target!(|bytes: &[u8]| {
     let directory = std::env::temp_dir().join(format!("swath-fuzz-{}", std::process::id()));
@@ -27,6 +28,8 @@ fuzz_target!(|bytes: &[u8]| {
     let lan = "lan: { driver: memory, ";
     // Few buffers: they are made anew for each run.
     let graph = GRAPH.replace("version: 1", "version: 1\nengine: { buffers: 1024, hugepages: never }");
+    let templates = ORIGIN.split_once("version: 1").expect("a version").1;
+    let graph = graph.replace("include: templates/ip4-origin.yaml", templates);
     let graph = graph.replace(lan, &format!("lan: {{ driver: pcap, read: '{}', ", path.display()));
     let mut graph = Graph::from_text("router.yaml", &graph);
     let plan = graph.plan(&registry()).expect("the shipped graph");

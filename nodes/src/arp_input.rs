@@ -27,6 +27,9 @@ edges! {
     pub enum Next {
         /// Replies, whole frames for the interface that the request came in by.
         Reply = required("reply", layer::ETHERNET),
+        /// Announcements of an address of the router that another station has used (RFC 5227 §2.4 (c)), whole frames for its interface: at most one
+        /// in 10 s for each address. Find the other station by its hardware address in a capture, and give one of both another address.
+        Defence = edge("defence", layer::ETHERNET),
         /// Replies and announcements of neighbours that the table has: it knows their address now.
         Learnt = consumed("learnt"),
         /// Requests for another station's address: a broadcast that all stations get, and no fault.
@@ -43,7 +46,8 @@ edges! {
         BadSender = drop("bad-sender"),
         /// It came from one of the router's own interfaces: there is a loop in the network, or two interfaces are on one link.
         Looped = drop("looped"),
-        /// Another station has one of the router's own addresses (RFC 5227 §2.4): find it by its hardware address in a capture, and give one of both another address.
+        /// Another station uses one of the router's own addresses, which was defended less than 10 s ago, or belongs to another interface: see
+        /// `defence`.
         Conflict = drop("conflict"),
         /// The sender's address is on no subnet of the interface: a station with a wrong address or netmask, or one that belongs to another link.
         OffSubnet = drop("off-subnet"),
@@ -59,7 +63,8 @@ impl Node for ArpInput {
              becomes a neighbour, for there will be packets to it. Otherwise a message only changes neighbours that the table has \
              already, because it was asked for them or has heard them before: an answer, an announcement (gratuitous ARP), or any other \
              message of theirs confirms them and may give them another hardware address, which the table counts as moved (RFC 826, \
-             \"Packet Reception\"). From all else nothing is learnt, so gossip cannot fill the table. Static neighbours never change. \
+             \"Packet Reception\"). From all else nothing is learnt, so gossip cannot fill the table. Whoever uses an address of the router has it announced by `defence` \
+             (RFC 5227 §2.4), lest hosts send to that station what is for the router. Static neighbours never change. \
              Neighbours that nobody uses are forgotten by `ip4-resolve`, which also asks for those that are missing.",
         )
         .input(layer::ARP)
@@ -83,8 +88,10 @@ impl Node for ArpInput {
             };
             let Some(interface) = table.interface(rx) else { return Next::NotServed };
             let is_for_us = table.own(rx).any(|(own, _)| own == message.target);
-            if let Err(reason) = judge(table, rx, &message) {
-                return reason;
+            match judge(table, rx, &message) {
+                Ok(()) => {}
+                Err(Next::Conflict) if table.defend(rx, message.sender, now) => return defend(packet, &message, interface.mac, rx),
+                Err(reason) => return reason,
             }
             // A probe has no sender yet: it asks whether the address is free.
             let heard = match message.sender {
@@ -157,23 +164,38 @@ fn judge(table: &Neighbours, rx: u16, message: &Message) -> Result<(), Next> {
 
 /// Makes the reply of the request, in its place.
 fn reply(packet: &mut Packet<'_>, request: &Message, mac: MacAddr, interface: u16) -> Next {
-    // Without what Ethernet has padded.
-    packet.truncate(size_of::<Arp>());
     let mut arp = Arp::default();
     arp.set_operation(ArpOperation::REPLY);
     arp.set_sender_mac(mac);
     arp.set_sender_ip(request.target);
     arp.set_target_mac(request.mac);
     arp.set_target_ip(request.sender);
+    replace(packet, &arp, request.mac, interface, Next::Reply)
+}
+
+/// Makes the announcement of an address, in the place of the message of another station that claims it.
+fn defend(packet: &mut Packet<'_>, claim: &Message, mac: MacAddr, interface: u16) -> Next {
+    let mut arp = Arp::default();
+    arp.set_operation(ArpOperation::REQUEST);
+    arp.set_sender_mac(mac);
+    arp.set_sender_ip(claim.sender);
+    arp.set_target_ip(claim.sender);
+    replace(packet, &arp, MacAddr::BROADCAST, interface, Next::Defence)
+}
+
+/// Puts another message in the place of a packet's.
+fn replace(packet: &mut Packet<'_>, arp: &Arp, to: MacAddr, interface: u16, next: Next) -> Next {
+    // Without what Ethernet has padded.
+    packet.truncate(size_of::<Arp>());
     let mut eth = Eth::default();
-    eth.set_dst(request.mac);
-    eth.set_src(mac);
+    eth.set_dst(to);
+    eth.set_src(arp.sender_mac());
     eth.set_ether_type(EtherType::ARP);
     let Some(head) = packet.head::<{ size_of::<Arp>() }>() else { return Next::TooShort };
     *head = *arp.as_array();
-    // The room that the request's own Ethernet header has left.
+    // The room that the message's own Ethernet header has left.
     let Some(head) = packet.prepend::<{ size_of::<Eth>() }>() else { return Next::TooShort };
     *head = *eth.as_array();
     packet.lane().set_out(u64::from(interface) << 32);
-    Next::Reply
+    next
 }

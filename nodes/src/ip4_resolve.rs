@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use swath_api::prelude::*;
-use swath_api::wire::{Arp, Eth, EtherType, Header, Ipv4, MacAddr};
+use swath_api::wire::{Arp, Eth, EtherType, Header, IcmpCause, Ipv4, MacAddr};
 
 use crate::neighbours::{Answer, Key, Neighbours, Request, Shard, Wait};
 
@@ -226,9 +226,11 @@ fn next_hop(table: &Neighbours, packet: &mut Packet<'_>) -> Result<Key, Next> {
         if lane.adj == 0 { Key::new(lane.tx, ip.dst_bits()) } else { table.next_hop(lane.adj).ok_or(Next::NoNextHop)? };
     let interface = table.interface(next_hop.interface()).ok_or(Next::NoNextHop)?;
     if ip.ttl() <= 1 {
+        packet.lane().adj = IcmpCause::TTL_EXCEEDED.word();
         return Err(Next::TtlExpired);
     }
     if len > usize::from(interface.mtu) {
+        packet.lane().adj = IcmpCause::fragmentation_needed(interface.mtu).word();
         return Err(Next::TooBig);
     }
     if table.own(next_hop.interface()).next().is_none() {

@@ -35,7 +35,7 @@ nodes:
   lan-rx:   {{ kind: rx, interface: lan, to: ethernet }}
   wan-rx:   {{ kind: rx, interface: wan, to: ethernet }}
   ethernet: {{ kind: ethernet-input, to: {{ ip4: ip4, arp: arp }} }}
-  arp:      {{ kind: arp-input, to: tx }}
+  arp:      {{ kind: arp-input, to: {{ reply: tx, defence: tx }} }}
   ip4:      {{ kind: ip4-input, to: lookup }}
   lookup:   {{ kind: ip4-lookup, to: rewrite }}
   rewrite:  {{ kind: ip4-rewrite, to: {{ ok: tx, unresolved: resolve }} }}
@@ -146,9 +146,10 @@ fn rfc_826_packet_reception() {
         ("nobody answers", answers(HOST, [0; 4]), "bad-sender", false),
         ("of another subnet", from(HOST, [192, 168, 2, 50]), "off-subnet", false),
         ("ours comes back", from(WAN, HOST_IP), "looped", false),
-        ("our address at another station (RFC 5227 2.4)", from(HOST, ROUTER_IP), "conflict", false),
-        ("our address is announced", padded(ALL, arp(1, (HOST, ROUTER_IP), ([0; 6], ROUTER_IP))), "conflict", false),
-        ("our address in a reply", answers(HOST, ROUTER_IP), "conflict", false),
+        ("our address at another station (RFC 5227 2.4)", from(HOST, ROUTER_IP), "defence", false),
+        ("our address is announced", padded(ALL, arp(1, (HOST, ROUTER_IP), ([0; 6], ROUTER_IP))), "defence", false),
+        ("our address in a reply", answers(HOST, ROUTER_IP), "defence", false),
+        ("our address on the other link at another station", from(HOST, [203, 0, 113, 2]), "conflict", false),
     ];
     for (name, message, edge, learnt) in table {
         let mut rig = rig("", "");
@@ -157,12 +158,37 @@ fn rfc_826_packet_reception() {
         assert_eq!((rig.count("arp"), rig.count(&format!("arp.{edge}"))), (1, 1), "{name}: {:?}", rig.counts());
         assert_eq!(state(&mut rig, HOST_IP), if learnt { known("reachable", 0x50) } else { None }, "{name}");
         let reply = frame(LAN, HOST, arp(2, (LAN, ROUTER_IP), (HOST, sender)));
-        assert_eq!(rig.sent("lan"), if edge == "reply" { vec![reply] } else { vec![] }, "{name}");
+        let sent = match edge {
+            "reply" => vec![reply],
+            "defence" => vec![announces()],
+            _ => vec![],
+        };
+        assert_eq!(rig.sent("lan"), sent, "{name}");
         // Who has introduced itself gets packets at once.
         wan(&mut rig, [packet(HOST_IP, 9)]);
         assert_eq!(rig.count("rewrite.ok"), u64::from(learnt), "{name}");
         assert_eq!(rig.check().held, u64::from(!learnt), "{name}");
     }
+}
+
+/// The router announces its address (RFC 5227 §2.3).
+fn announces() -> Vec<u8> {
+    frame(LAN, ALL, arp(1, (LAN, ROUTER_IP), ([0; 6], ROUTER_IP)))
+}
+
+/// RFC 5227 §2.4 (c): once in DEFEND_INTERVAL, whoever claims it.
+#[test]
+fn an_address_is_defended_once_in_ten_seconds() {
+    let mut rig = rig("", "");
+    let claim = |mac| frame(mac, ALL, arp(1, (mac, ROUTER_IP), ([0; 6], HOST_IP)));
+    lan(&mut rig, [claim(HOST), claim(HOST), claim([2, 0, 0, 0, 1, 0x66])]);
+    assert_eq!(rig.sent("lan"), [announces()]);
+    at(&mut rig, 9_999);
+    lan(&mut rig, [claim(HOST)]);
+    assert_eq!((rig.sent("lan").len(), rig.count("arp.conflict")), (0, 3));
+    at(&mut rig, 10_000);
+    lan(&mut rig, [claim(HOST)]);
+    assert_eq!((rig.sent("lan"), rig.count("arp.defence")), (vec![announces()], 2));
 }
 
 #[test]

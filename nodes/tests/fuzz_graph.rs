@@ -235,7 +235,7 @@ fn anything_through_the_router() {
   a-rx: { kind: rx, interface: a, to: eth }
   b-rx: { kind: rx, interface: b, to: eth }
   eth: { kind: ethernet-input, to: { ip4: ip4, arp: arp, not-ours: strangers } }
-  arp: { kind: arp-input, to: tx }
+  arp: { kind: arp-input, to: { reply: tx, defence: tx } }
   strangers: { kind: drop }
   ip4: { kind: ip4-input, to: mark }
   mark: { kind: ip4-dscp, dscp: 10, to: lookup }

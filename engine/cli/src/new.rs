@@ -10,6 +10,9 @@ use crate::exit::{Exit, Failure};
 use crate::table::Table;
 use crate::terminal::Terminal;
 
+/// What `graphs/ip4-router.yaml` includes.
+const ORIGIN: (&str, &str) = ("include: templates/ip4-origin.yaml\n", include_str!("../../../graphs/templates/ip4-origin.yaml"));
+
 /// What it is called here, its file, and what is in it. What it is for and what to do with it is said by the comment that it opens with.
 const STARTERS: &[Starter] = &[
     Starter::new("quickstart", "graphs/quickstart.yaml", include_str!("../../../graphs/quickstart.yaml")),
@@ -101,9 +104,12 @@ impl Starter {
         line.split_once(". ").map_or(line, |(sentence, _)| sentence).trim_end_matches('.')
     }
 
-    /// The graph in a file of another name, which its comments mention.
+    /// The graph in a file of another name, which its comments mention. It is whole: what is included stands in its place.
     fn named(&self, file: &str) -> String {
-        self.text.replace(self.path, file)
+        let (include, included) = ORIGIN;
+        let templates = included.split_once("\nversion: 1\n").map_or(included, |(_, templates)| templates);
+        let comment = "\n# What the router itself sends, with a look-up of its own.";
+        self.text.replace(include, &format!("{comment}{templates}")).replace(self.path, file)
     }
 }
 

@@ -2,12 +2,12 @@
 
 mod common;
 
-use common::{Place, Said, graph, said, said_by, swath};
+use common::{Place, Said, forwarder, said, said_by, swath};
 use serde_json::{Value, json};
 
 /// What is said of a change of the shipped router.
 fn diff(changes: &[(&str, &str)], options: &[&str]) -> Said {
-    let (place, old) = (Place::new(), graph("ip4-router.yaml"));
+    let (place, old) = (Place::new(), forwarder());
     let mut text = std::fs::read_to_string(&old).unwrap();
     for (from, to) in changes {
         assert!(text.contains(from), "{from}");
@@ -23,7 +23,7 @@ const ROUTE: &str = "- { prefix: 0.0.0.0/0, via: 203.0.113.1 }";
 fn nothing_differs() {
     for options in [&[][..], &["--exit-code"]] {
         let said =
-            diff(&[("# An IPv4 router", "# A router"), ("{ kind: rx, interface: lan,", "{ interface: lan, kind: rx,")], options);
+            diff(&[("# A router", "# Another router"), ("{ kind: rx, interface: lan,", "{ interface: lan, kind: rx,")], options);
         assert_eq!((said.code, &*said.out, &*said.err), (0, "nothing differs: 11 kept\n", ""));
     }
     let all = diff(&[], &["--all"]).out;
@@ -53,7 +53,7 @@ fn of_many_routes_there_is_a_count() {
         lines.collect::<String>()
     };
     let place = Place::new();
-    let base = std::fs::read_to_string(graph("ip4-router.yaml")).unwrap();
+    let base = std::fs::read_to_string(forwarder()).unwrap();
     let old = place.text("old.yaml", &base.replacen(ROUTE, &(routes(0..3, 1) + &routes(3..13, 1)), 1));
     let new = place.text("new.yaml", &base.replacen(ROUTE, &(routes(20..32, 1) + &routes(3..12, 1) + &routes(12..13, 3)), 1));
     let of = |options: &[&str]| {
@@ -142,7 +142,7 @@ fn colours_are_of_the_fates() {
 fn a_graph_that_is_refused_is_not_compared() {
     let place = Place::new();
     let bad = place.text("bad.yaml", "version: 1\nnodes:\n  a: { kind: ip4-lokup }\n");
-    let good = graph("ip4-router.yaml");
+    let good = forwarder();
     for (old, new) in [(&bad, &good), (&good, &bad)] {
         let said = said(["diff".as_ref(), old.as_os_str(), new.as_os_str()]);
         assert_eq!((said.code, &*said.out), (78, ""));

@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{Place, graph, said};
+use common::{Place, forwarder, graph, said};
 use roxmltree::Document;
 use serde_json::Value;
 
@@ -31,15 +31,16 @@ fn the_picture_that_is_shown_is_the_one_that_is_drawn() {
     assert!(std::fs::read_to_string(file).unwrap() == said.out, "docs/images/ip4-router.svg is not what `swath graph` draws");
     let xml = Document::parse(&said.out).unwrap();
     let nodes: Vec<&str> = xml.descendants().filter_map(|element| element.attribute("data-node")).collect();
-    let boxes = ["lan-rx", "wan-rx", "ethernet", "ip4", "lookup", "rewrite", "tx"];
+    let boxes =
+        ["lan-rx", "wan-rx", "ethernet", "arp", "ip4", "lookup", "rewrite", "resolve", "local", "icmp-error", "own/lookup", "tx"];
     assert!(boxes.iter().all(|name| nodes.contains(name)), "{nodes:?}");
 }
 
 #[test]
 fn columns_are_drawn_for_a_terminal() {
-    let said = drawn(&[], &graph("ip4-router.yaml"));
+    let said = drawn(&[], &forwarder());
     let lines = [
-        "ip4-router.yaml: 7 nodes, 2 interfaces, 2 tables",
+        "forwarder.yaml: 7 nodes, 2 interfaces, 2 tables",
         "",
         "FROM    NODE      KIND            EDGE         TO        TABLES",
         "lan ─►  lan-rx    rx              out      ─►  ethernet",
@@ -57,11 +58,11 @@ fn columns_are_drawn_for_a_terminal() {
 /// Neither graph names all of its tables: a node takes the only one of its kind.
 #[test]
 fn tables_are_those_that_nodes_have_found() {
-    for file in ["ip4-router.yaml", "quickstart.yaml"] {
-        let json = json(&graph(file));
+    for file in [forwarder(), graph("quickstart.yaml")] {
+        let json = json(&file);
         let tables = json["nodes"].as_array().unwrap().iter().map(|node| (node["name"].as_str().unwrap(), words(&node["tables"])));
         let used: Vec<_> = tables.filter(|(_, tables)| !tables.is_empty()).collect();
-        assert_eq!(used, [("lookup", vec!["neighbours", "routes"]), ("rewrite", vec!["neighbours"])], "{file}");
+        assert_eq!(used, [("lookup", vec!["neighbours", "routes"]), ("rewrite", vec!["neighbours"])], "{}", file.display());
     }
 }
 
@@ -100,7 +101,7 @@ nodes:
 
 #[test]
 fn drops_are_shown_on_request() {
-    let router = graph("ip4-router.yaml");
+    let router = forwarder();
     for format in ["text", "svg", "dot", "mermaid"] {
         let (plain, drops) = (drawn(&["--format", format], &router), drawn(&["--format", format, "--drops"], &router));
         assert_eq!((plain.code, drops.code), (0, 0));

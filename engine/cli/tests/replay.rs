@@ -5,7 +5,7 @@ mod common;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use common::{HOST, LAN, Place, Said, UPLINK, WAN, at, frame, graph, records, said, without_buffers};
+use common::{HOST, LAN, Place, Said, UPLINK, WAN, at, forwarder, frame, records, said, without_buffers};
 use serde_json::{Value, json};
 
 fn replay(graph: &Path, arguments: &[&str]) -> Said {
@@ -46,7 +46,7 @@ fn every_packet_has_its_fate_and_its_time() {
     );
     let (to_lan, to_wan, report) = (place.path("to-lan.pcap"), place.path("to-wan.pcap"), place.path("report.json"));
     let said = replay(
-        &graph("ip4-router.yaml"),
+        &forwarder(),
         &[
             "--in",
             &at("lan", &lan),
@@ -136,7 +136,7 @@ fn route(place: &Place, input: &Path, name: &str, workers: &str) -> (PathBuf, St
     let directory = place.path(name);
     std::fs::create_dir(&directory).unwrap();
     let said = replay(
-        &graph("ip4-router.yaml"),
+        &forwarder(),
         &[
             "--in",
             &at("lan", input),
@@ -242,14 +242,14 @@ fn wrong_captures_are_refused_in_words() {
         (&["--in", &at("wan", &place.path(""))], 66, "it is a directory".into()),
     ];
     for (arguments, code, message) in table {
-        let said = replay(&graph("ip4-router.yaml"), arguments);
+        let said = replay(&forwarder(), arguments);
         assert_eq!(said.code, code, "{arguments:?}: {}", said.err);
         assert!(said.err.starts_with("error: ") && said.err.contains(&message), "{arguments:?}: {}", said.err);
     }
     assert!(!out.exists());
     assert_eq!(records(&good).len(), 1, "what is read is not written over");
     // The directory of an output is the machine's affair: the graph is refused by the driver, at the interface.
-    let said = replay(&graph("ip4-router.yaml"), &["--out", &at("lan", &place.path("no/such/out.pcap"))]);
+    let said = replay(&forwarder(), &["--out", &at("lan", &place.path("no/such/out.pcap"))]);
     assert_eq!(said.code, 78, "{}", said.err);
     assert!(said.err.contains("no/such/out.pcap"), "{}", said.err);
 }

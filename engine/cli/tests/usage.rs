@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Place, graph, said, said_by, swath};
+use common::{Place, forwarder, said, said_by, swath};
 
 #[test]
 fn help_goes_to_standard_output() {
@@ -21,7 +21,7 @@ fn help_goes_to_standard_output() {
 
 #[test]
 fn wrong_arguments_end_with_64() {
-    let graph = graph("ip4-router.yaml");
+    let graph = forwarder();
     let graph = graph.to_str().unwrap();
     for args in [
         &[][..],
@@ -81,7 +81,7 @@ fn output_that_cannot_be_written_ends_with_1() {
     let place = Place::new();
     let report = place.path("no/such/directory/report.json");
     for command in ["run", "replay"] {
-        let said = said([command.as_ref(), graph("ip4-router.yaml").as_os_str(), "--report".as_ref(), report.as_os_str()]);
+        let said = said([command.as_ref(), forwarder().as_os_str(), "--report".as_ref(), report.as_os_str()]);
         let expected = format!("error: cannot write {}: there is no such directory\n", report.display());
         assert_eq!(said.code, 1, "{command}");
         assert!(said.err.ends_with(&expected), "{}", said.err);

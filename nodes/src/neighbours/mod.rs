@@ -8,6 +8,7 @@
 //! places of neighbours are words that all workers change by atomic swaps (`entries.rs`), and each worker has a copy of the adjacencies
 //! for the way of its packets (`shard.rs`), of which it renews those that have changed.
 
+mod defence;
 mod entries;
 mod index;
 mod resolve;
@@ -27,6 +28,7 @@ use swath_api::prelude::*;
 use swath_api::wire::MacAddr;
 
 use crate::fib4::Prefix4;
+use defence::Defences;
 use entries::{BLOCK, Entries, Newcomer, PLACES};
 use resolve::Times;
 use settings::Shown;
@@ -52,6 +54,7 @@ pub struct Neighbours {
     limit: u32,
     times: Times,
     counts: Vec<Counts>,
+    defences: Defences,
     // Where `age` goes on, and when it was called last.
     aged: AtomicU32,
     clock: AtomicU64,
@@ -283,6 +286,7 @@ impl Table for Neighbours {
         let table = Neighbours {
             entries: Entries::new(places, interfaces.len(), setup.workers(), RandomState::new().hash_one(setup.name())),
             in_use: setup.in_use(),
+            defences: Defences::of(&interfaces),
             interfaces,
             served,
             limit: config.limit,

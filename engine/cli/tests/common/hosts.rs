@@ -32,7 +32,7 @@ impl Net {
     /// be done; with CI=true that is a failure.
     pub fn new(names: &[&str]) -> Option<Net> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let missing = missing(&["ip", "ping", "ethtool", "iperf3", "timeout"]);
+        let missing = missing(&["ip", "ping", "ethtool", "iperf3", "timeout", "traceroute", "python3"]);
         if !geteuid().is_root() || !missing.is_empty() {
             let why = if missing.is_empty() { "it needs root".into() } else { format!("not installed: {}", missing.join(", ")) };
             assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{why}");
@@ -92,6 +92,34 @@ impl Net {
         self.ip(name, &format!("address add 10.0.{n}.2/24 dev {device}"));
         self.ip(name, &format!("neigh add 10.0.{n}.1 lladdr 02:00:00:00:00:0{n} dev {device} nud permanent"));
         self.ip(name, &format!("route add default via 10.0.{n}.1"));
+    }
+
+    /// A host with one device `eth0` of this hardware address, connected to the device `r-NAME` of `r`. It has an address, such as
+    /// `192.168.1.20/24`, a way out, and finds its neighbours by itself.
+    pub fn real_host(&self, name: &str, mac: &str, address: &str, gateway: &str) {
+        self.cable(name, "eth0", mac, "r", &format!("r-{name}"));
+        self.configure(name, address, gateway);
+    }
+
+    /// Gives `eth0` of a host an address and a way out.
+    pub fn configure(&self, name: &str, address: &str, gateway: &str) {
+        // A frame that the kernel sends of its own accord would be one more than the test has asked for.
+        self.ip(name, "link set eth0 multicast off");
+        self.ip(name, &format!("address add {address} dev eth0"));
+        self.ip(name, &format!("route add default via {gateway}"));
+    }
+
+    /// Runs a program, which may fail, within a namespace. Returns all that it wrote.
+    pub fn try_sh(&self, name: &str, line: &str) -> String {
+        let output = self.command(name, line).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    }
+
+    /// What a device of a host has counted: packets received and sent. A frame of many segments is one.
+    pub fn packets(&self, name: &str, device: &str) -> (u64, u64) {
+        let read =
+            |what: &str| self.sh(name, &format!("cat /sys/class/net/{device}/statistics/{what}_packets")).trim().parse().unwrap();
+        (read("rx"), read("tx"))
     }
 
     /// How many of so many echo requests are answered.

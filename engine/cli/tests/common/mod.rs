@@ -12,7 +12,7 @@ use swath_io::capture::{Reader, Writer};
 use swath_io::text::{Mac, TextPacket};
 use tempfile::TempDir;
 
-/// The interfaces of `graphs/ip4-router.yaml`, and the neighbours behind them.
+/// The interfaces of `graphs/ip4-router.yaml` and of [`forwarder`], and the neighbours behind them.
 pub const LAN: Mac = Mac([2, 0, 0, 0, 1, 1]);
 pub const WAN: Mac = Mac([2, 0, 0, 0, 2, 1]);
 pub const HOST: Mac = Mac([2, 0, 0, 0, 1, 0x10]);
@@ -41,6 +41,11 @@ pub fn has(program: &str) -> bool {
 /// A graph that is shipped.
 pub fn graph(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../graphs").join(name)
+}
+
+/// A router that only forwards: it has no ARP and no ICMP, so that each packet in is a packet out or a drop.
+pub fn forwarder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/graphs/forwarder.yaml")
 }
 
 /// What a command said.
