@@ -37,7 +37,7 @@ pub use node::{Info, NoConfig, Node};
 pub use packet::meta_accesses;
 pub use packet::{Desc, INBOX, Lane, Mask, Meta, NO_INTERFACE, Nexts, Packet, Slot, SlotInfo, SlotName, VECTOR, Vector};
 pub use setup::{ConfigError, Context, Handle, Interface, Setup, TypeKey};
-pub use table::{Table, TableInfo};
+pub use table::{Figure, Table, TableInfo};
 pub use table_setup::{Serves, TableRef, TableSetup};
 pub use text::{List, Str};
 
@@ -47,8 +47,8 @@ pub use {schemars, serde, serde_json, zerocopy};
 pub mod prelude {
     pub use crate::edges;
     pub use crate::{
-        Branch, ConfigError, Context, EdgeInfo, Edges, Emit, Frame, Handle, Held, Info, Ip4Class, Lane, NO_INTERFACE, NamedEdges,
-        NoConfig, Node, Packet, Setup, Slot, SlotName, Table, TableInfo, TableSetup, VECTOR, Verdict, layer,
+        Branch, ConfigError, Context, EdgeInfo, Edges, Emit, Figure, Frame, Handle, Held, Info, Ip4Class, Lane, NO_INTERFACE,
+        NamedEdges, NoConfig, Node, Packet, Setup, Slot, SlotName, Table, TableInfo, TableSetup, VECTOR, Verdict, layer,
     };
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};

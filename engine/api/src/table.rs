@@ -1,8 +1,10 @@
 //! State that several nodes share.
 
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::setup::ConfigError;
 use crate::table_setup::TableSetup;
@@ -48,6 +50,46 @@ pub trait Table: Sized + Send + Sync + 'static {
     /// # Errors
     /// Why it could not be carried out; nothing has changed then.
     fn command(&self, command: Self::Command) -> Result<Self::Reply, ConfigError>;
+
+    /// What there is to see of it in numbers, asked on a control thread every few seconds while workers run: counts that are kept, and
+    /// not made by going through a million entries.
+    fn figures(&self) -> Vec<Figure> {
+        Vec::new()
+    }
+}
+
+/// A number that a table shows: a metric of the engine, with the table's name as a label.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figure {
+    /// Its name in lower case with underscores, the kind of the table first: `fib_routes`. The same wherever it comes from.
+    pub name: Cow<'static, str>,
+    /// What it means, in a sentence.
+    pub help: Cow<'static, str>,
+    /// Whether it only grows, from the start of the table: its name ends in `_total`.
+    pub total: bool,
+    /// What it is of, if a figure of this name is of several things: a label and its value. No addresses, and few values.
+    pub of: Option<(Cow<'static, str>, Cow<'static, str>)>,
+    /// Its value now.
+    pub value: u64,
+}
+
+impl Figure {
+    /// A number that rises and falls.
+    pub const fn gauge(name: &'static str, help: &'static str, value: u64) -> Figure {
+        Figure { name: Cow::Borrowed(name), help: Cow::Borrowed(help), total: false, of: None, value }
+    }
+
+    /// A number that only grows; its name ends in `_total`.
+    pub const fn total(name: &'static str, help: &'static str, value: u64) -> Figure {
+        Figure { name: Cow::Borrowed(name), help: Cow::Borrowed(help), total: true, of: None, value }
+    }
+
+    /// Of one thing out of several.
+    #[must_use]
+    pub fn of(mut self, label: &'static str, value: &'static str) -> Figure {
+        self.of = Some((label.into(), value.into()));
+        self
+    }
 }
 
 /// What a kind of table says of itself.

@@ -9,7 +9,7 @@ use super::{
     Bytes, DONE, Interfaces, PANICKED, RawContext, RawEntry, Sink, Tables, check, contain, into_raw, outcome, schema, settings,
 };
 use crate::setup::{ConfigError, TypeKey};
-use crate::table::{Table, TableInfo};
+use crate::table::{Figure, Table, TableInfo};
 use crate::table_setup::{Serves, TableSetup};
 
 #[repr(C)]
@@ -23,6 +23,7 @@ struct TableVTable {
     sync: unsafe extern "C" fn(*const c_void, *mut c_void) -> i32,
     rest: unsafe extern "C" fn(*const c_void, *mut c_void) -> i32,
     command: unsafe extern "C" fn(*const c_void, Bytes, &Sink, &Sink) -> i32,
+    figures: unsafe extern "C" fn(*const c_void, &Sink),
     destroy_shard: unsafe extern "C" fn(*mut c_void),
     destroy: unsafe extern "C" fn(*mut c_void),
 }
@@ -40,6 +41,7 @@ impl<T: Table> TableShims<T> {
         sync: Self::sync,
         rest: Self::rest,
         command: Self::command,
+        figures: Self::figures,
         destroy_shard: Self::destroy_shard,
         destroy: Self::destroy,
     };
@@ -90,6 +92,14 @@ impl<T: Table> TableShims<T> {
                 error.put(refusal.path(), refusal.message());
                 PANICKED
             }
+        }
+    }
+
+    unsafe extern "C" fn figures(table: *const c_void, sink: &Sink) {
+        // SAFETY: as in `shard`.
+        let figures = contain(|| Ok(unsafe { &*table.cast::<T>() }.figures()));
+        if let Some(json) = figures.ok().and_then(|figures| serde_json::to_string(&figures).ok()) {
+            sink.put("", &json);
         }
     }
 
@@ -241,6 +251,14 @@ impl TableInstance {
         // SAFETY: the shared part is of this vtable and alive.
         let code = unsafe { (self.vtable.command)(self.shared, Bytes::new(command.as_bytes()), &reply_sink, &error_sink) };
         if code == DONE { Ok(reply.message().to_string()) } else { Err(error) }
+    }
+
+    /// What there is to see of it in numbers; nothing if it panicked.
+    pub fn figures(&self) -> Vec<Figure> {
+        let mut json = ConfigError::new("");
+        // SAFETY: the shared part is of this vtable and alive.
+        unsafe { (self.vtable.figures)(self.shared, &Sink::collect(&mut json)) };
+        serde_json::from_str(json.message()).unwrap_or_default()
     }
 }
 
