@@ -318,6 +318,15 @@ impl Table for Routes4 {
         shard.0.quiescent();
     }
 
+    fn figures(&self) -> Vec<Figure> {
+        let routes = "Routes in a table of routes, those included that follow from the addresses of interfaces.";
+        let memory = "Memory that a table of routes takes.";
+        vec![
+            Figure::gauge("fib_routes", routes, self.fib.len() as u64).of("family", "ip4"),
+            Figure::gauge("fib_memory_bytes", memory, self.fib.memory().total() as u64).of("family", "ip4"),
+        ]
+    }
+
     fn command(&self, command: Command) -> Result<Reply, ConfigError> {
         match command {
             Command::Add(route) => {

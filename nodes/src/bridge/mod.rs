@@ -311,6 +311,23 @@ impl Table for Bridge {
 
     fn shard(&self, _: u32) {}
 
+    fn figures(&self) -> Vec<Figure> {
+        let sum = |count: fn(&Counts) -> &AtomicU64| self.workers.iter().map(|counts| count(counts).load(Ordering::Relaxed)).sum();
+        let known = "Stations that a bridge knows, those included that are silent for too long and not forgotten yet.";
+        let refused = "Frames whose sender a bridge has not learnt because all its entries were in use.";
+        vec![
+            Figure::gauge("bridge_stations", known, self.stations.used().into()),
+            Figure::gauge("bridge_stations_capacity", "Stations that a bridge can know.", self.stations.capacity().into()),
+            Figure::total("bridge_learnt_stations_total", "Stations that a bridge has learnt.", sum(|counts| &counts.learnt)),
+            Figure::total(
+                "bridge_moved_stations_total",
+                "Stations heard at another interface than before.",
+                sum(|counts| &counts.moved),
+            ),
+            Figure::total("bridge_refused_stations_total", refused, sum(|counts| &counts.refused)),
+        ]
+    }
+
     fn command(&self, command: Command) -> Result<Reply, ConfigError> {
         let _one_at_a_time = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         self.carry_out(command)

@@ -206,6 +206,30 @@ impl Neighbours {
         }
     }
 
+    fn counted(&self) -> Vec<Figure> {
+        let sum = |count: fn(&Counts) -> &AtomicU64| self.counts.iter().map(|counts| count(counts).load(Ordering::Relaxed)).sum();
+        let states = [
+            ("incomplete", Kind::Incomplete),
+            ("failed", Kind::Failed),
+            ("stale", Kind::Stale),
+            ("probe", Kind::Probe),
+            ("reachable", Kind::Reachable),
+            ("static", Kind::Static),
+        ];
+        // One look at each of at most some ten thousand words.
+        let kinds: Vec<Kind> = (1..self.entries.high()).filter_map(|place| Some(self.entries.get(place)?.state().kind())).collect();
+        let known = "Neighbours in a table of neighbours, by what is known of them (states of RFC 4861 §7.3.2).";
+        let counted = |kind: Kind| kinds.iter().filter(|found| **found == kind).count() as u64;
+        let mut figures: Vec<Figure> =
+            states.into_iter().map(|(name, kind)| Figure::gauge("neighbours", known, counted(kind)).of("state", name)).collect();
+        let refused = "Neighbours that were not learnt because the table was full.";
+        let moved = "Neighbours that were heard with another hardware address than before.";
+        figures.push(Figure::total("neighbours_learnt_total", "Neighbours that were learnt.", sum(|counts| &counts.learnt)));
+        figures.push(Figure::total("neighbours_moved_total", moved, sum(|counts| &counts.moved)));
+        figures.push(Figure::total("neighbours_refused_total", refused, sum(|counts| &counts.refused)));
+        figures
+    }
+
     fn show(&self) -> Reply {
         let shown = |place: u32| {
             let entry = self.entries.get(place)?;
@@ -315,6 +339,10 @@ impl Table for Neighbours {
 
     fn rest(&self, shard: &mut Shard) {
         self.entries.rest(shard.worker());
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        self.counted()
     }
 
     fn command(&self, command: Command) -> Result<Reply, ConfigError> {
