@@ -112,12 +112,41 @@ pub trait Port: Send {
         Vec::new()
     }
 
+    /// How it stands, for whoever watches while workers run. `None`: it is up as long as it is attached.
+    fn status(&self) -> Option<Arc<dyn PortStatus>> {
+        None
+    }
+
     /// What the driver has to say at the end: what its sink has checked, what its files have become.
     ///
     /// # Errors
     /// What went wrong with output that could not be written.
     fn finish(&mut self) -> Result<serde_json::Value, String> {
         Ok(serde_json::Value::Null)
+    }
+}
+
+/// How an interface stands, as of now.
+pub trait PortStatus: Send + Sync {
+    /// Whether packets can come and go.
+    fn is_up(&self) -> bool;
+
+    /// How often that has changed.
+    fn link_changes(&self) -> u64;
+
+    /// By which way of several its driver is attached: `copy`, `zero-copy`. Empty if there is one.
+    fn mode(&self) -> &'static str {
+        ""
+    }
+
+    /// Packets that were lost before the driver could see them, because its ring was full.
+    fn missed(&self) -> u64 {
+        0
+    }
+
+    /// Packets that were lost after the driver had taken them to send.
+    fn transmit_errors(&self) -> u64 {
+        0
     }
 }
 

@@ -27,8 +27,6 @@ impl Counter {
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct NodeCounters {
-    /// Calls of `process`.
-    pub calls: Counter,
     /// Packets that came in.
     pub packets: Counter,
     /// TSC cycles spent in the node and in moving its packets on.
@@ -39,19 +37,53 @@ pub struct NodeCounters {
     pub released: Counter,
     /// Packets by edge id, then by [`reserved`] reason.
     edges: Box<[Counter]>,
+    /// Calls of `process` by the number of packets, at most [`VECTOR_SIZES`] and above the bound before.
+    pub vectors: [Counter; VECTOR_SIZES.len()],
+    /// Packets by what they cost, at most [`COSTS`] cycles and above the bound before; last those that cost more.
+    pub costs: [Counter; COSTS.len() + 1],
 }
+
+/// Bounds of the histogram of vector sizes, in packets.
+pub const VECTOR_SIZES: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+/// Bounds of the histogram of costs, in TSC cycles for each packet.
+pub const COSTS: [u64; 9] = [8, 16, 32, 64, 128, 256, 512, 1024, 2048];
+const FIRST_COST: u32 = COSTS[0].ilog2();
+const LAST_COST: u32 = COSTS[COSTS.len() - 1].ilog2();
 
 impl NodeCounters {
     /// Counters for a node with this many edges and drop reasons of its own.
     pub fn new(edges: usize) -> NodeCounters {
         NodeCounters {
-            calls: Counter::default(),
             packets: Counter::default(),
             cycles: Counter::default(),
             made: Counter::default(),
             released: Counter::default(),
             edges: (0..edges + reserved::REASONS.len()).map(|_| Counter::default()).collect(),
+            vectors: Default::default(),
+            costs: Default::default(),
         }
+    }
+
+    /// Calls of `process`.
+    pub fn calls(&self) -> u64 {
+        self.vectors.iter().map(Counter::get).sum()
+    }
+
+    /// Counts a call of `process` with so many packets, 1 to 256.
+    #[inline]
+    pub fn called(&self, packets: usize) {
+        self.vectors[log2_up(packets as u64).min(VECTOR_SIZES.len() - 1)].add(1);
+    }
+
+    /// Counts the cycles that so many packets took together: what one of them cost is their mean.
+    #[inline]
+    pub fn spent(&self, cycles: u64, packets: usize) {
+        self.cycles.add(cycles);
+        // The smallest `k` with cycles <= packets * 2^k, without a division: it is this or the next.
+        let packets = (packets as u64).max(1);
+        let k = ((cycles | 1).ilog2()).saturating_sub(packets.ilog2()).min(LAST_COST);
+        let k = k + u32::from(cycles > packets << k);
+        self.costs[k.saturating_sub(FIRST_COST) as usize].add(packets);
     }
 
     /// The counters by slot: see [`slot`].
@@ -59,6 +91,12 @@ impl NodeCounters {
     pub fn edges(&self) -> &[Counter] {
         &self.edges
     }
+}
+
+/// The exponent of the smallest power of two that is not smaller; 0 for 0.
+#[inline]
+fn log2_up(n: u64) -> usize {
+    (u64::BITS - n.saturating_sub(1).leading_zeros()) as usize
 }
 
 /// Where an edge id is counted: its own slot, or one of the [`reserved`] ones behind the node's. An id that the node does not have
@@ -85,6 +123,14 @@ pub struct InterfaceCounters {
     pub sent: Counter,
     /// Their bytes.
     pub sent_bytes: Counter,
+    /// Of those received: lost for want of a buffer.
+    pub receive_drops: Counter,
+    /// Of those received: lost because they are longer than a buffer, or left work that cannot be done.
+    pub receive_errors: Counter,
+    /// Packets that the driver has not taken, because its ring was full or the link down.
+    pub transmit_drops: Counter,
+    /// Packets that the driver has not taken, because the device does not carry packets of their length.
+    pub transmit_oversize: Counter,
 }
 
 /// What one worker counts.
@@ -112,6 +158,27 @@ pub struct BufferGauges {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_value_is_counted_under_the_first_bound_that_is_not_smaller() {
+        for packets in 1..=256 {
+            let node = NodeCounters::new(0);
+            node.called(packets);
+            let counted = node.vectors.iter().position(|bin| bin.get() == 1);
+            assert_eq!(counted, VECTOR_SIZES.iter().position(|bound| packets as u64 <= *bound), "{packets}");
+        }
+        for packets in [1, 3, 256] {
+            for cycles in (0..packets as u64 * 2100).chain([u64::MAX]) {
+                let node = NodeCounters::new(0);
+                node.spent(cycles, packets);
+                let counted = node.costs.iter().position(|bin| bin.get() == packets as u64);
+                // In integers: cycles / packets <= bound.
+                let within = COSTS.iter().position(|bound| u128::from(cycles) <= u128::from(*bound) * packets as u128);
+                assert_eq!(counted, within.or(Some(COSTS.len())), "{cycles} / {packets}");
+                assert_eq!(node.cycles.get(), cycles);
+            }
+        }
+    }
 
     #[test]
     fn ids_that_do_not_exist_count_as_faults() {

@@ -10,6 +10,7 @@ use swath_api::{ConfigError, EdgeClass, Interface, Pool, TableInstance, Wishes, 
 use super::build::{self, BuildOptions};
 use super::counters::{NodeCounters, WorkerCounters};
 use super::ledger::{Buffers, Ledger};
+use super::observer::Observer;
 use super::pass::WorkerGraph;
 use super::worker::{self, Worker};
 use crate::driver::{Due, Port};
@@ -213,6 +214,11 @@ impl Engine {
         found.command(command)
     }
 
+    /// What others need to watch it while it runs.
+    pub fn observer(&self) -> Observer {
+        Observer::new(self, &self.pool, &self.tables, self.ports.iter().map(|port| port.status()).collect())
+    }
+
     /// What has happened to interfaces since this was last asked: names, and what their drivers say.
     pub fn news(&self) -> Vec<(&str, String)> {
         let ports = self.interfaces.iter().zip(&self.ports);
@@ -235,7 +241,7 @@ impl Engine {
                 NodeTotals {
                     name: node.spec.name.value.clone(),
                     kind: node.kind.info().kind.as_str(),
-                    calls: sum(&|node| node.calls.get()),
+                    calls: sum(&NodeCounters::calls),
                     packets: sum(&|node| node.packets.get()),
                     cycles: sum(&|node| node.cycles.get()),
                     made: sum(&|node| node.made.get()),

@@ -167,6 +167,8 @@ impl WorkerGraph {
             interface.received.add(u64::from(received.arrived()));
             interface.received_bytes.add(bytes(inbox, before));
             if received.lost() > 0 {
+                interface.receive_drops.add(received.no_buffer.into());
+                interface.receive_errors.add(u64::from(received.too_big) + u64::from(received.bad_offload));
                 let (counters, edges) = (&self.counters.nodes[source.node], self.nodes[source.node].edges);
                 counters.packets.add(u64::from(received.lost()));
                 for (reason, count) in [
@@ -202,9 +204,10 @@ impl WorkerGraph {
             while self.pending[word] != 0 {
                 let node = word * 64 + self.pending[word].trailing_zeros() as usize;
                 self.pending[word] &= self.pending[word] - 1;
+                let packets = self.vectors[node].len();
                 self.run(node, now);
                 let after = tsc();
-                self.counters.nodes[node].cycles.add(after.wrapping_sub(before));
+                self.counters.nodes[node].spent(after.wrapping_sub(before), packets);
                 before = after;
             }
         }
@@ -266,7 +269,7 @@ impl WorkerGraph {
             }
             let Self { nodes, current, nexts, outbox, room, cache, tables, .. } = self;
             let counters = &self.counters.nodes[index];
-            counters.calls.add(1);
+            counters.called(current.len());
             counters.packets.add(current.len() as u64);
             let called = nodes[index].instance.process(current, nexts, Call { outbox, room: *room, cache, tables, now });
             self.account(index, called);
@@ -423,6 +426,10 @@ impl WorkerGraph {
             edges[slot(reason, node.edges)].add(rest);
             edges[slot(reserved::LINK_DOWN, node.edges)].add(refused.link_down.into());
             edges[slot(reserved::TOO_BIG, node.edges)].add(refused.too_big.into());
+            if let Some(interface) = self.counters.interfaces.get(tx) {
+                interface.transmit_drops.add(rest + u64::from(refused.link_down));
+                interface.transmit_oversize.add(refused.too_big.into());
+            }
             self.cache.free(packets);
         }
     }

@@ -30,11 +30,11 @@ mod transmit;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use swath_api::ConfigError;
 use swath_api::wire::MacAddr;
-use swath_core::driver::{Claim, DriverKind, Port, PortConfig, RxQueue, TxQueue};
+use swath_core::driver::{Claim, DriverKind, Port, PortConfig, PortStatus, RxQueue, TxQueue};
 
 use super::kernel::netlink::{Link, Netlink};
 use super::kernel::watch::{Attach, Mailbox, Status, Watcher};
@@ -191,6 +191,38 @@ fn refused(device: &str, error: &io::Error) -> ConfigError {
     ConfigError::at("device", what)
 }
 
+struct PacketStatus {
+    status: Arc<Status>,
+    totals: Arc<Totals>,
+    lost: Arc<AtomicU64>,
+    // Who watches does not keep them open.
+    sockets: Weak<Mutex<Vec<Arc<Socket>>>>,
+}
+
+impl PortStatus for PacketStatus {
+    fn is_up(&self) -> bool {
+        self.status.is_up()
+    }
+
+    fn link_changes(&self) -> u64 {
+        self.status.changes()
+    }
+
+    fn missed(&self) -> u64 {
+        self.sockets.upgrade().map_or_else(|| self.lost.load(Ordering::Relaxed), |sockets| missed(&self.lost, &sockets))
+    }
+
+    fn transmit_errors(&self) -> u64 {
+        self.totals.errors()
+    }
+}
+
+/// Packets for which no ring had room, so far. The kernel counts from zero each time that it is asked.
+fn missed(before: &AtomicU64, sockets: &Sockets) -> u64 {
+    let now = lost(&sockets.lock().unwrap_or_else(PoisonError::into_inner));
+    before.fetch_add(now, Ordering::Relaxed) + now
+}
+
 impl Port for PacketPort {
     fn mac(&self) -> MacAddr {
         self.mac
@@ -216,10 +248,18 @@ impl Port for PacketPort {
         self.status.news()
     }
 
+    fn status(&self) -> Option<Arc<dyn PortStatus>> {
+        Some(Arc::new(PacketStatus {
+            status: Arc::clone(&self.status),
+            totals: Arc::clone(&self.totals),
+            lost: Arc::clone(&self.lost),
+            sockets: Arc::downgrade(&self.sockets),
+        }))
+    }
+
     fn finish(&mut self) -> Result<serde_json::Value, String> {
         let mut report = self.totals.report(&self.device, self.status.changes());
-        let now = lost(&self.sockets.lock().unwrap_or_else(PoisonError::into_inner));
-        report["kernel-drops"] = (self.lost.fetch_add(now, Ordering::Relaxed) + now).into();
+        report["kernel-drops"] = missed(&self.lost, &self.sockets).into();
         Ok(report)
     }
 }

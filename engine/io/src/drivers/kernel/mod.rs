@@ -80,6 +80,11 @@ impl Totals {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
     }
 
+    /// Errors so far.
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
     /// What the driver reports of them.
     pub fn report(&self, device: &str, link_changes: u64) -> serde_json::Value {
         let errors = self.errors.load(Ordering::Relaxed);

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use swath_api::ConfigError;
 use swath_api::wire::MacAddr;
-use swath_core::driver::{Claim, DriverKind, Port, PortConfig, RxQueue, TxQueue};
+use swath_core::driver::{Claim, DriverKind, Port, PortConfig, PortStatus, RxQueue, TxQueue};
 
 use super::kernel::netlink::{Link, Netlink};
 use super::kernel::watch::{Attach, Mailbox, Status, Watcher};
@@ -189,6 +189,25 @@ fn refused(device: &str, exists: bool, refused: Refused) -> ConfigError {
     ConfigError::at("device", what)
 }
 
+struct TapStatus {
+    status: Arc<Status>,
+    totals: Arc<Totals>,
+}
+
+impl PortStatus for TapStatus {
+    fn is_up(&self) -> bool {
+        self.status.is_up()
+    }
+
+    fn link_changes(&self) -> u64 {
+        self.status.changes()
+    }
+
+    fn transmit_errors(&self) -> u64 {
+        self.totals.errors()
+    }
+}
+
 impl Port for TapPort {
     fn mac(&self) -> MacAddr {
         self.mac
@@ -212,6 +231,10 @@ impl Port for TapPort {
 
     fn news(&self) -> Vec<String> {
         self.status.news()
+    }
+
+    fn status(&self) -> Option<Arc<dyn PortStatus>> {
+        Some(Arc::new(TapStatus { status: Arc::clone(&self.status), totals: Arc::clone(&self.totals) }))
     }
 
     fn finish(&mut self) -> Result<serde_json::Value, String> {
