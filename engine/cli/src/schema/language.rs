@@ -8,6 +8,8 @@ use swath_core::spec::{BUFFER_SIZE, BUFFERS, MAX_MTU, MAX_NAME, MIN_MTU, VERSION
 use super::DRAFT;
 use super::adapt::{VARIABLE, adapt, variable, words};
 
+// What is behind it is looked at when the file is read.
+const ENDPOINT: &str = r"^(([0-9]{1,3}\.){3}[0-9]{1,3}|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$";
 const MAC: &str = "^[0-9A-Fa-f][02468ACEace]:([0-9A-Fa-f]{2}:){4}[0-9A-Fa-f]{2}$";
 const ADDRESS: &str =
     r"^([0-9]{1,3}\.){3}[0-9]{1,3}/([0-9]|[12][0-9]|3[0-2])$|^[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*/([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$";
@@ -151,6 +153,17 @@ fn engine() -> Value {
             "buffers": integer("How many packet buffers there are.", *BUFFERS.start() as u64, *BUFFERS.end() as u64, 16384),
             "buffer-size": size,
             "hugepages": hugepages,
+            "metrics": {
+                "description": "Where metrics for Prometheus are served by HTTP: an address with a port. Default: nowhere.",
+                "type": "string",
+                "pattern": format!("{ENDPOINT}|{VARIABLE}"),
+                "patternErrorMessage": "an address with a port, such as `127.0.0.1:9474`",
+            },
+            "metrics-by-worker": adapt(&json!({
+                "description": "Whether metrics of nodes are told for each worker, and not as one sum.",
+                "type": "boolean",
+                "default": false,
+            }), ""),
         },
         "additionalProperties": false,
     })

@@ -328,7 +328,7 @@ fn edges(old: &NodePlan, old_nodes: &[NodePlan], new: &NodePlan, new_nodes: &[No
 /// By all fields, so that who adds one does not forget this.
 fn engine(old: &EngineSpec, new: &EngineSpec) -> Vec<SettingChange> {
     let json = |spec: &EngineSpec| {
-        let EngineSpec { workers, cores, buffers, buffer_size, hugepages } = spec;
+        let EngineSpec { workers, cores, buffers, buffer_size, hugepages, metrics, metrics_by_worker } = spec;
         let hugepages = format!("{hugepages:?}").to_lowercase();
         [
             ("workers", Some((*workers).into())),
@@ -336,6 +336,8 @@ fn engine(old: &EngineSpec, new: &EngineSpec) -> Vec<SettingChange> {
             ("buffers", Some((*buffers).into())),
             ("buffer-size", Some((*buffer_size).into())),
             ("hugepages", Some(hugepages.into())),
+            ("metrics", metrics.map(|address| address.to_string().into())),
+            ("metrics-by-worker", Some((*metrics_by_worker).into())),
         ]
     };
     json(old).into_iter().zip(json(new)).filter_map(|((path, old), (_, new))| SettingChange::of(path, old, new)).collect()

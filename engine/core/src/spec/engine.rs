@@ -1,8 +1,11 @@
 //! The section `engine`: what belongs to the process. A change needs a restart.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
+use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use swath_api::units::Size;
 
@@ -33,6 +36,11 @@ pub struct EngineSpec {
     pub buffer_size: usize,
     /// Whether the buffers lie in huge pages.
     pub hugepages: Hugepages,
+    /// Where metrics are served by HTTP; without it, nowhere.
+    #[serde(deserialize_with = "endpoint")]
+    pub metrics: Option<SocketAddr>,
+    /// Whether metrics of nodes are told for each worker, and not as one sum.
+    pub metrics_by_worker: bool,
 }
 
 /// Whether huge pages are used.
@@ -50,13 +58,38 @@ pub enum Hugepages {
 
 impl Default for EngineSpec {
     fn default() -> Self {
-        Self { workers: 1, cores: None, buffers: 16384, buffer_size: 2048, hugepages: Hugepages::Auto }
+        Self {
+            workers: 1,
+            cores: None,
+            buffers: 16384,
+            buffer_size: 2048,
+            hugepages: Hugepages::Auto,
+            metrics: None,
+            metrics_by_worker: false,
+        }
     }
 }
 
 /// A size with its unit, or a number of bytes.
 fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     Size::deserialize(deserializer).map(|size| usize::try_from(size.bytes()).unwrap_or(usize::MAX))
+}
+
+/// An address with a port.
+fn endpoint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    struct Endpoint;
+    impl Visitor<'_> for Endpoint {
+        type Value = SocketAddr;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an address with a port, such as `127.0.0.1:9474` or `[::1]:9474`")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<SocketAddr, E> {
+            text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+        }
+    }
+    deserializer.deserialize_str(Endpoint).map(Some)
 }
 
 impl EngineSpec {

@@ -24,7 +24,7 @@ fn check(name: &str, text: &str, codes: &[Code]) {
 
 const ROUTER: &str = "\
 version: 1
-engine: { workers: 2, cores: [1, 3], buffer-size: 9216, hugepages: never }
+engine: { workers: 2, cores: [1, 3], buffer-size: 9216, hugepages: never, metrics: '[::1]:9474' }
 interfaces:
   lan: { driver: af-xdp, device: eth1, addresses: [192.168.1.1/24, 'fd00::1/64'], mtu: 9000 }
   wan:
@@ -46,7 +46,15 @@ fn a_graph_without_mistakes() {
     assert_eq!(diagnostics.render(&sources, false), "");
     assert_eq!(
         spec.engine,
-        EngineSpec { workers: 2, cores: Some(vec![1, 3]), buffers: 16384, buffer_size: 9216, hugepages: Hugepages::Never }
+        EngineSpec {
+            workers: 2,
+            cores: Some(vec![1, 3]),
+            buffers: 16384,
+            buffer_size: 9216,
+            hugepages: Hugepages::Never,
+            metrics: Some("[::1]:9474".parse().unwrap()),
+            metrics_by_worker: false,
+        }
     );
     let [lan, wan] = &spec.interfaces[..] else { panic!() };
     assert_eq!((&**lan.name, &**lan.driver, lan.mac), ("lan", "af-xdp", None));
@@ -191,6 +199,8 @@ broken! {
     nodes_empty: "version: 1\nnodes:\n" => [NoNodes];
     engine_unknown_key: with("engine: { worker: 2, buffersize: 9000, pages: x, workers:3 }\n") => [UnknownKey, UnknownKey, UnknownKey, UnknownKey];
     engine_types: with("engine:\n  workers: many\n  cores: 3\n  buffers: \"4096\"\n  buffer-size: 1.5\n  hugepages: yes\n") => [WrongType, WrongType, WrongType, WrongType, BadValue];
+    engine_metrics: with("engine: { metrics: 9474, metrics-by-worker: 2 }\n") => [WrongType, WrongType];
+    engine_endpoint: with("engine: { metrics: localhost:9474 }\n") => [BadValue];
     engine_ranges: with("engine: { workers: 65, buffers: 100, buffer-size: 70000, cores: [-1] }\n") => [BadValue, BadValue, BadValue, BadValue];
     engine_overflow: with("engine: { workers: 70000 }\n") => [BadValue];
     engine_cores: with("engine:\n  workers: 3\n  cores: [1, 1]\n") => [Conflict, Conflict];
