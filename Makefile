@@ -9,7 +9,7 @@ ifdef CI
 export CARGO_INCREMENTAL := 0
 endif
 
-.PHONY: run check test test-long bench fuzz deps lint deny asan valgrind doc docs
+.PHONY: run check test loom test-long bench fuzz deps lint deny asan valgrind doc docs
 
 ## make run: traffic from a generator through a router, with a live line of rates and drops. No privileges, no system packages.
 run:
@@ -21,13 +21,17 @@ check: lint
 	$(CARGO) test --workspace --doc
 
 ## make test: everything that must hold. As root it installs what the tests need.
-test: deps lint doc
+test: deps lint doc loom
 ifeq ($(NEXTEST),)
 	$(CARGO) test --workspace --no-fail-fast
 else
 	$(CARGO) nextest run --workspace --no-fail-fast
 	$(CARGO) test --workspace --doc
 endif
+
+## make loom: what threads tell each other, in every order that memory allows.
+loom:
+	RUSTFLAGS="--cfg loom" $(CARGO) test -p swath-api --test loom --target-dir target/loom
 
 ## make test-long: the same tests with larger numbers, and the unsafe code under AddressSanitizer and valgrind.
 test-long: deps asan valgrind

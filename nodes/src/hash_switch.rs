@@ -1,7 +1,7 @@
 //! `hash-switch`: a way for each flow.
 
+use swath_api::flow::{ethernet_hash, ip_hash, mix};
 use swath_api::prelude::*;
-use swath_api::wire::{Eth, EtherType, Header, IpProtocol, Ipv4, Ipv6, Vlan};
 
 /// A flow's hash chooses a bucket, and each bucket has a way: of 16,384, so that 255 ways have 64 each, give or take 12 %.
 const BUCKETS: usize = 1 << 14;
@@ -77,8 +77,8 @@ impl Node for HashSwitch {
     fn process(&mut self, frame: &mut Frame<'_, Branch<Next>>, _: &mut Context<'_>) {
         frame.for_each(|packet| {
             let hash = match self.layer {
-                Layer::Ethernet => ethernet(packet.data(), self.seed),
-                Layer::Ip => ip(packet.data(), self.seed),
+                Layer::Ethernet => ethernet_hash(packet.data(), self.seed),
+                Layer::Ip => ip_hash(packet.data(), self.seed),
             };
             match hash {
                 Some(hash) => Branch::Named(self.ways[hash as usize % BUCKETS].into()),
@@ -86,66 +86,6 @@ impl Node for HashSwitch {
             }
         });
     }
-}
-
-fn ethernet(frame: &[u8], seed: u64) -> Option<u64> {
-    let (eth, mut rest) = Eth::parse(frame).ok()?;
-    let mut ether_type = eth.ether_type();
-    while ether_type.is_vlan() {
-        let (tag, inner) = Vlan::parse(rest).ok()?;
-        (ether_type, rest) = (tag.ether_type(), inner);
-    }
-    matches!(ether_type, EtherType::IPV4 | EtherType::IPV6).then(|| ip(rest, seed)).flatten()
-}
-
-fn ip(packet: &[u8], seed: u64) -> Option<u64> {
-    match packet.first()? >> 4 {
-        4 => {
-            let (header, rest) = packet.split_first_chunk()?;
-            let ip = Ipv4::from_array(header);
-            if ip.header_len() < size_of::<Ipv4>() {
-                return None;
-            }
-            let ports = if ip.is_fragment() { [0; 2] } else { ports(ip.protocol(), ip.payload(rest)) };
-            Some(hash(seed, [ip.src_bits().into(), ip.dst_bits().into()], ip.protocol(), ports))
-        }
-        6 => {
-            let (header, rest) = packet.split_first_chunk()?;
-            let ip = Ipv6::from_array(header);
-            let addresses = [u128::from_be_bytes(ip.src().octets()), u128::from_be_bytes(ip.dst().octets())];
-            let (protocol, ports) = match ip.upper(rest) {
-                // Fragments need not agree on what is behind their header (RFC 8200 §4.5).
-                Ok(upper) if upper.fragment.is_some_and(|fragment| !fragment.is_atomic()) => (IpProtocol::FRAGMENT, [0; 2]),
-                Ok(upper) => (upper.protocol, ports(upper.protocol, packet.get(upper.offset..).unwrap_or_default())),
-                Err(_) => (ip.next_header(), [0; 2]),
-            };
-            Some(hash(seed, addresses, protocol, ports))
-        }
-        _ => None,
-    }
-}
-
-/// Source and destination port, where the protocol has them at its start.
-fn ports(protocol: IpProtocol, payload: &[u8]) -> [u16; 2] {
-    let has_ports = matches!(protocol.0, 6 | 17 | 33 | 132 | 136);
-    match payload {
-        [a, b, c, d, ..] if has_ports => [u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d])],
-        _ => [0; 2],
-    }
-}
-
-/// The same for both directions: each end has its hash, and their sum does not know an order.
-fn hash(seed: u64, [src, dst]: [u128; 2], protocol: IpProtocol, [from, to]: [u16; 2]) -> u64 {
-    let end = |address: u128, port: u16| mix(mix(seed ^ (address >> 64) as u64) ^ address as u64 ^ u64::from(port) << 48);
-    mix(end(src, from).wrapping_add(end(dst, to)) ^ u64::from(protocol.0))
-}
-
-/// The finalizer of splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014), begun off zero.
-fn mix(word: u64) -> u64 {
-    let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
 }
 
 #[cfg(test)]

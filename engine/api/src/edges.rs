@@ -28,8 +28,11 @@ pub mod reserved {
     /// A received packet whose sender left work to the receiver that cannot be done.
     pub const BAD_OFFLOAD: u16 = u16::MAX - 8;
 
+    /// A packet for another worker, the ring to which is full.
+    pub const HANDOFF_FULL: u16 = u16::MAX - 9;
+
     /// Name and meaning of each, in the order of counting down from [`FAULT`].
-    pub const REASONS: [(&str, &str); 9] = [
+    pub const REASONS: [(&str, &str); 10] = [
         (
             "fault",
             "The node panicked: a defect in it. It is out of service until the graph is started again. Standard error has the message.",
@@ -54,6 +57,11 @@ pub mod reserved {
             "bad-offload",
             "The packet came without checksum, or not cut into segments, in a form that nobody can complete. Its sender uses an \
              offload, such as segmentation within a tunnel, that has to be off: `ethtool -K DEVICE ... off`.",
+        ),
+        (
+            "handoff-full",
+            "The worker that owns the packet takes less than it is sent: it has too large a share of the traffic, or of a core. Compare the \
+             busy times of the workers.",
         ),
     ];
 }

@@ -10,13 +10,17 @@
 
 mod abi;
 mod edges;
+pub mod flow;
 mod frame;
 pub mod kernel;
 pub mod memory;
 mod node;
+pub mod owner;
 mod packet;
 mod refusal;
 mod setup;
+mod sharded;
+pub mod sync;
 mod table;
 mod table_setup;
 pub mod testkit;
@@ -25,18 +29,23 @@ pub mod units;
 pub mod wire;
 
 pub use abi::{
-    Call, Called, Interfaces, NodeHost, NodeInstance, NodeKind, Outbox, TableHost, TableInstance, TableKind, TableTies, Tables,
-    Wishes, WorkerTables,
+    Call, Called, Interfaces, NodeHost, NodeInstance, NodeKind, Outbox, Question, TableHost, TableInstance, TableKind, TableTies,
+    Tables, Wishes, WorkerTables,
 };
 pub use edges::{Branch, EdgeClass, EdgeInfo, Edges, MAX_EDGES, NamedEdges, layer, reserved};
 pub use frame::{Emit, Frame, Held, Verdict};
 pub use kernel::{EthRewrite, Ip4Class};
 pub use memory::{Cache, Pool};
 pub use node::{Info, NoConfig, Node};
+pub use owner::{Owner, Ownership};
 #[cfg(debug_assertions)]
 pub use packet::meta_accesses;
-pub use packet::{Desc, INBOX, Lane, Mask, Meta, NO_INTERFACE, Nexts, Packet, Slot, SlotInfo, SlotName, VECTOR, Vector};
+pub use packet::{
+    Desc, HandoffGauge, HandoffReceiver, HandoffSender, INBOX, Lane, Mask, Meta, NO_INTERFACE, Nexts, Packet, Slot, SlotInfo,
+    SlotName, VECTOR, Vector, handoff,
+};
 pub use setup::{ConfigError, Context, Handle, Interface, Setup, TypeKey};
+pub use sharded::{Rows, SLICE, Sharded};
 pub use table::{Figure, Table, TableInfo};
 pub use table_setup::{Serves, TableRef, TableSetup};
 pub use text::{List, Str};
@@ -48,7 +57,8 @@ pub mod prelude {
     pub use crate::edges;
     pub use crate::{
         Branch, ConfigError, Context, EdgeInfo, Edges, Emit, Figure, Frame, Handle, Held, Info, Ip4Class, Lane, NO_INTERFACE,
-        NamedEdges, NoConfig, Node, Packet, Setup, Slot, SlotName, Table, TableInfo, TableSetup, VECTOR, Verdict, layer,
+        NamedEdges, NoConfig, Node, Owner, Packet, Rows, Setup, Sharded, Slot, SlotName, Table, TableInfo, TableSetup, VECTOR,
+        Verdict, layer,
     };
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use crate::edges::{Edges, layer};
 use crate::frame::{Emit, Frame};
+use crate::owner::{Owner, Ownership};
 use crate::packet::SlotInfo;
 use crate::setup::{ConfigError, Context, Setup};
 use crate::text::{List, Str};
@@ -72,6 +73,18 @@ pub trait Node: Sized + Send + 'static {
     /// Decides a `Next` for each packet of the frame.
     fn process(&mut self, frame: &mut Frame<'_, Self::Next>, cx: &mut Context<'_>);
 
+    /// Says for each packet of the frame which worker owns it: the one whose shard has its state. Asked for a kind whose [`Info`] is
+    /// [`owned`](Info::owned) or [`hands_off`](Info::hands_off), of packets on their way to the node, on whichever worker they are;
+    /// and never while there is one worker. Packets that belong elsewhere are moved there, and `process` sees only what is the worker's
+    /// own.
+    ///
+    /// All walks over a frame are there, with an [`Owner`] in the place of a `Next`. The answer has to be the same on every worker: it
+    /// may use the packet, its lane and the shared part of tables. It must not change packets, nor make or keep any.
+    fn owner(&self, frame: &mut Frame<'_, Owner>, cx: &Context<'_>) {
+        let _ = cx;
+        frame.all(Owner::ANY);
+    }
+
     /// Called when the time asked for with [`Setup::every`] has passed.
     fn tick(&mut self, out: &mut Emit<'_, Self::Next>, cx: &mut Context<'_>) {
         let _ = (out, cx);
@@ -104,6 +117,8 @@ pub struct Info {
     pub uses: List<Str>,
     /// A complete graph with it and with tests, in YAML: what its page shows.
     pub example: Str,
+    /// Whether it matters which worker its packets are on.
+    pub ownership: Ownership,
 }
 
 impl Info {
@@ -118,7 +133,21 @@ impl Info {
             writes: List::new(&[]),
             uses: List::new(&[]),
             example: Str::new(""),
+            ownership: Ownership::Any,
         }
+    }
+
+    /// Of which each packet has an owner, by [`Node::owner`]: the engine puts a `handoff` before the node wherever there is more than one
+    /// worker.
+    pub const fn owned(mut self) -> Info {
+        self.ownership = Ownership::Owned;
+        self
+    }
+
+    /// Which is a handoff itself: packets leave it by its first edge on the worker that [`Node::owner`] names.
+    pub const fn hands_off(mut self) -> Info {
+        self.ownership = Ownership::HandsOff;
+        self
     }
 
     /// With more to say.

@@ -312,6 +312,7 @@ fn reserved_names_are_in_the_order_of_their_ids() {
         reserved::LINK_DOWN,
         reserved::TOO_BIG,
         reserved::BAD_OFFLOAD,
+        reserved::HANDOFF_FULL,
     ];
     assert_eq!(
         ids.map(|id| names[usize::from(u16::MAX - id)]),
@@ -324,7 +325,8 @@ fn reserved_names_are_in_the_order_of_their_ids() {
             "held-dropped",
             "link-down",
             "too-big",
-            "bad-offload"
+            "bad-offload",
+            "handoff-full"
         ]
     );
     assert_eq!(names.len(), ids.len());

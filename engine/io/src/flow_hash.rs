@@ -3,12 +3,13 @@
 //! Both directions of a flow have the same hash, so a flow stays with one worker however many there are. A fragment has no ports but
 //! in the first piece, so that all pieces of a datagram are hashed by their addresses and protocol only.
 
-use swath_api::wire::{Eth, EtherType, Header, IpProtocol, Ipv4, Ipv6, Vlan};
+use swath_api::flow::ethernet_hash;
+use swath_api::wire::{Eth, EtherType, Header, Vlan};
 
 /// The hash of a frame's flow: addresses, protocol and ports of IPv4 and IPv6, behind any VLAN tags; 0 for everything else. A frame
 /// that was captured in part has the same hash as long as its headers are there.
 pub fn flow_hash(frame: &[u8]) -> u32 {
-    key(frame).unwrap_or(0)
+    ethernet_hash(frame, 0).map_or(0, |hash| (hash >> 32) as u32)
 }
 
 /// The receive queue, of so many, for a hash.
@@ -34,57 +35,6 @@ pub(crate) fn mix(word: u64) -> u64 {
     let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     word ^ (word >> 31)
-}
-
-fn key(frame: &[u8]) -> Option<u32> {
-    let (ether_type, at) = network(frame)?;
-    let packet = frame.get(at..)?;
-    match ether_type {
-        EtherType::IPV4 => {
-            let (header, rest) = packet.split_first_chunk()?;
-            let ip = Ipv4::from_array(header);
-            if ip.version() != 4 || ip.header_len() < size_of::<Ipv4>() {
-                return None;
-            }
-            let ports = if ip.is_fragment() { None } else { ports(ip.protocol(), ip.payload(rest)) };
-            Some(hash(ip.src_bits().into(), ip.dst_bits().into(), ip.protocol(), ports))
-        }
-        EtherType::IPV6 => {
-            let (header, rest) = packet.split_first_chunk()?;
-            let ip = Ipv6::from_array(header);
-            if ip.version() != 6 {
-                return None;
-            }
-            let (protocol, ports) = match ip.upper(rest) {
-                // The pieces do not agree on what is behind the fragment header.
-                Ok(upper) if upper.fragment.is_some_and(|fragment| !fragment.is_atomic()) => (IpProtocol::FRAGMENT, None),
-                Ok(upper) => (upper.protocol, packet.get(upper.offset..).and_then(|payload| ports(upper.protocol, payload))),
-                Err(_) => (ip.next_header(), None),
-            };
-            Some(hash(ip.src_bits(), ip.dst_bits(), protocol, ports))
-        }
-        _ => None,
-    }
-}
-
-/// Source and destination port, in the protocols that begin with them.
-fn ports(protocol: IpProtocol, payload: &[u8]) -> Option<(u16, u16)> {
-    if !matches!(protocol, IpProtocol::TCP | IpProtocol::UDP | IpProtocol::SCTP) {
-        return None;
-    }
-    let [a, b, c, d] = *payload.first_chunk()?;
-    Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
-}
-
-fn hash(source: u128, destination: u128, protocol: IpProtocol, ports: Option<(u16, u16)>) -> u32 {
-    let (source_port, destination_port) = ports.unwrap_or_default();
-    // A sum does not know which of the two came first.
-    let both = endpoint(source, source_port).wrapping_add(endpoint(destination, destination_port));
-    (mix(both ^ u64::from(protocol.0)) >> 32) as u32
-}
-
-fn endpoint(address: u128, port: u16) -> u64 {
-    mix(mix((address >> 64) as u64 ^ u64::from(port)).wrapping_add(address as u64))
 }
 
 #[cfg(test)]

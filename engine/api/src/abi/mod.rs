@@ -1,8 +1,10 @@
 //! The one vtable that all nodes and tables go through, built in or from a plugin: `#[repr(C)]`, and nothing but C data and bytes
 //! crosses it. Each entry catches panics on its own side.
 
+mod instance;
 mod interfaces;
 mod node;
+mod question;
 mod table;
 mod tables;
 
@@ -16,9 +18,11 @@ use crate::frame::RawPool;
 use crate::packet::SlotInfo;
 use crate::setup::{ConfigError, TypeKey};
 
+pub use instance::{Call, Called, NodeInstance, Outbox};
 pub use interfaces::Interfaces;
 pub(crate) use interfaces::{Known, RawInterfaces};
-pub use node::{Call, Called, NodeHost, NodeInstance, NodeKind, Outbox, Wishes};
+pub use node::{NodeHost, NodeKind, Wishes};
+pub use question::Question;
 pub use table::{TableHost, TableInstance, TableKind, TableTies, WorkerTables};
 pub(crate) use tables::RawTable;
 pub use tables::Tables;

@@ -3,34 +3,35 @@
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::table::WorkerTables;
+use super::instance::Keeper;
 use super::{
-    Bytes, DONE, Interfaces, RawContext, RawSetup, RawSlot, Sink, Tables, check, contain, into_raw, outcome, schema, settings,
+    Bytes, DONE, Interfaces, NodeInstance, RawContext, RawSetup, RawSlot, Sink, Tables, check, contain, into_raw, outcome, schema,
+    settings,
 };
-use crate::edges::{EdgeInfo, Edges, reserved};
-use crate::frame::{Emit, Frame, RawFrame, RawOutbox, RawPool};
-use crate::memory::{Cache, Pool};
+use crate::edges::{EdgeInfo, Edges};
+use crate::frame::{Emit, Frame, RawFrame, RawOutbox};
+use crate::memory::Pool;
 use crate::node::{Info, Node};
-use crate::packet::{NO_INTERFACE, Nexts, SlotInfo, VECTOR, Vector};
+use crate::packet::{NO_INTERFACE, SlotInfo};
 use crate::setup::{ConfigError, Context, Setup, TypeKey};
 use crate::text::List;
 
 #[repr(C)]
-struct NodeVTable {
-    info: Info,
+pub(super) struct NodeVTable {
+    pub info: Info,
     edges: List<EdgeInfo>,
     /// Null if a graph may not name edges.
     named: Option<&'static EdgeInfo>,
-    key: extern "C" fn() -> TypeKey,
+    pub key: extern "C" fn() -> TypeKey,
     schema: extern "C" fn(&Sink),
     check: unsafe extern "C" fn(Bytes, &Sink) -> i32,
     create: unsafe extern "C" fn(Bytes, *mut RawSetup, &Sink) -> *mut c_void,
-    process: unsafe extern "C" fn(*mut c_void, *mut RawFrame, *const RawContext) -> i32,
-    tick: unsafe extern "C" fn(*mut c_void, *mut RawOutbox, *const RawContext) -> i32,
-    adopt: unsafe extern "C" fn(*mut c_void, *mut c_void) -> i32,
-    destroy: unsafe extern "C" fn(*mut c_void),
+    pub process: unsafe extern "C" fn(*mut c_void, *mut RawFrame, *const RawContext) -> i32,
+    pub owner: unsafe extern "C" fn(*const c_void, *mut RawFrame, *const RawContext) -> i32,
+    pub tick: unsafe extern "C" fn(*mut c_void, *mut RawOutbox, *const RawContext) -> i32,
+    pub adopt: unsafe extern "C" fn(*mut c_void, *mut c_void) -> i32,
+    pub destroy: unsafe extern "C" fn(*mut c_void),
 }
 
 struct NodeShims<T>(std::marker::PhantomData<T>);
@@ -45,6 +46,7 @@ impl<T: Node> NodeShims<T> {
         check: check::<T::Config>,
         create: Self::create,
         process: Self::process,
+        owner: Self::owner,
         tick: Self::tick,
         adopt: Self::adopt,
         destroy: Self::destroy,
@@ -69,6 +71,15 @@ impl<T: Node> NodeShims<T> {
             // the engine makes them, for the time of this call.
             let (node, mut frame, mut cx) = unsafe { (&mut *node.cast::<T>(), Frame::new(&mut *frame), Context::new(&*cx)) };
             node.process(&mut frame, &mut cx);
+        }));
+        outcome(done)
+    }
+
+    unsafe extern "C" fn owner(node: *const c_void, frame: *mut RawFrame, cx: *const RawContext) -> i32 {
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: as in `process`.
+            let (node, mut frame, cx) = unsafe { (&*node.cast::<T>(), Frame::new(&mut *frame), Context::new(&*cx)) };
+            node.owner(&mut frame, &cx);
         }));
         outcome(done)
     }
@@ -145,7 +156,7 @@ impl NodeKind {
         let slots: Vec<RawSlot> = host.slots.iter().map(|&(info, at)| RawSlot { info, at }).collect();
         let edges: Vec<Bytes> = host.edges.iter().map(|name| Bytes::new(name.as_bytes())).collect();
         let tables = host.tables.raw();
-        let keeper = Arc::new(Keeper { pool: Arc::clone(host.pool), dropped: AtomicU32::new(0) });
+        let keeper = Arc::new(Keeper::new(host.pool));
         let mut found_tables = vec![false; tables.len()];
         let mut found_interfaces = vec![false; host.interfaces.list().len()];
         let mut setup = RawSetup {
@@ -176,7 +187,7 @@ impl NodeKind {
         let receive = (setup.receive != NO_INTERFACE).then_some(setup.receive);
         let tick_every = (setup.tick_every != 0).then_some(setup.tick_every);
         let wishes = Wishes { receive, tick_every, tables, interfaces };
-        Ok((NodeInstance { vtable: self.0, instance, faulty: false, keeper }, wishes))
+        Ok((NodeInstance::new(self.0, instance, keeper), wishes))
     }
 }
 
@@ -220,241 +231,4 @@ pub struct Wishes {
     pub tables: Vec<u16>,
     /// The interfaces that it found by name, by index.
     pub interfaces: Vec<u16>,
-}
-
-/// What the `Held`s of one instance give their packets back to.
-#[derive(Debug)]
-struct Keeper {
-    pool: Arc<Pool>,
-    /// Packets that came back because a `Held` was dropped, and that no call has reported yet.
-    dropped: AtomicU32,
-}
-
-impl Keeper {
-    /// What has been dropped since this was last asked.
-    #[inline]
-    fn take_dropped(&self) -> u32 {
-        // A load first: a swap would cost more than all the rest of a call.
-        if self.dropped.load(Ordering::Relaxed) == 0 { 0 } else { self.dropped.swap(0, Ordering::Relaxed) }
-    }
-
-    fn reference(self: &Arc<Keeper>) -> RawPool {
-        unsafe extern "C" fn retain(host: *const c_void) {
-            // SAFETY: `host` came from `Arc::into_raw` and is alive: the caller holds a count.
-            unsafe { Arc::increment_strong_count(host.cast::<Keeper>()) };
-        }
-        unsafe extern "C" fn release(host: *const c_void) {
-            // SAFETY: as in `retain`, and the caller gives its count up.
-            unsafe { Arc::decrement_strong_count(host.cast::<Keeper>()) };
-        }
-        unsafe extern "C" fn give_back(host: *const c_void, positions: *const u32, count: usize) {
-            // SAFETY: as in `retain`; the positions are those of packets that the caller owned.
-            let (keeper, positions) = unsafe { (&*host.cast::<Keeper>(), std::slice::from_raw_parts(positions, count)) };
-            keeper.dropped.fetch_add(count as u32, Ordering::Relaxed);
-            keeper.pool.give_back(positions);
-        }
-        let (pool, capacity) = (Arc::as_ptr(&self.pool).cast(), self.pool.region().geometry().chunks);
-        RawPool { host: Arc::into_raw(Arc::clone(self)).cast(), pool, capacity, retain, release, give_back }
-    }
-}
-
-/// An instance of a node.
-pub struct NodeInstance {
-    vtable: &'static NodeVTable,
-    instance: *mut c_void,
-    faulty: bool,
-    keeper: Arc<Keeper>,
-}
-
-// SAFETY: the instance is a `T: Node`, and `Node: Send`.
-unsafe impl Send for NodeInstance {}
-
-/// What a node is called with, beside the packets.
-#[derive(Debug)]
-pub struct Call<'a> {
-    /// Takes what the node makes and releases; empty.
-    pub outbox: &'a mut Outbox,
-    /// How many packets the node may make or release.
-    pub room: usize,
-    /// Gives the chunks for what it makes.
-    pub cache: &'a mut Cache,
-    /// The tables of its worker.
-    pub tables: &'a mut WorkerTables,
-    /// Nanoseconds of the engine's monotonic clock.
-    pub now: u64,
-}
-
-/// What a call of a node did beside deciding.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Called {
-    /// Packets that it took into a `Held`, and the id that they are counted by.
-    pub taken: u32,
-    /// See `taken`.
-    pub taken_id: u16,
-    /// Packets that it made; those are in the outbox.
-    pub made: u32,
-    /// Packets that it let go from a `Held`; those are in the outbox.
-    pub released: u32,
-    /// Packets that it would have made, had there been room in the pass.
-    pub no_room: u32,
-    /// Packets that it would have made, had there been a buffer.
-    pub no_buffer: u32,
-    /// Packets that it had kept and has thrown away.
-    pub held_dropped: u32,
-    /// It panicked in this call.
-    pub panicked: bool,
-}
-
-/// Where packets go that a node makes or releases: a vector with a decision for each.
-#[derive(Debug)]
-pub struct Outbox {
-    /// The packets.
-    pub packets: Vector,
-    /// Where they go.
-    pub nexts: Nexts,
-}
-
-impl Outbox {
-    /// An empty one.
-    pub fn new(pool: &Arc<Pool>) -> Outbox {
-        Outbox { packets: Vector::new(pool), nexts: Nexts::default() }
-    }
-
-    /// Lends itself and the free chunks of the cache to a call, which may fill it with `room` packets.
-    fn raw(&mut self, room: usize, cache: &mut Cache) -> RawOutbox {
-        self.packets.assert_pool(cache.pool());
-        assert!(self.packets.is_empty(), "an outbox is emptied after each call");
-        let room = room.min(VECTOR);
-        let spares = cache.stack().len().min(room);
-        let first = cache.stack().len() - spares;
-        let (descs, lanes) = self.packets.raw();
-        RawOutbox {
-            pool: Arc::as_ptr(cache.pool()).cast(),
-            base: cache.pool().region().base(),
-            stride: cache.pool().region().geometry().stride,
-            len: 0,
-            room: room as u32,
-            spares: spares as u32,
-            spare: cache.stack()[first..].as_ptr(),
-            descs,
-            lanes,
-            next: self.nexts.raw(0),
-            made: 0,
-            released: 0,
-            no_room: 0,
-            no_buffer: 0,
-        }
-    }
-
-    fn filled(&mut self, raw: &RawOutbox, cache: &mut Cache, called: &mut Called) {
-        let left = cache.stack().len() - raw.made as usize;
-        cache.stack().truncate(left);
-        // SAFETY: `Emit` has put `len` packets there, each of a chunk that it took from the cache (which has just forgotten as many as
-        // were made) or from a `Held`.
-        unsafe { self.packets.set_len(raw.len as usize) };
-        self.nexts.raw(raw.len as usize);
-        (called.made, called.released) = (raw.made, raw.released);
-        (called.no_room, called.no_buffer) = (raw.no_room, raw.no_buffer);
-    }
-}
-
-impl NodeInstance {
-    /// What the kind says of itself.
-    pub fn info(&self) -> &'static Info {
-        &self.vtable.info
-    }
-
-    /// Whether it has panicked: it is not called any more, and its packets get the id [`reserved::FAULT`].
-    pub fn is_faulty(&self) -> bool {
-        self.faulty
-    }
-
-    /// Has the node decide for each packet of the vector, of which there are at most 256. What it keeps is gone from the vector;
-    /// what it makes and releases is in the outbox, at most `room` packets.
-    pub fn process(&mut self, packets: &mut Vector, nexts: &mut Nexts, call: Call<'_>) -> Called {
-        let Call { outbox, room, cache, tables, now } = call;
-        let len = packets.len();
-        assert!(len <= VECTOR, "a node sees at most 256 packets at once");
-        packets.assert_pool(cache.pool());
-        let mut called = Called::default();
-        if self.faulty {
-            outbox.nexts.fill(0, 0);
-            nexts.fill(len, reserved::FAULT);
-            return called;
-        }
-        let mut raw_outbox = outbox.raw(room, cache);
-        let (descs, lanes) = packets.raw();
-        let mut frame = RawFrame {
-            pool: raw_outbox.pool,
-            base: raw_outbox.base,
-            stride: raw_outbox.stride,
-            len: len as u32,
-            descs,
-            lanes,
-            next: nexts.raw(len),
-            outbox: &raw mut raw_outbox,
-            decided: false,
-            taken: 0,
-            taken_id: 0,
-        };
-        let context = tables.context(now);
-        // SAFETY: the instance is of this vtable; the frame names the vector's own arrays and packets, which nobody else touches
-        // during the call; the context's tables are alive, and the shards are this worker's.
-        let code = unsafe { (self.vtable.process)(self.instance, &raw mut frame, &raw const context) };
-        (called.taken, called.taken_id) = (frame.taken, frame.taken_id);
-        outbox.filled(&raw_outbox, cache, &mut called);
-        called.held_dropped = self.keeper.take_dropped();
-        if called.taken > 0 {
-            packets.close_gaps(nexts);
-        }
-        self.faulty = code != DONE;
-        called.panicked = self.faulty;
-        if self.faulty || !frame.decided {
-            nexts.fill(packets.len(), reserved::FAULT);
-        }
-        called
-    }
-
-    /// Lets the node act on the time. What it makes and releases is in the outbox, at most `room` packets.
-    pub fn tick(&mut self, call: Call<'_>) -> Called {
-        let Call { outbox, room, cache, tables, now } = call;
-        let mut called = Called::default();
-        if self.faulty {
-            outbox.nexts.fill(0, 0);
-            return called;
-        }
-        let mut raw = outbox.raw(room, cache);
-        let context = tables.context(now);
-        // SAFETY: as in `process`.
-        let code = unsafe { (self.vtable.tick)(self.instance, &raw mut raw, &raw const context) };
-        outbox.filled(&raw, cache, &mut called);
-        called.held_dropped = self.keeper.take_dropped();
-        self.faulty = code != DONE;
-        called.panicked = self.faulty;
-        called
-    }
-
-    /// Has this instance take over the state of the one that it replaces. `false` if they are not of the same kind and build, or it
-    /// panicked.
-    pub fn adopt(&mut self, old: &mut NodeInstance) -> bool {
-        if (self.vtable.key)() != (old.vtable.key)() || old.faulty || self.faulty {
-            return false;
-        }
-        // SAFETY: both are instances of the type that the key names, and two.
-        self.faulty = unsafe { (self.vtable.adopt)(self.instance, old.instance) } != DONE;
-        !self.faulty
-    }
-}
-
-impl Drop for NodeInstance {
-    fn drop(&mut self) {
-        // SAFETY: the instance is of this vtable, and dropped once.
-        unsafe { (self.vtable.destroy)(self.instance) };
-    }
-}
-
-impl std::fmt::Debug for NodeInstance {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "NodeInstance({})", self.info().kind)
-    }
 }

@@ -5,10 +5,12 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::question::{QuestionShims, QuestionVTable};
 use super::{
     Bytes, DONE, Interfaces, PANICKED, RawContext, RawEntry, Sink, Tables, check, contain, into_raw, outcome, schema, settings,
 };
 use crate::setup::{ConfigError, TypeKey};
+use crate::sharded::Sharded;
 use crate::table::{Figure, Table, TableInfo};
 use crate::table_setup::{Serves, TableSetup};
 
@@ -26,6 +28,8 @@ struct TableVTable {
     figures: unsafe extern "C" fn(*const c_void, &Sink),
     destroy_shard: unsafe extern "C" fn(*mut c_void),
     destroy: unsafe extern "C" fn(*mut c_void),
+    /// Null if the kind answers no questions to its shards.
+    questions: Option<&'static QuestionVTable>,
 }
 
 struct TableShims<T>(std::marker::PhantomData<T>);
@@ -44,6 +48,7 @@ impl<T: Table> TableShims<T> {
         figures: Self::figures,
         destroy_shard: Self::destroy_shard,
         destroy: Self::destroy,
+        questions: None,
     };
 
     extern "C" fn key() -> TypeKey {
@@ -116,6 +121,10 @@ impl<T: Table> TableShims<T> {
     }
 }
 
+impl<T: Sharded> TableShims<T> {
+    const SHARDED: TableVTable = TableVTable { questions: Some(&QuestionShims::<T>::VTABLE), ..Self::VTABLE };
+}
+
 /// A kind of table, as the registry lists it.
 #[derive(Clone, Copy)]
 pub struct TableKind(&'static TableVTable);
@@ -124,6 +133,11 @@ impl TableKind {
     /// The kind that a type implements.
     pub const fn of<T: Table>() -> TableKind {
         TableKind(&TableShims::<T>::VTABLE)
+    }
+
+    /// As [`TableKind::of`], for a type that answers questions to its shards.
+    pub const fn sharded<T: Sharded>() -> TableKind {
+        TableKind(&TableShims::<T>::SHARDED)
     }
 
     /// What it says of itself.
@@ -237,6 +251,10 @@ impl TableInstance {
         (self.vtable.key)()
     }
 
+    pub(super) fn questions(&self) -> Option<&'static QuestionVTable> {
+        self.vtable.questions
+    }
+
     pub(crate) fn shared(&self) -> *const c_void {
         self.shared
     }
@@ -319,6 +337,12 @@ impl WorkerTables {
             // SAFETY: as in `sync`.
             unsafe { (table.vtable.rest)(entry.shared, entry.shard) };
         }
+    }
+
+    /// The shared part of a table and the worker's shard of it, if it is one of these.
+    pub(super) fn shard_of(&mut self, table: &Arc<TableInstance>) -> Option<(*const c_void, *mut c_void)> {
+        let at = self.tables.iter().position(|known| Arc::ptr_eq(known, table))?;
+        Some((self.entries[at].shared, self.entries[at].shard))
     }
 
     pub(super) fn context(&self, now: u64) -> RawContext {

@@ -11,7 +11,7 @@ pub use walk::Frame;
 
 use std::ffi::c_void;
 
-use crate::packet::{Desc, Lane};
+use crate::packet::{Desc, Lane, Nexts, Vector};
 
 /// A frame as it crosses the plugin boundary. The arrays have `len` entries and 32 more that may be read and written.
 #[derive(Debug)]
@@ -33,6 +33,27 @@ pub(crate) struct RawFrame {
     pub taken: u32,
     /// The id that they were taken under.
     pub taken_id: u16,
+}
+
+impl RawFrame {
+    /// The packets of a vector, of which there are at most 256, with a place for what is decided.
+    pub fn new(outbox: &mut RawOutbox, packets: &mut Vector, nexts: &mut Nexts) -> RawFrame {
+        let len = packets.len();
+        let (descs, lanes) = packets.raw();
+        RawFrame {
+            pool: outbox.pool,
+            base: outbox.base,
+            stride: outbox.stride,
+            len: len as u32,
+            descs,
+            lanes,
+            next: nexts.raw(len),
+            outbox,
+            decided: false,
+            taken: 0,
+            taken_id: 0,
+        }
+    }
 }
 
 /// Where packets go that a node makes or releases, with the chunks to make them of.

@@ -1,12 +1,14 @@
 //! A packet on its way: two words that travel in vectors, the chunk that they name, and the views on it.
 
 mod desc;
+mod handoff;
 mod meta;
 mod vector;
 mod view;
 
 pub(crate) use desc::differing;
 pub use desc::{Desc, Lane, NO_INTERFACE};
+pub use handoff::{HandoffGauge, HandoffReceiver, HandoffSender, handoff};
 pub use meta::{Meta, Slot, SlotInfo, SlotName};
 pub use vector::{Mask, Nexts, Vector};
 pub use view::Packet;

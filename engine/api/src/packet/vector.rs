@@ -198,6 +198,13 @@ impl Vector {
         self.len = 0;
     }
 
+    /// As [`Vector::forget`], of the first `count` packets.
+    pub(crate) fn forget_first(&mut self, count: usize) {
+        self.words.descs.copy_within(count..self.len, 0);
+        self.words.lanes.copy_within(count..self.len, 0);
+        self.len -= count;
+    }
+
     #[inline]
     pub(crate) fn base(&self) -> *mut u8 {
         self.pool.region().base()

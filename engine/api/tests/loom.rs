@@ -1,0 +1,130 @@
+//! The queue and the sleep between threads in every order that memory allows, tried by loom.
+//!
+//! `make loom` runs it.
+#![cfg(loom)]
+
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread;
+use swath_api::sync::{Sleeper, ring, ring_with};
+
+/// Items that own memory, so that loom sees one that is lost or taken twice.
+type Item = loom::alloc::Track<usize>;
+
+fn item(number: usize) -> Item {
+    loom::alloc::Track::new(number)
+}
+
+#[test]
+fn the_ring_hands_over_in_order() {
+    loom::model(|| {
+        let (mut sender, mut receiver) = ring(2);
+        let putting = thread::spawn(move || {
+            let mut put = sender.push_all(3, item);
+            put += sender.push_all(3 - put, |index| item(put + index));
+            put
+        });
+        let mut taken = Vec::new();
+        for _ in 0..2 {
+            receiver.pop_all(2, |item| taken.push(*item.get_ref()));
+        }
+        let put = putting.join().unwrap();
+        receiver.pop_all(3, |item| taken.push(*item.get_ref()));
+        assert_eq!(taken, (0..put).collect::<Vec<_>>());
+        assert!(put >= 2);
+    });
+}
+
+#[test]
+fn the_last_end_that_goes_gives_the_rest_back() {
+    loom::model(|| {
+        let lost = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&lost);
+        let (mut sender, mut receiver) = ring_with(2, move |_: Item| _ = count.fetch_add(1, Ordering::Relaxed));
+        let putting = thread::spawn(move || sender.push_all(2, item));
+        let taken = receiver.pop().is_some();
+        drop(receiver);
+        let put = putting.join().unwrap();
+        assert_eq!(lost.load(Ordering::Relaxed) + usize::from(taken), put);
+    });
+}
+
+/// What an eventfd is to a worker.
+#[derive(Default)]
+struct Event {
+    written: Mutex<bool>,
+    condition: Condvar,
+}
+
+impl Event {
+    fn write(&self) {
+        let mut written = self.written.lock().unwrap();
+        *written = true;
+        self.condition.notify_one();
+    }
+
+    fn wait(&self) {
+        let mut written = self.written.lock().unwrap();
+        while !*written {
+            written = self.condition.wait(written).unwrap();
+        }
+        *written = false;
+    }
+}
+
+/// A sleep that misses what was put down for it would never end: loom says so of a deadlock.
+#[test]
+fn nobody_sleeps_over_what_is_there() {
+    loom::model(|| {
+        let (mut sender, mut receiver) = ring(2);
+        let bed = Arc::new((Sleeper::default(), Event::default()));
+        let other = Arc::clone(&bed);
+        let putting = thread::spawn(move || {
+            for number in 0..2 {
+                assert!(sender.push(number).is_ok());
+                if other.0.must_wake() {
+                    other.1.write();
+                }
+            }
+        });
+        let mut taken = 0;
+        while taken < 2 {
+            let count = receiver.pop_all(2, |_: usize| ());
+            if count == 0 && bed.0.may_sleep(|| receiver.is_empty()) {
+                bed.1.wait();
+                bed.0.awake();
+            }
+            taken += count;
+        }
+        putting.join().unwrap();
+    });
+}
+
+/// A question to a worker that sleeps, and its answer: the mailbox of control messages, a queue each way.
+#[test]
+fn a_question_to_a_sleeper_is_answered() {
+    loom::model(|| {
+        let (mut ask, mut asked) = ring::<Item>(1);
+        let (mut answer, mut answered) = ring::<Item>(1);
+        let bed = Arc::new((Sleeper::default(), Event::default()));
+        let other = Arc::clone(&bed);
+        let worker = thread::spawn(move || {
+            loop {
+                if let Some(question) = asked.pop() {
+                    assert!(answer.push(item(question.get_ref() + 1)).is_ok());
+                    return;
+                }
+                if other.0.may_sleep(|| asked.is_empty()) {
+                    other.1.wait();
+                    other.0.awake();
+                }
+            }
+        });
+        assert!(ask.push(item(1)).is_ok());
+        if bed.0.must_wake() {
+            bed.1.write();
+        }
+        worker.join().unwrap();
+        assert_eq!(answered.pop().map(|item| *item.get_ref()), Some(2));
+    });
+}
