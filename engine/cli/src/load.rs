@@ -6,7 +6,7 @@ use std::sync::Arc;
 use swath_api::Pool;
 use swath_api::memory::Geometry;
 use swath_core::Registry;
-use swath_core::plan::{Draft, Plan};
+use swath_core::plan::{BUFFERS_PER_WORKER, Draft, Plan};
 use swath_core::run::{BuildOptions, Engine};
 use swath_core::spec::{BUFFERS, Diagnostics, EngineSpec, Hugepages, Machine, SourceMap, Spec};
 use swath_io::{Pages, open_region};
@@ -116,8 +116,9 @@ impl Graph {
     /// The graph is refused, or there is no memory.
     pub fn build_unattached(&mut self, mut plan: Plan) -> Result<Engine, Failure> {
         self.check_interfaces(&plan)?;
-        // As many buffers as must be: nothing is received.
-        plan.engine = EngineSpec { workers: 1, buffers: *BUFFERS.start(), hugepages: Hugepages::Never, cores: None, ..plan.engine };
+        // As many buffers as must be: nothing is received. As many workers as there are: they make a difference to the graph.
+        let buffers = (*BUFFERS.start()).max(usize::from(plan.engine.workers) * BUFFERS_PER_WORKER);
+        plan.engine = EngineSpec { buffers, hugepages: Hugepages::Never, cores: None, ..plan.engine };
         let (pool, _) = packet_memory(&plan.engine)?;
         plan.interfaces.iter_mut().for_each(attach::to_nothing);
         self.build(plan, &pool, Time::Real)

@@ -85,6 +85,10 @@ impl Report {
         let mut text = nodes_table(&nodes, &self.ledger).render(colour);
         text.push('\n');
         text.push_str(&interfaces_table(engine).render(colour));
+        if engine.workers().iter().any(|worker| worker.sleeps + worker.busy.as_nanos() as u64 > 0) {
+            text.push('\n');
+            text.push_str(&workers_table(engine).render(colour));
+        }
         if !self.ledger.dropped.is_empty() {
             text.push('\n');
             text.push_str(&drops_table(engine, &nodes, &self.ledger).render(colour));
@@ -128,6 +132,25 @@ fn interfaces_table(engine: &Engine) -> Table {
     table
 }
 
+/// Of workers that have run by the clock.
+fn workers_table(engine: &Engine) -> Table {
+    let mut table = Table::new(&["WORKER", "CORE", "BUSY", "POLLING", "ASLEEP", "SLEEPS", "HANDED ON"], 2..7);
+    let seconds = |time: std::time::Duration| format!("{:.3} s", time.as_secs_f64());
+    for figures in engine.workers() {
+        let core = if let [core] = figures.cpus[..] { core.to_string() } else { "any".into() };
+        table.row([
+            figures.worker.to_string(),
+            core,
+            seconds(figures.busy),
+            seconds(figures.idle),
+            seconds(figures.asleep),
+            grouped(figures.sleeps),
+            grouped(figures.handed.iter().sum()),
+        ]);
+    }
+    table
+}
+
 fn drops_table(engine: &Engine, nodes: &[NodeTotals], ledger: &Ledger) -> Table {
     let mut table = Table::new(&["DROPPED", "PACKETS", "MEANING"], 1..2);
     // In the order in which packets meet the nodes.
@@ -154,7 +177,7 @@ fn verdict(ledger: &Ledger, colour: bool) -> String {
         let named = parts.iter().enumerate().filter(|(at, (count, _))| *at < 2 || *count > 0);
         named.map(|(_, (count, name))| format!("{name} {}", grouped(*count))).collect::<Vec<_>>().join(" + ")
     };
-    let Buffers { capacity, free, cached, rings, frames, held } = ledger.buffers;
+    let Buffers { capacity, free, cached, rings, frames, handoff, held } = ledger.buffers;
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -172,7 +195,14 @@ fn verdict(ledger: &Ledger, colour: bool) -> String {
         text,
         "buffers: {} = {}",
         grouped(capacity),
-        sum(&[(free, "free"), (cached, "cached"), (rings, "in rings"), (frames, "in frames"), (held, "held")])
+        sum(&[
+            (free, "free"),
+            (cached, "cached"),
+            (rings, "in rings"),
+            (frames, "in frames"),
+            (handoff, "between workers"),
+            (held, "held")
+        ])
     );
     let found = if ledger.discrepancies().is_empty() {
         paint("the ledger adds up", Style::Good, colour)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use swath_core::run::Engine;
+use swath_core::run::{Engine, Placement, place};
 
 use crate::args::time;
 use crate::exit::{Exit, Failure};
@@ -80,13 +80,32 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         counted(plan.interfaces.len(), "interface"),
         counted(plan.engine.workers.into(), "worker"),
     ));
-    engine.start().map_err(|error| Failure::other(format!("a worker could not be started: {error}")))?;
+    let placement = place(&engine.plan().engine).map_err(Failure::other)?;
+    placement.warnings.iter().for_each(|warning| terminal.warn(warning));
+    if engine.queues().len() > 1 {
+        say_queues(&engine, &placement, terminal);
+    }
+    engine.start_on(placement).map_err(|error| Failure::other(format!("a worker could not be started: {error}")))?;
     let end = watch(&engine, &stop, args, terminal);
     let died = !engine.dead_workers().is_empty();
     engine.stop();
     terminal.say(format!("{end}\n"));
     let exit = Report::of(&mut engine).deliver(&engine, destination, terminal)?;
     if died { Err(Failure::other("a worker has died")) } else { Ok(exit) }
+}
+
+/// Says which worker receives what.
+fn say_queues(engine: &Engine, placement: &Placement, terminal: &Terminal) {
+    for (worker, queues) in engine.queues().iter().enumerate() {
+        let core = match placement.cpus.get(worker).map(Vec::as_slice) {
+            Some([core]) => format!(" on core {core}"),
+            _ => String::new(),
+        };
+        let name = |(interface, queue): &(usize, usize)| format!("{} queue {queue}", engine.interfaces()[*interface].name);
+        let queues =
+            if queues.is_empty() { "what it is handed".into() } else { queues.iter().map(name).collect::<Vec<_>>().join(", ") };
+        terminal.say(format!("worker {worker}{core}: {queues}"));
+    }
 }
 
 /// Says each second what happens, and returns why it is over.

@@ -130,7 +130,8 @@ fn integer(about: &str, low: u64, high: u64, default: u64) -> Value {
 }
 
 fn engine() -> Value {
-    let (workers, low, high) = ("How many workers process packets, each on a core of its own.", *WORKERS.start(), *WORKERS.end());
+    let (workers, low, high) =
+        ("How many workers process packets: as many as there are `cores`, or one.", *WORKERS.start(), *WORKERS.end());
     let mut size = adapt(schema_for!(Size).as_value(), "");
     size["description"] =
         format!("How much packet data one buffer holds: {} to {} bytes.", BUFFER_SIZE.start(), BUFFER_SIZE.end()).into();
@@ -139,6 +140,12 @@ fn engine() -> Value {
         [("auto", "Where there are any."), ("never", "Not at all."), ("required", "Without them the engine does not start.")];
     let mut hugepages = words(pages.map(|(word, meaning)| (word.into(), meaning.into())).into());
     hugepages["description"] = "Whether the buffers lie in huge pages. Default: `auto`.".into();
+    let ways = [
+        ("adaptive", "Look for packets for a while, then sleep until there are some."),
+        ("busy", "Never stop looking: a core is always busy, and no packet waits for a worker to wake."),
+    ];
+    let mut idle = words(ways.map(|(word, meaning)| (word.into(), meaning.into())).into());
+    idle["description"] = "What a worker does when there is nothing to do. Default: `adaptive`.".into();
     json!({
         "description": "What belongs to the process. A change needs a restart.",
         "type": ["object", "null"],
@@ -164,6 +171,7 @@ fn engine() -> Value {
                 "type": "boolean",
                 "default": false,
             }), ""),
+            "idle": idle,
         },
         "additionalProperties": false,
     })

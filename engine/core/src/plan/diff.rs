@@ -328,11 +328,12 @@ fn edges(old: &NodePlan, old_nodes: &[NodePlan], new: &NodePlan, new_nodes: &[No
 /// By all fields, so that who adds one does not forget this.
 fn engine(old: &EngineSpec, new: &EngineSpec) -> Vec<SettingChange> {
     let json = |spec: &EngineSpec| {
-        let EngineSpec { workers, cores, buffers, buffer_size, hugepages, metrics, metrics_by_worker } = spec;
+        let EngineSpec { workers, cores, idle, buffers, buffer_size, hugepages, metrics, metrics_by_worker } = spec;
         let hugepages = format!("{hugepages:?}").to_lowercase();
         [
             ("workers", Some((*workers).into())),
             ("cores", cores.clone().map(Into::into)),
+            ("idle", Some(format!("{idle:?}").to_lowercase().into())),
             ("buffers", Some((*buffers).into())),
             ("buffer-size", Some((*buffer_size).into())),
             ("hugepages", Some(hugepages.into())),

@@ -116,8 +116,9 @@ impl Draft {
             self.interfaces.into_iter().filter_map(|(spec, driver)| Some(InterfacePlan { spec, driver: driver?, opener: None }));
         let tables = self.tables.into_iter().filter_map(|table| Some(TablePlan { spec: table.spec, kind: table.kind? }));
         let nodes = self.nodes.into_iter();
-        let nodes =
-            nodes.filter_map(|node| Some(NodePlan { spec: node.spec, kind: node.kind?, edges: node.edges, targets: node.targets }));
+        let nodes = nodes.filter_map(|node| {
+            Some(NodePlan { spec: node.spec, kind: node.kind?, edges: node.edges, targets: node.targets, inserted: false })
+        });
         Ok(Plan {
             engine: self.engine,
             interfaces: interfaces.collect(),

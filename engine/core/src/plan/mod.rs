@@ -8,6 +8,7 @@
 
 mod diff;
 mod draft;
+mod handoff;
 mod layers;
 mod order;
 mod slots;
@@ -77,6 +78,8 @@ pub struct NodePlan {
     pub edges: Vec<EdgePlan>,
     /// For each of these the index of the node that it leads to, if it is wired.
     pub targets: Vec<Option<usize>>,
+    /// Whether the planner has put it in: a handoff to the owner of each packet of the node behind it.
+    pub inserted: bool,
 }
 
 /// An edge or drop reason of a node.

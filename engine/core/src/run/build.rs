@@ -4,10 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use swath_api::wire::MacAddr;
-use swath_api::{EdgeClass, Interface, Interfaces, NodeHost, NodeInstance, Pool, Tables, Wishes, WorkerTables, reserved};
+use swath_api::{
+    EdgeClass, Interface, Interfaces, NodeHost, NodeInstance, Ownership, Pool, Tables, Wishes, WorkerTables, reserved,
+};
 
+use super::bed::Bed;
 use super::counters::{BufferGauges, Counter, InterfaceCounters, NodeCounters, WorkerCounters, slot};
 use super::engine::Engine;
+use super::handoff::Handoffs;
 use super::pass::{FREE, Running, Source, TRANSMIT, WorkerGraph};
 use crate::driver::{Claim, Due, Opener, Port, PortConfig, RxQueue, TxQueue};
 use crate::parts::{self, Part, Parts, Teller};
@@ -25,13 +29,21 @@ pub struct BuildOptions<'a> {
 
 pub(super) fn build(mut plan: Plan, options: &BuildOptions<'_>, diagnostics: &mut Diagnostics) -> Option<Engine> {
     let errors = diagnostics.errors();
+    plan.insert_handoffs();
     let openers = plan.interfaces.iter_mut().map(|interface| interface.opener.take()).collect();
     let (mut ports, interfaces, Parts { tables, nodes }) = make_parts(&plan, openers, options, diagnostics);
     if diagnostics.errors() > errors {
         return None;
     }
     let workers = u32::from(plan.engine.workers);
+    let beds = (0..workers).map(|_| Bed::new().map(Arc::new)).collect::<Result<Vec<_>, _>>();
+    let beds =
+        diagnostics.ok(beds.map_err(|error| Diagnostic::error(Code::Refused, format!("no descriptor for a worker: {error}"))))?;
+    let handed: Vec<Arc<[Counter]>> = (0..workers).map(|_| (0..workers).map(|_| Counter::default()).collect()).collect();
+    let (handoffs, rings) = Handoffs::all(&beds, &handed, options.pool);
+    let mut handoffs = handoffs.into_iter().map(|ends| (workers > 1).then_some(ends));
     let mut sources = assign(ports.iter_mut().map(|port| port.receive_queues()), workers);
+    let assigned = sources.iter().map(|queues| queues.iter().map(|(interface, queue, _)| (*interface, *queue)).collect()).collect();
     let mut transmit: Vec<Vec<Box<dyn TxQueue>>> = (0..workers).map(|_| Vec::new()).collect();
     for (port, interface) in ports.iter_mut().zip(interfaces.list()) {
         let queues = port.transmit_queues();
@@ -55,16 +67,17 @@ pub(super) fn build(mut plan: Plan, options: &BuildOptions<'_>, diagnostics: &mu
         wishes = made.iter().map(|(_, wishes)| wishes.clone()).collect();
         for (index, ((instance, wishes), node)) in made.into_iter().zip(&plan.nodes).enumerate() {
             receivers.extend(wishes.receive.map(|interface| (interface, index)));
-            running.push(run(node, instance, wishes, plan.nodes.len()));
+            running.push(run(index, node, instance, wishes, &plan));
         }
         let owned = WorkerCounters {
             nodes: plan.nodes.iter().map(|node| NodeCounters::new(node.edges.len())).collect(),
             interfaces: interfaces.list().iter().map(|_| InterfaceCounters::default()).collect(),
-            sweeps: Arc::new([Counter::default(), Counter::default()]),
+            time: Arc::default(),
+            handed: Arc::clone(&handed[worker as usize]),
             buffers: Arc::new(BufferGauges::default()),
         };
         let mut queues = Vec::new();
-        for (interface, queue) in std::mem::take(&mut sources[worker as usize]) {
+        for (interface, _, queue) in std::mem::take(&mut sources[worker as usize]) {
             match receivers.get(&(interface as u16)) {
                 Some(node) => queues.push(Source { queue, node: *node, interface }),
                 None if queue.due() != Due::Ended && !unreceived.contains(&interface) => unreceived.push(interface),
@@ -79,13 +92,14 @@ pub(super) fn build(mut plan: Plan, options: &BuildOptions<'_>, diagnostics: &mu
             }
         };
         let ports = std::mem::take(&mut transmit[worker as usize]);
-        graphs.push(WorkerGraph::new(running, queues, ports, own_tables, owned.clone(), options.pool));
+        let handoffs = handoffs.next().flatten();
+        graphs.push(WorkerGraph::new(running, queues, ports, own_tables, owned.clone(), handoffs, options.pool));
         counters.push(owned);
     }
     unreceived.iter().for_each(|interface| warn_unreceived(&plan, *interface, diagnostics));
     let (interfaces, tables) = (interfaces.list().to_vec(), tables.instances().to_vec());
     let mut engine = Engine::new(plan, Arc::clone(options.pool), interfaces, tables, ports, graphs, counters);
-    engine.wishes = wishes;
+    (engine.wishes, engine.beds, engine.rings, engine.queues) = (wishes, beds, rings.into(), assigned);
     Some(engine)
 }
 
@@ -204,9 +218,15 @@ fn more_nodes(
     (made.len() == plan.nodes.len()).then_some(made)
 }
 
-/// An instance as its worker runs it; there are as many `nodes` in the graph.
-fn run(node: &NodePlan, instance: NodeInstance, wishes: Wishes, nodes: usize) -> Running {
-    let edges = &node.edges;
+/// An instance as its worker runs it.
+fn run(index: usize, node: &NodePlan, instance: NodeInstance, wishes: Wishes, plan: &Plan) -> Running {
+    let (edges, nodes) = (&node.edges, plan.nodes.len());
+    // A handoff that the planner has put in asks the node behind it, one of the graph's own itself.
+    let asks = match (plan.engine.workers, node.targets.first()) {
+        (2.., Some(Some(to))) if node.inserted => Some(*to),
+        (2.., Some(Some(_))) if instance.info().ownership == Ownership::HandsOff => Some(index),
+        _ => None,
+    };
     Running {
         instance,
         to: routes(node, nodes),
@@ -214,6 +234,7 @@ fn run(node: &NodePlan, instance: NodeInstance, wishes: Wishes, nodes: usize) ->
         slots: slots(node),
         transmit: edges.iter().position(|edge| edge.class == EdgeClass::Transmit),
         majority: 0,
+        asks,
         tick: wishes.tick_every.map(|every| (every, 0)),
     }
 }
@@ -236,12 +257,17 @@ fn routes(node: &NodePlan, nodes: usize) -> Box<[u16]> {
     edges.chain(reserved).map(|to| to as u16).collect()
 }
 
-/// Receive queues to workers: the first of each interface to the first worker, and so on round.
-fn assign(ports: impl Iterator<Item = Vec<Box<dyn RxQueue>>>, workers: u32) -> Vec<Vec<(usize, Box<dyn RxQueue>)>> {
-    let mut assigned: Vec<Vec<(usize, Box<dyn RxQueue>)>> = (0..workers).map(|_| Vec::new()).collect();
+/// A receive queue, with the index of its interface and its own there.
+type Assigned = (usize, usize, Box<dyn RxQueue>);
+
+/// Receive queues to workers. The queues of an interface go round, the first of them to the worker that has the fewest: so an interface
+/// with a queue for each worker has queue 0 with worker 0, and two interfaces with one queue each do not meet on one worker.
+fn assign(ports: impl Iterator<Item = Vec<Box<dyn RxQueue>>>, workers: u32) -> Vec<Vec<Assigned>> {
+    let mut assigned: Vec<Vec<Assigned>> = (0..workers).map(|_| Vec::new()).collect();
     for (interface, queues) in ports.enumerate() {
+        let first = (0..assigned.len()).min_by_key(|worker| assigned[*worker].len()).unwrap_or(0);
         for (at, queue) in queues.into_iter().enumerate() {
-            assigned[at % workers as usize].push((interface, queue));
+            assigned[(first + at) % workers as usize].push((interface, at, queue));
         }
     }
     assigned

@@ -140,10 +140,46 @@ pub struct WorkerCounters {
     pub nodes: Arc<[NodeCounters]>,
     /// By interface.
     pub interfaces: Arc<[InterfaceCounters]>,
-    /// Sweeps, and those of them that found nothing to do.
-    pub sweeps: Arc<[Counter; 2]>,
+    /// How it spends its time.
+    pub time: Arc<TimeCounters>,
+    /// Packets that it has handed to each worker.
+    pub handed: Arc<[Counter]>,
     /// Chunks in rings and frames, as of the last sweep: the worker's part of the buffer ledger.
     pub buffers: Arc<BufferGauges>,
+}
+
+/// What one worker counts of itself.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct TimeCounters {
+    /// Sweeps.
+    pub sweeps: Counter,
+    /// Those of them that found nothing to do.
+    pub empty_sweeps: Counter,
+    /// Nanoseconds spent in sweeps that found something to do.
+    pub busy: Counter,
+    /// Nanoseconds spent looking for something to do.
+    pub idle: Counter,
+    /// Nanoseconds blocked.
+    pub asleep: Counter,
+    /// How often it has blocked.
+    pub sleeps: Counter,
+    /// How often another thread has woken it.
+    pub woken: Counter,
+    /// Slices of questions to tables that it has answered between sweeps.
+    pub slices: Counter,
+    /// The longest of them, in nanoseconds.
+    pub longest_slice: Counter,
+}
+
+impl Counter {
+    /// Raises it to a value that is higher. As [`Counter::add`], for the worker that owns it.
+    #[inline]
+    pub fn raise(&self, to: u64) {
+        if to > self.get() {
+            self.0.store(to, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Where a worker's chunks are, apart from its cache.

@@ -1,20 +1,21 @@
 //! The engine: what was built, its threads, and what it has counted.
 
-use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use swath_api::{ConfigError, EdgeClass, Interface, Pool, TableInstance, Wishes, reserved};
+use swath_api::{ConfigError, HandoffGauge, Interface, Pool, Question, TableInstance, Wishes};
 
+use super::bed::Bed;
 use super::build::{self, BuildOptions};
-use super::counters::{NodeCounters, WorkerCounters};
-use super::ledger::{Buffers, Ledger};
+use super::counters::WorkerCounters;
+use super::mail::{self, Answer, ControlMail};
 use super::observer::Observer;
 use super::pass::WorkerGraph;
-use super::worker::{self, Worker};
+use super::worker::{self, Start, Worker};
+use super::{Placement, cpus};
 use crate::driver::{Due, Port};
-use crate::plan::{NodePlan, Plan};
+use crate::plan::Plan;
 use crate::spec::Diagnostics;
 
 /// A graph that is built, and runs when it is told to.
@@ -24,8 +25,12 @@ pub struct Engine {
     interfaces: Vec<Interface>,
     tables: Vec<Arc<TableInstance>>,
     // Before the ports: queues refer to what the ports own.
-    graphs: Vec<WorkerGraph>,
+    // None while threads run. Only `ask` locks it, who has no more than `&self`.
+    graphs: Mutex<Vec<WorkerGraph>>,
     workers: Vec<Worker>,
+    // One question at a time.
+    mail: Mutex<Vec<ControlMail>>,
+    placement: Vec<Vec<usize>>,
     ports: Vec<Box<dyn Port>>,
     counters: Vec<WorkerCounters>,
     stop: Arc<AtomicBool>,
@@ -33,27 +38,9 @@ pub struct Engine {
     now: u64,
     started: Option<Instant>,
     pub(super) wishes: Vec<Wishes>,
-}
-
-/// What all workers together have counted of one node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeTotals {
-    /// The node's name.
-    pub name: String,
-    /// Its kind.
-    pub kind: &'static str,
-    /// Calls of it.
-    pub calls: u64,
-    /// Packets that came in.
-    pub packets: u64,
-    /// TSC cycles spent in it.
-    pub cycles: u64,
-    /// Packets that it made.
-    pub made: u64,
-    /// Packets that it let go.
-    pub released: u64,
-    /// Packets by edge: name, class, whether it is wired, count. Then the engine's own drop reasons, as far as they occurred.
-    pub edges: Vec<(Cow<'static, str>, EdgeClass, bool, u64)>,
+    pub(super) beds: Vec<Arc<Bed>>,
+    pub(super) rings: Arc<[HandoffGauge]>,
+    pub(super) queues: Vec<Vec<(usize, usize)>>,
 }
 
 impl Engine {
@@ -78,14 +65,19 @@ impl Engine {
             pool,
             interfaces,
             tables,
-            graphs,
+            graphs: Mutex::new(graphs),
             workers: Vec::new(),
+            mail: Mutex::default(),
+            placement: Vec::new(),
             ports,
             counters,
             stop,
             now: 0,
             started: None,
             wishes: Vec::new(),
+            beds: Vec::new(),
+            rings: Arc::default(),
+            queues: Vec::new(),
         }
     }
 
@@ -94,19 +86,43 @@ impl Engine {
     /// # Errors
     /// A thread could not be started or pinned; none runs then.
     pub fn start(&mut self) -> std::io::Result<()> {
+        let placement = cpus::place(&self.plan.engine).map_err(std::io::Error::other)?;
+        self.start_on(placement)
+    }
+
+    /// As [`Engine::start`], on the CPUs that [`place`](super::place) has chosen.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub fn start_on(&mut self, placement: Placement) -> std::io::Result<()> {
+        self.placement = placement.cpus;
         self.stop.store(false, Ordering::Relaxed);
         // The clock goes on where it stood: ticks and drivers remember times of it.
         let clock = Instant::now();
         self.started = Some(clock);
         let mut failed = None;
         let mut left = Vec::new();
-        for (index, graph) in std::mem::take(&mut self.graphs).into_iter().enumerate() {
+        let graphs = std::mem::take(get_mut(&mut self.graphs));
+        get_mut(&mut self.mail).clear();
+        for (index, graph) in graphs.into_iter().enumerate() {
             if failed.is_some() {
                 left.push(graph);
                 continue;
             }
-            let core = self.plan.engine.cores.as_ref().and_then(|cores| cores.get(index).copied());
-            match worker::start(index, core, graph, Arc::clone(&self.stop), clock, self.now) {
+            let (control, mail) = mail::mail(&self.beds[index]);
+            get_mut(&mut self.mail).push(control);
+            let start = Start {
+                index,
+                cpus: self.placement.get(index).cloned().unwrap_or_default(),
+                graph,
+                stop: Arc::clone(&self.stop),
+                bed: Arc::clone(&self.beds[index]),
+                mail,
+                idle: self.plan.engine.idle,
+                clock,
+                now: self.now,
+            };
+            match worker::start(start) {
                 Ok(worker) => self.workers.push(worker),
                 Err(refused) => {
                     let (error, graph) = *refused;
@@ -117,21 +133,25 @@ impl Engine {
         }
         let Some(error) = failed else { return Ok(()) };
         self.stop();
-        self.graphs.extend(left);
+        get_mut(&mut self.graphs).extend(left);
         Err(error)
     }
 
-    /// Stops the threads after the sweep that each is in. Their graphs are as they left them.
+    /// Stops the threads after the sweep that each is in. What was on its way from one to another is processed.
     pub fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        self.beds.iter().for_each(|bed| bed.wake());
+        get_mut(&mut self.mail).clear();
+        let graphs = get_mut(&mut self.graphs);
         for Worker { thread, .. } in self.workers.drain(..) {
             // A worker that panicked outside of a node has taken its graph with it; the panic hook has said why.
-            self.graphs.extend(thread.join().ok());
+            graphs.extend(thread.join().ok());
         }
-        self.graphs.iter_mut().for_each(WorkerGraph::rest);
         if let Some(started) = self.started.take() {
             self.now += started.elapsed().as_nanos() as u64;
         }
+        drain(graphs, self.now);
+        graphs.iter_mut().for_each(WorkerGraph::rest);
     }
 
     /// Lets every worker in turn, in this thread and by one virtual clock, do what is due next, until nothing is due any more or it is
@@ -139,14 +159,22 @@ impl Engine {
     pub fn step_until(&mut self, until: u64) {
         loop {
             let mut busy = false;
-            for graph in &mut self.graphs {
-                busy |= graph.sweep(self.now);
+            let graphs = get_mut(&mut self.graphs);
+            for at in 0..graphs.len() {
+                if graphs[at].hands_off() {
+                    // What one has handed over the others process at once: so no ring overflows, however many packets are there.
+                    busy |= graphs[at].sweep_in(1, self.now);
+                    drain(graphs, self.now);
+                } else {
+                    busy |= graphs[at].sweep(self.now);
+                }
             }
             if busy {
                 continue;
             }
-            let all_ended = self.graphs.iter().all(WorkerGraph::ended);
-            let due = self.graphs.iter().map(WorkerGraph::due).min().unwrap_or(Due::Ended);
+            let graphs = get_mut(&mut self.graphs);
+            let all_ended = graphs.iter().all(WorkerGraph::ended);
+            let due = graphs.iter().map(WorkerGraph::due).min().unwrap_or(Due::Ended);
             match due {
                 // Ticks go on for ever; with the last packet in, only `until` asks for them.
                 Due::At(at) if at <= until && at > self.now && !(all_ended && until == u64::MAX) => self.now = at,
@@ -160,12 +188,29 @@ impl Engine {
 
     /// The worker graphs that no thread runs, for benchmarks and tests that drive them step by step.
     pub fn graphs_mut(&mut self) -> &mut [WorkerGraph] {
-        &mut self.graphs
+        get_mut(&mut self.graphs).as_mut_slice()
     }
 
     /// Whether every receive queue has come to its end. While threads run: as each of them has last said.
     pub fn ended(&self) -> bool {
-        self.graphs.iter().all(WorkerGraph::ended) && self.workers.iter().all(|worker| worker.ended.load(Ordering::Relaxed))
+        lock(&self.graphs).iter().all(WorkerGraph::ended)
+            && self.workers.iter().all(|worker| worker.ended.load(Ordering::Relaxed))
+            && self.between_workers() == 0
+    }
+
+    /// Packets in the rings between workers.
+    pub(super) fn between_workers(&self) -> u64 {
+        self.rings.iter().map(|ring| ring.len() as u64).sum()
+    }
+
+    /// For each worker the receive queues that are its own: the index of an interface, and of the queue there.
+    pub fn queues(&self) -> &[Vec<(usize, usize)>] {
+        &self.queues
+    }
+
+    /// For each worker the CPUs that it was bound to when it was last started; none if the system chooses.
+    pub fn placement(&self) -> &[Vec<usize>] {
+        &self.placement
     }
 
     /// Workers whose thread has ended though nobody has stopped it: a defect of the engine, which the panic hook has described.
@@ -210,8 +255,34 @@ impl Engine {
     /// # Errors
     /// There is no such table, or it refuses; nothing has changed then.
     pub fn command(&self, table: &str, command: &str) -> Result<String, ConfigError> {
+        self.ask(table, command).map(|answer| answer.reply)
+    }
+
+    /// As [`Engine::command`], and what the answer has cost. A command that needs the shards of a table
+    /// ([`Sharded`](swath_api::Sharded)) is answered by all workers, slice by slice between their sweeps; one such command at a time.
+    ///
+    /// # Errors
+    /// As [`Engine::command`]; or a worker does not answer, or has died.
+    pub fn ask(&self, table: &str, command: &str) -> Result<Answer, ConfigError> {
         let found = self.table(table).ok_or_else(|| ConfigError::new(format!("there is no table '{table}'")))?;
-        found.command(command)
+        match Question::read(found, command) {
+            Some(Ok(question)) => self.ask_shards(found, question, command),
+            // Not one of its questions at all, so it may be a command.
+            Some(Err(error)) if !error.message().starts_with("unknown variant") => Err(error),
+            _ => Ok(Answer { reply: found.command(command)?, longest_pause: Duration::ZERO, slices: 0 }),
+        }
+    }
+
+    fn ask_shards(&self, table: &Arc<TableInstance>, first: Question, command: &str) -> Result<Answer, ConfigError> {
+        let mut questions = vec![first];
+        while questions.len() < self.counters.len() {
+            questions.extend(Question::read(table, command).transpose()?);
+        }
+        let mut mail = lock(&self.mail);
+        if mail.is_empty() {
+            return mail::ask_standing(&mut lock(&self.graphs), questions);
+        }
+        mail::ask(&mut mail, questions, || self.dead_workers())
     }
 
     /// What others need to watch it while it runs.
@@ -231,66 +302,6 @@ impl Engine {
         let ports = self.interfaces.iter().zip(&mut self.ports);
         ports.map(|(interface, port)| (interface.name.clone(), port.finish())).collect()
     }
-
-    /// What all workers together have counted of each node, in the plan's order.
-    pub fn nodes(&self) -> Vec<NodeTotals> {
-        let nodes = self.plan.nodes.iter().enumerate();
-        nodes
-            .map(|(index, node)| {
-                let sum = |pick: &dyn Fn(&NodeCounters) -> u64| self.counters.iter().map(|worker| pick(&worker.nodes[index])).sum();
-                NodeTotals {
-                    name: node.spec.name.value.clone(),
-                    kind: node.kind.info().kind.as_str(),
-                    calls: sum(&NodeCounters::calls),
-                    packets: sum(&|node| node.packets.get()),
-                    cycles: sum(&|node| node.cycles.get()),
-                    made: sum(&|node| node.made.get()),
-                    released: sum(&|node| node.released.get()),
-                    edges: edges(node, |slot| sum(&|node| node.edges()[slot].get())),
-                }
-            })
-            .collect()
-    }
-
-    /// Both ledgers. Exact when no thread runs.
-    pub fn ledger(&self) -> Ledger {
-        let (mut ledger, mut released) = (Ledger::default(), 0);
-        for interface in self.counters.iter().flat_map(|worker| worker.interfaces.iter()) {
-            ledger.received += interface.received.get();
-            ledger.sent += interface.sent.get();
-        }
-        for node in self.nodes() {
-            ledger.made += node.made;
-            for (name, class, wired, count) in node.edges {
-                match class {
-                    EdgeClass::Held => ledger.held += count,
-                    EdgeClass::Consumed if !wired => ledger.consumed += count,
-                    EdgeClass::Drop | EdgeClass::Edge | EdgeClass::Required if !wired && count > 0 => {
-                        *ledger.dropped.entry(node.name.clone()).or_default().entry(name.into_owned()).or_default() += count;
-                    }
-                    _ => {}
-                }
-            }
-            released += node.released;
-        }
-        // Over all nodes: what one has kept another may have let go. Not held at zero, which would hide a defect.
-        ledger.held = ledger.held.wrapping_sub(released);
-        ledger.buffers = self.buffers(ledger.held);
-        ledger.in_transit = ledger.buffers.frames;
-        ledger
-    }
-
-    fn buffers(&self, held: u64) -> Buffers {
-        let gauges = |pick: fn(&WorkerCounters) -> u64| self.counters.iter().map(pick).sum();
-        Buffers {
-            capacity: self.pool.capacity() as u64,
-            free: self.pool.free() as u64,
-            cached: self.pool.cached() as u64,
-            rings: gauges(|worker| worker.buffers.rings.load(Ordering::Relaxed)),
-            frames: gauges(|worker| worker.buffers.frames.load(Ordering::Relaxed)),
-            held,
-        }
-    }
 }
 
 impl Drop for Engine {
@@ -305,11 +316,17 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-fn edges(node: &NodePlan, count: impl Fn(usize) -> u64) -> Vec<(Cow<'static, str>, EdgeClass, bool, u64)> {
-    let own = node.edges.iter().zip(&node.targets).enumerate();
-    let own = own.map(|(id, (edge, target))| (edge.name.clone(), edge.class, target.is_some(), count(id)));
-    let reserved = reserved::REASONS.iter().enumerate();
-    let reserved =
-        reserved.map(|(reason, (name, _))| (Cow::Borrowed(*name), EdgeClass::Drop, false, count(node.edges.len() + reason)));
-    own.chain(reserved.filter(|(_, _, _, count)| *count > 0)).collect()
+/// Lets workers process what they have handed each other, in turns, until nothing is left: a ring leads to a later node, so there is an
+/// end to it.
+fn drain(graphs: &mut [WorkerGraph], now: u64) {
+    while graphs.iter_mut().fold(false, |any, graph| graph.drain(now) || any) {}
+}
+
+/// Nothing that is locked here is left half done by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn get_mut<T>(mutex: &mut Mutex<T>) -> &mut T {
+    mutex.get_mut().unwrap_or_else(PoisonError::into_inner)
 }

@@ -38,6 +38,8 @@ pub struct Buffers {
     pub rings: u64,
     /// In frames between nodes.
     pub frames: u64,
+    /// In rings between workers.
+    pub handoff: u64,
     /// Kept by nodes.
     pub held: u64,
 }
@@ -66,12 +68,12 @@ impl Ledger {
                 self.in_transit
             ));
         }
-        let Buffers { capacity, free, cached, rings, frames, held } = self.buffers;
-        let known = [free, cached, rings, frames, held].iter().fold(0, |sum: u64, part| sum.wrapping_add(*part));
+        let Buffers { capacity, free, cached, rings, frames, handoff, held } = self.buffers;
+        let known = [free, cached, rings, frames, handoff, held].iter().fold(0, |sum: u64, part| sum.wrapping_add(*part));
         if capacity != known {
             found.push(format!(
-                "buffers: capacity {capacity}, but free {free} + cached {cached} + in rings {rings} + in frames {frames} + held {held} \
-                 = {known}"
+                "buffers: capacity {capacity}, but free {free} + cached {cached} + in rings {rings} + in frames {frames} + between \
+                 workers {handoff} + held {held} = {known}"
             ));
         }
         found
@@ -86,7 +88,7 @@ mod tests {
     fn what_does_not_add_up_is_said() {
         let mut ledger = Ledger { received: 10, made: 2, sent: 7, consumed: 1, held: 1, ..Ledger::default() };
         ledger.dropped.entry("acl".into()).or_default().insert("deny".into(), 3);
-        ledger.buffers = Buffers { capacity: 8, free: 4, cached: 2, rings: 1, frames: 0, held: 1 };
+        ledger.buffers = Buffers { capacity: 8, free: 4, cached: 2, rings: 0, frames: 0, handoff: 1, held: 1 };
         assert_eq!(ledger.discrepancies(), Vec::<String>::new());
         ledger.sent = 6;
         ledger.buffers.free = 3;

@@ -1,16 +1,29 @@
 //! Running a plan: ports opened, tables and node instances made, workers started, counted and stopped.
 
+mod bed;
 mod build;
 mod counters;
+mod cpus;
+mod dispatch;
 mod engine;
+mod figures;
+mod handoff;
 mod ledger;
+mod mail;
 mod observer;
 mod pass;
+mod totals;
 mod worker;
 
 pub use build::BuildOptions;
-pub use counters::{BufferGauges, COSTS, Counter, InterfaceCounters, NodeCounters, VECTOR_SIZES, WorkerCounters, slot};
-pub use engine::{Engine, NodeTotals};
+pub use counters::{
+    BufferGauges, COSTS, Counter, InterfaceCounters, NodeCounters, TimeCounters, VECTOR_SIZES, WorkerCounters, slot,
+};
+pub use cpus::{Placement, place};
+pub use engine::Engine;
+pub use figures::{Figure, WorkerFigures};
 pub use ledger::{Buffers, Ledger};
+pub use mail::Answer;
 pub use observer::{ObservedEdge, ObservedInterface, ObservedNode, Observer};
 pub use pass::WorkerGraph;
+pub use totals::NodeTotals;

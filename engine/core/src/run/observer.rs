@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use swath_api::{EdgeClass, Pool, TableInstance, reserved};
+use swath_api::{EdgeClass, HandoffGauge, Pool, TableInstance, reserved};
 
 use super::counters::WorkerCounters;
 use super::engine::Engine;
@@ -22,6 +22,7 @@ pub struct Observer {
     /// The tables.
     pub tables: Vec<Arc<TableInstance>>,
     pool: Arc<Pool>,
+    rings: Arc<[HandoffGauge]>,
 }
 
 /// A node by its words.
@@ -102,6 +103,7 @@ impl Observer {
             workers: engine.counters().to_vec(),
             tables: tables.to_vec(),
             pool: Arc::clone(pool),
+            rings: Arc::clone(&engine.rings),
         }
     }
 
@@ -122,6 +124,7 @@ impl Observer {
             cached: self.pool.cached() as u64,
             rings: gauges(|worker| worker.buffers.rings.load(Ordering::Relaxed)),
             frames: gauges(|worker| worker.buffers.frames.load(Ordering::Relaxed)),
+            handoff: self.rings.iter().map(|ring| ring.len() as u64).sum(),
             // A packet may have been released between the two readings.
             held: u64::saturating_sub(kept, released),
         }
@@ -129,7 +132,7 @@ impl Observer {
 
     /// Sweeps that each worker has made: a number that stands still is a worker that does.
     pub fn sweeps(&self) -> impl Iterator<Item = u64> {
-        self.workers.iter().map(|worker| worker.sweeps[0].get())
+        self.workers.iter().map(|worker| worker.time.sweeps.get())
     }
 }
 

@@ -5,13 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use swath_api::kernel::tsc;
-use swath_api::{Cache, Call, Called, Mask, Nexts, NodeInstance, Outbox, Pool, VECTOR, Vector, WorkerTables, reserved};
+use swath_api::{Cache, Call, Called, Nexts, NodeInstance, Outbox, Pool, Question, VECTOR, Vector, WorkerTables, reserved};
 
 use super::counters::{WorkerCounters, slot};
+use super::handoff::Handoffs;
 use crate::driver::{Due, Io, RxQueue, TxQueue};
 
 /// Passes of one sweep before it looks at the world outside again.
 const PASSES: usize = 16;
+
+/// Of the packets of a pass, those that other workers may send: what has been begun goes first, for to drop it would waste what was done,
+/// and the queues get a share all the same.
+const FROM_WORKERS: usize = VECTOR * 3 / 4;
 
 /// A node as a worker runs it.
 pub(super) struct Running {
@@ -27,13 +32,15 @@ pub(super) struct Running {
     pub transmit: Option<usize>,
     /// The edge that most packets took last.
     pub majority: u16,
+    /// For a handoff: the node that says who owns a packet.
+    pub asks: Option<usize>,
     /// Ticks wanted: every so many nanoseconds, and when next.
     pub tick: Option<(u64, u64)>,
 }
 
 impl Running {
     #[inline]
-    fn slot(&self, id: u16) -> usize {
+    pub fn slot(&self, id: u16) -> usize {
         self.slots.get(usize::from(id)).map_or_else(|| slot(id, self.edges), |slot| usize::from(*slot))
     }
 }
@@ -50,25 +57,27 @@ pub(super) struct Source {
 pub struct WorkerGraph {
     pub(super) nodes: Vec<Running>,
     // One inbox for each node, then FREE and TRANSMIT.
-    vectors: Vec<Vector>,
+    pub(super) vectors: Vec<Vector>,
     // Which inboxes have packets.
-    pending: Box<[u64]>,
+    pub(super) pending: Box<[u64]>,
     pub(super) sources: Vec<Source>,
     pub(super) ports: Vec<Box<dyn TxQueue>>,
     next_source: usize,
     // Nodes that want to be called when time has passed.
     ticking: Vec<usize>,
-    current: Vector,
-    rest: Vector,
-    other_ports: Vector,
-    nexts: Nexts,
-    outbox: Outbox,
+    pub(super) current: Vector,
+    pub(super) rest: Vector,
+    pub(super) other_ports: Vector,
+    pub(super) nexts: Nexts,
+    pub(super) outbox: Outbox,
     // Packets that may still be made in this pass.
-    room: usize,
-    tally: Vec<u32>,
-    cache: Cache,
-    tables: WorkerTables,
-    counters: WorkerCounters,
+    pub(super) room: usize,
+    pub(super) tally: Vec<u32>,
+    pub(super) cache: Cache,
+    pub(super) tables: WorkerTables,
+    pub(super) counters: WorkerCounters,
+    /// To and from other workers, if there are any.
+    pub(super) handoffs: Option<Handoffs>,
 }
 
 /// Behind the inboxes: packets to be freed.
@@ -83,6 +92,7 @@ impl WorkerGraph {
         ports: Vec<Box<dyn TxQueue>>,
         tables: WorkerTables,
         counters: WorkerCounters,
+        handoffs: Option<Handoffs>,
         pool: &Arc<Pool>,
     ) -> WorkerGraph {
         let slots = nodes.iter().map(|node| node.to.len()).max().unwrap_or_default();
@@ -103,6 +113,7 @@ impl WorkerGraph {
             cache: pool.cache(),
             tables,
             counters,
+            handoffs,
             nodes,
         }
     }
@@ -110,13 +121,18 @@ impl WorkerGraph {
     /// One sweep: refresh tables, call ticks, then receive and pass until the queues are empty or the budget is used, flush. Returns
     /// whether there was anything to do.
     pub fn sweep(&mut self, now: u64) -> bool {
+        self.sweep_in(PASSES, now)
+    }
+
+    /// A sweep of so many passes at most.
+    pub(super) fn sweep_in(&mut self, passes: usize, now: u64) -> bool {
         self.tables.sync();
         self.start_pass();
         let mut busy = self.tick(now);
         if busy {
             self.pass(now);
         }
-        for _ in 0..PASSES {
+        for _ in 0..passes {
             if self.receive(now) == 0 {
                 break;
             }
@@ -124,9 +140,8 @@ impl WorkerGraph {
             self.pass(now);
         }
         self.flush(now);
-        let [sweeps, idle] = &*self.counters.sweeps;
-        sweeps.add(1);
-        idle.add(u64::from(!busy));
+        self.counters.time.sweeps.add(1);
+        self.counters.time.empty_sweeps.add(u64::from(!busy));
         busy
     }
 
@@ -144,15 +159,15 @@ impl WorkerGraph {
 
     /// Whether no queue will ever have packets again.
     pub fn ended(&self) -> bool {
-        self.sources.iter().all(|source| source.queue.due() == Due::Ended)
+        self.sources.iter().all(|source| source.queue.due() == Due::Ended) && !self.has_incoming()
     }
 
-    /// Takes up to 256 packets from the receive queues, each queue in turn being the first. Returns how many arrived, those lost for want
-    /// of a buffer included.
+    /// Takes up to 256 packets: those that other workers have handed over, then from the receive queues, each queue in turn being the
+    /// first. Returns how many arrived, those lost for want of a buffer included.
     pub fn receive(&mut self, now: u64) -> usize {
-        let mut left = VECTOR;
+        let mut arrived = self.take_over(FROM_WORKERS);
+        let mut left = VECTOR - arrived;
         let count = self.sources.len();
-        let mut arrived = 0;
         for turn in 0..count {
             let at = (self.next_source + turn) % count;
             let source = &mut self.sources[at];
@@ -211,6 +226,7 @@ impl WorkerGraph {
                 before = after;
             }
         }
+        self.wake_others();
     }
 
     /// Hands what is left to the drivers, and publishes where the buffers are.
@@ -232,13 +248,31 @@ impl WorkerGraph {
         words.flat_map(|(at, word)| (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| at * 64 + bit))
     }
 
+    /// Processes up to a vector of what other workers have handed over, and receives nothing. Returns whether there was anything.
+    pub(super) fn drain(&mut self, now: u64) -> bool {
+        if !self.has_incoming() {
+            return false;
+        }
+        self.tables.sync();
+        self.take_over(VECTOR);
+        self.start_pass();
+        self.pass(now);
+        self.flush(now);
+        true
+    }
+
+    /// Answers a slice of a question to this worker's shard of a table.
+    pub(super) fn visit(&mut self, question: &mut Question) {
+        question.visit(&mut self.tables);
+    }
+
     /// Says to the tables that this worker does not look at them until its next sweep.
     pub fn rest(&mut self) {
         self.tables.rest();
     }
 
     /// A pass may make as many packets as it takes: so an inbox, which has room for twice a vector, never overflows.
-    fn start_pass(&mut self) {
+    pub(super) fn start_pass(&mut self) {
         self.room = VECTOR;
         self.cache.ensure(VECTOR);
     }
@@ -263,14 +297,23 @@ impl WorkerGraph {
 
     fn run(&mut self, index: usize, now: u64) {
         std::mem::swap(&mut self.vectors[index], &mut self.current);
+        let asks = self.nodes[index].asks;
         loop {
             if self.current.len() > VECTOR {
                 self.current.split_off(VECTOR, &mut self.rest);
             }
-            let Self { nodes, current, nexts, outbox, room, cache, tables, .. } = self;
             let counters = &self.counters.nodes[index];
-            counters.called(current.len());
-            counters.packets.add(current.len() as u64);
+            counters.called(self.current.len());
+            counters.packets.add(self.current.len() as u64);
+            if let Some(asks) = asks {
+                self.hand_off(index, asks, now);
+                if self.rest.is_empty() {
+                    break;
+                }
+                std::mem::swap(&mut self.current, &mut self.rest);
+                continue;
+            }
+            let Self { nodes, current, nexts, outbox, room, cache, tables, .. } = self;
             let called = nodes[index].instance.process(current, nexts, Call { outbox, room: *room, cache, tables, now });
             self.account(index, called);
             let guess = self.nodes[index].majority;
@@ -311,128 +354,6 @@ impl WorkerGraph {
         self.dispatch(index, guess, now);
         true
     }
-
-    /// Moves the packets of `current` to where `nexts` says, and counts them: with one addition for each edge that any took. Returns
-    /// the edge that most took; `guess` is what it may be.
-    ///
-    /// A vector whose packets all take one edge moves as a whole. Of another the majority is compacted in place and moves as a whole;
-    /// only the others are touched one by one.
-    fn dispatch(&mut self, index: usize, guess: u16, now: u64) -> u16 {
-        let Self { nodes, vectors, pending, current, nexts, tally, counters, cache, .. } = self;
-        let (inboxes, node, counters) = (nodes.len(), &nodes[index], &counters.nodes[index]);
-        let len = current.len();
-        if len == 0 {
-            return guess;
-        }
-        let (mut majority, mut keep) = (guess, nexts.matching(guess));
-        let mut count = keep.count();
-        if count * 2 < len {
-            majority = vote(nexts.ids());
-            keep = nexts.matching(majority);
-            count = keep.count();
-        }
-        let mut mark = |to: usize| {
-            if to < inboxes {
-                pending[to / 64] |= 1 << (to % 64);
-            }
-        };
-        let mut lost = 0;
-        let (main, to) = (node.slot(majority), usize::from(node.to[node.slot(majority)]));
-        let majority_count = count;
-        if count < len && to < inboxes {
-            // Edges that lead to the same node move together, so that packets keep their order.
-            for (id, slot) in node.slots.iter().enumerate().filter(|(id, _)| *id != usize::from(majority)) {
-                if usize::from(node.to[usize::from(*slot)]) == to {
-                    let same = nexts.matching(id as u16);
-                    counters.edges()[usize::from(*slot)].add(same.count() as u64);
-                    keep = keep.union(&same);
-                }
-            }
-            count = keep.count();
-        }
-        if count < len {
-            let ids = nexts.ids();
-            lost = current.split(&keep, vectors, |at| {
-                let slot = node.slot(ids[at]);
-                tally[slot] += 1;
-                usize::from(node.to[slot])
-            });
-            for (slot, count) in tally.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
-                let to = usize::from(node.to[slot]);
-                if to != inboxes + TRANSMIT {
-                    counters.edges()[slot].add(u64::from(*count));
-                }
-                mark(to);
-                *count = 0;
-            }
-        }
-        // What is transmitted is counted when the driver has taken it.
-        if to != inboxes + TRANSMIT {
-            counters.edges()[main].add(majority_count as u64);
-        }
-        mark(to);
-        vectors[to].append(current);
-        if lost + current.len() > 0 {
-            // Cannot be: see `start_pass`. If it were, the packets would be counted as dropped here.
-            let lost = (lost + current.len()) as u64;
-            debug_assert_eq!(lost, 0, "an inbox has room for a vector received and one made");
-            counters.edges()[slot(reserved::INBOX_FULL, node.edges)].add(lost);
-            cache.free(current);
-        }
-        if !self.vectors[inboxes + FREE].is_empty() {
-            self.cache.free(&mut self.vectors[inboxes + FREE]);
-        }
-        if !self.vectors[inboxes + TRANSMIT].is_empty() {
-            self.transmit(index, now);
-        }
-        majority
-    }
-
-    /// Sends the packets of the transmit vector, interface by interface.
-    #[inline(never)]
-    fn transmit(&mut self, index: usize, now: u64) {
-        let at = self.nodes.len() + TRANSMIT;
-        loop {
-            let packets = &mut self.vectors[at];
-            let Some(first) = packets.lanes().first() else { break };
-            let tx = first.tx;
-            if !packets.same_tx() {
-                let same = Mask::from_fn(packets.len(), |at| packets.lanes()[at].tx == tx);
-                packets.split(&same, std::slice::from_mut(&mut self.other_ports), |_| 0);
-            }
-            self.send(index, usize::from(tx), now);
-            std::mem::swap(&mut self.vectors[at], &mut self.other_ports);
-        }
-    }
-
-    /// Sends the packets of the transmit vector, which are all for one interface. What its driver does not take is dropped.
-    fn send(&mut self, index: usize, tx: usize, now: u64) {
-        let packets = &mut self.vectors[self.nodes.len() + TRANSMIT];
-        let (len, size) = (packets.len(), bytes(packets, 0));
-        let (node, edges) = (&self.nodes[index], self.counters.nodes[index].edges());
-        if let Some(port) = self.ports.get_mut(tx) {
-            port.transmit(packets, &mut Io { cache: &mut self.cache, now });
-            let (interface, sent) = (&self.counters.interfaces[tx], (len - packets.len()) as u64);
-            interface.sent.add(sent);
-            interface.sent_bytes.add(size - bytes(packets, 0));
-            if let Some(slot) = node.transmit {
-                edges[slot].add(sent);
-            }
-        }
-        if !packets.is_empty() {
-            let refused = self.ports.get(tx).map(|port| port.refused()).unwrap_or_default();
-            let rest = (packets.len() as u64).saturating_sub(u64::from(refused.link_down) + u64::from(refused.too_big));
-            let reason = if tx < self.ports.len() { reserved::RING_FULL } else { reserved::NO_INTERFACE };
-            edges[slot(reason, node.edges)].add(rest);
-            edges[slot(reserved::LINK_DOWN, node.edges)].add(refused.link_down.into());
-            edges[slot(reserved::TOO_BIG, node.edges)].add(refused.too_big.into());
-            if let Some(interface) = self.counters.interfaces.get(tx) {
-                interface.transmit_drops.add(rest + u64::from(refused.link_down));
-                interface.transmit_oversize.add(refused.too_big.into());
-            }
-            self.cache.free(packets);
-        }
-    }
 }
 
 impl std::fmt::Debug for WorkerGraph {
@@ -441,32 +362,7 @@ impl std::fmt::Debug for WorkerGraph {
     }
 }
 
-/// An id that more than half of the packets have, if there is one (Boyer and Moore's vote); else any that occurs.
-fn vote(ids: &[u16]) -> u16 {
-    let (mut candidate, mut lead) = (ids[0], 0u32);
-    for &id in ids {
-        if lead == 0 {
-            candidate = id;
-        }
-        lead = if id == candidate { lead + 1 } else { lead - 1 };
-    }
-    candidate
-}
-
-fn bytes(vector: &Vector, from: usize) -> u64 {
+/// Bytes of the packets from an index on.
+pub(super) fn bytes(vector: &Vector, from: usize) -> u64 {
     vector.descs()[from..].iter().map(|desc| u64::from(desc.length())).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_vote_finds_a_majority() {
-        assert_eq!(vote(&[1, 2, 1, 2, 1]), 1);
-        assert_eq!(vote(&[3, 3, 1, 2, 3]), 3);
-        assert_eq!(vote(&[7]), 7);
-        let spread = [1, 2, 3, 4];
-        assert!(spread.contains(&vote(&spread)));
-    }
 }

@@ -25,10 +25,12 @@ pub const BUFFER_SIZE: RangeInclusive<usize> = 1536..=16384;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct EngineSpec {
-    /// How many workers process packets, each on a core of its own.
+    /// How many workers process packets: as many as there are `cores`, or one.
     pub workers: u16,
     /// The core of each worker; without it, the system chooses.
     pub cores: Option<Vec<usize>>,
+    /// What a worker does when there is nothing to do.
+    pub idle: Idle,
     /// How many packet buffers there are.
     pub buffers: usize,
     /// How many bytes of packet data one buffer holds.
@@ -41,6 +43,17 @@ pub struct EngineSpec {
     pub metrics: Option<SocketAddr>,
     /// Whether metrics of nodes are told for each worker, and not as one sum.
     pub metrics_by_worker: bool,
+}
+
+/// What a worker does when there is nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Idle {
+    /// It looks for packets for a while, then sleeps until there are some.
+    #[default]
+    Adaptive,
+    /// It never stops looking: a core is always busy, and nothing waits for a worker to wake.
+    Busy,
 }
 
 /// Whether huge pages are used.
@@ -61,6 +74,7 @@ impl Default for EngineSpec {
         Self {
             workers: 1,
             cores: None,
+            idle: Idle::Adaptive,
             buffers: 16384,
             buffer_size: 2048,
             hugepages: Hugepages::Auto,
@@ -120,7 +134,11 @@ impl EngineSpec {
             diagnostics.push(value.mismatch(Code::BadValue, &format!("a size from {low} to {high} bytes")));
             rest.remove("buffer-size");
         }
-        let engine: Self = deserialize_all(rest, diagnostics).unwrap_or_default();
+        let mut engine: Self = deserialize_all(rest, diagnostics).unwrap_or_default();
+        if let Some(cores) = engine.cores.as_ref().filter(|_| section.get("workers").is_none()) {
+            // More than there may be are refused below, as more than one worker.
+            engine.workers = u16::try_from(cores.len()).ok().filter(|count| WORKERS.contains(count)).unwrap_or(1);
+        }
         if let Some(cores) = &engine.cores {
             engine.check_cores(cores, &section, diagnostics);
         }

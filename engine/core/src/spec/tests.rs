@@ -41,6 +41,17 @@ nodes:
 ";
 
 #[test]
+fn as_many_workers_as_cores() {
+    let engine = |text: &str| {
+        let (sources, spec, diagnostics) = read(&ROUTER.replace("engine: { workers: 2, cores: [1, 3]", text));
+        assert_eq!(diagnostics.render(&sources, false), "");
+        (spec.engine.workers, spec.engine.idle)
+    };
+    assert_eq!(engine("engine: { cores: [1, 3, 0]"), (3, Idle::Adaptive));
+    assert_eq!(engine("engine: { workers: 1, idle: busy"), (1, Idle::Busy));
+}
+
+#[test]
 fn a_graph_without_mistakes() {
     let (sources, spec, diagnostics) = read(ROUTER);
     assert_eq!(diagnostics.render(&sources, false), "");
@@ -49,6 +60,7 @@ fn a_graph_without_mistakes() {
         EngineSpec {
             workers: 2,
             cores: Some(vec![1, 3]),
+            idle: Idle::Adaptive,
             buffers: 16384,
             buffer_size: 9216,
             hugepages: Hugepages::Never,

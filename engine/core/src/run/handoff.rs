@@ -1,0 +1,147 @@
+//! Packets that another worker owns: a ring for each pair of workers, which belongs to the process and not to a graph.
+
+use std::sync::Arc;
+
+use swath_api::{Call, Edges, HandoffGauge, HandoffReceiver, HandoffSender, Nexts, Owner, Pool, Vector, handoff, reserved};
+
+use super::bed::Bed;
+use super::counters::{Counter, slot};
+use super::pass::WorkerGraph;
+
+/// Packets that a ring takes: what ticks and a pass can send, twice over.
+const RING: usize = 1024;
+
+/// The ends of the rings that are one worker's.
+pub(super) struct Handoffs {
+    worker: u16,
+    // By worker; none to itself.
+    outgoing: Vec<Option<Outgoing>>,
+    incoming: Vec<HandoffReceiver>,
+    first: usize,
+    owners: Nexts,
+    // By worker, then those of nobody.
+    staged: Vec<Vector>,
+    handed: Arc<[Counter]>,
+}
+
+struct Outgoing {
+    ring: HandoffSender,
+    bed: Arc<Bed>,
+    /// Whether it was put in since the other worker was last looked after.
+    used: bool,
+}
+
+impl Handoffs {
+    /// The rings between so many workers, one set of ends for each, and what tells how full they are. `beds` and `handed` are those of
+    /// the workers.
+    pub fn all(beds: &[Arc<Bed>], handed: &[Arc<[Counter]>], pool: &Arc<Pool>) -> (Vec<Handoffs>, Vec<HandoffGauge>) {
+        let workers = beds.len();
+        let mut gauges = Vec::new();
+        let new = |(worker, handed): (usize, &Arc<[Counter]>)| Handoffs {
+            worker: worker as u16,
+            outgoing: (0..workers).map(|_| None).collect(),
+            incoming: Vec::new(),
+            first: 0,
+            owners: Nexts::default(),
+            staged: (0..=workers).map(|_| Vector::new(pool)).collect(),
+            handed: Arc::clone(handed),
+        };
+        let mut all: Vec<Handoffs> = handed.iter().enumerate().map(new).collect();
+        for from in 0..workers {
+            for to in (0..workers).filter(|to| *to != from) {
+                let (sender, receiver) = handoff(pool, RING);
+                gauges.push(sender.gauge());
+                all[from].outgoing[to] = Some(Outgoing { ring: sender, bed: Arc::clone(&beds[to]), used: false });
+                all[to].incoming.push(receiver);
+            }
+        }
+        (all, gauges)
+    }
+
+    fn workers(&self) -> usize {
+        self.outgoing.len()
+    }
+}
+
+impl WorkerGraph {
+    /// Moves up to `max` packets that other workers have handed over to the inboxes of their nodes; returns how many. Each ring in turn
+    /// is the first.
+    pub(super) fn take_over(&mut self, max: usize) -> usize {
+        let Self { handoffs: Some(handoffs), vectors, pending, nodes, .. } = self else { return 0 };
+        let (count, mut taken) = (handoffs.incoming.len(), 0);
+        for turn in 0..count {
+            let ring = &mut handoffs.incoming[(handoffs.first + turn) % count];
+            // Nodes only: what lies behind their inboxes is not for others.
+            let lost = ring.pop(max - taken, &mut vectors[..nodes.len()], |to| {
+                pending[to / 64] |= 1 << (to % 64);
+                taken += 1;
+            });
+            // An inbox has room for what a pass takes, and both ends are of one graph.
+            debug_assert_eq!(lost, 0, "packets that were handed over have a place");
+            if taken == max {
+                break;
+            }
+        }
+        if count > 0 {
+            handoffs.first = (handoffs.first + 1) % count;
+        }
+        taken
+    }
+
+    /// Whether packets from other workers wait.
+    pub(super) fn has_incoming(&self) -> bool {
+        self.handoffs.as_ref().is_some_and(|handoffs| handoffs.incoming.iter().any(|ring| !ring.is_empty()))
+    }
+
+    /// Moves the packets of `current` on by the first edge of the node at `index`: here, or on the worker that owns them, as the node at
+    /// `asks` says.
+    #[inline(never)]
+    pub(super) fn hand_off(&mut self, index: usize, asks: usize, now: u64) {
+        let Self { nodes, current, nexts, outbox, cache, tables, counters, handoffs: Some(handoffs), .. } = self else { return };
+        let Handoffs { worker, outgoing, owners, staged, handed, .. } = handoffs;
+        nodes[asks].instance.owner(current, owners, Call { outbox, room: 0, cache, tables, now });
+        let node = &nodes[index];
+        let (to, edges) = (u32::from(node.to[0]), counters.nodes[index].edges());
+        let mine = owners.matching(*worker).union(&owners.matching(Owner::ANY.id()));
+        if mine.count() < current.len() {
+            let (ids, workers) = (owners.ids(), outgoing.len());
+            let lost = current.split(&mine, staged, |at| usize::from(ids[at]).min(workers));
+            debug_assert_eq!(lost, 0, "what is staged is one vector at most");
+            for (other, packets) in staged.iter_mut().enumerate().filter(|(_, packets)| !packets.is_empty()) {
+                let mut refused = reserved::FAULT;
+                if let Some(Some(outgoing)) = outgoing.get_mut(other) {
+                    let moved = outgoing.ring.push(packets, to) as u64;
+                    outgoing.used = true;
+                    edges[0].add(moved);
+                    handed[other].add(moved);
+                    refused = reserved::HANDOFF_FULL;
+                }
+                edges[slot(refused, node.edges)].add(packets.len() as u64);
+                cache.free(packets);
+            }
+        }
+        nexts.fill(current.len(), 0);
+        self.dispatch(index, 0, now);
+    }
+
+    /// Whether it may hand packets over.
+    pub(super) fn hands_off(&self) -> bool {
+        self.nodes.iter().any(|node| node.asks.is_some())
+    }
+
+    /// Wakes those who sleep over what they were handed in this pass.
+    pub(super) fn wake_others(&mut self) {
+        let Some(handoffs) = &mut self.handoffs else { return };
+        for outgoing in handoffs.outgoing.iter_mut().flatten() {
+            if std::mem::take(&mut outgoing.used) {
+                outgoing.bed.wake();
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Handoffs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Handoffs(worker {} of {})", self.worker, self.workers())
+    }
+}
