@@ -16,6 +16,7 @@ pub mod counter;
 pub mod drop;
 pub mod ethernet_input;
 pub mod fib4;
+pub mod handoff;
 pub mod hash_switch;
 pub mod icmp_error;
 pub mod ip4_dscp;
@@ -63,6 +64,7 @@ pub const NODES: &[NodeKind] = &[
     NodeKind::of::<classify::Classify>(),
     NodeKind::of::<hash_switch::HashSwitch>(),
     NodeKind::of::<round_robin::RoundRobin>(),
+    NodeKind::of::<handoff::Handoff>(),
     NodeKind::of::<meter::Meter>(),
     NodeKind::of::<tee::Tee>(),
     NodeKind::of::<paint::Paint>(),

@@ -64,6 +64,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("bridge-input", ""),
     ("bridge-input", "forward-reserved: true"),
     ("bridge-flood", "table: stations"),
+    ("handoff", ""),
+    ("handoff", "layer: ip"),
     ("switch", ""),
     ("switch", "by: tx-interface"),
     ("classify", "rules: [{ match: tcp or udp dst port 53, edge: a }, { match: not ip and greater 64, edge: b }]"),

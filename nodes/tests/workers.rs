@@ -273,6 +273,49 @@ fn churn(rng: &mut Rng, command: impl Fn(&str) -> Result<String, swath_api::Conf
     }
 }
 
+/// Nanoseconds for which the thread of a worker has had a core.
+fn cpu_time(worker: usize) -> u64 {
+    let threads = std::fs::read_dir("/proc/self/task").expect("Linux").flatten().map(|entry| entry.path());
+    let is_worker = |path: &std::path::PathBuf| {
+        std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == format!("worker-{worker}"))
+    };
+    let read = |path: std::path::PathBuf| {
+        let text = std::fs::read_to_string(path.join("schedstat")).expect("the kernel counts");
+        text.split(' ').next().and_then(|time| time.parse::<u64>().ok()).expect("a number")
+    };
+    // Of other tests of this process there may be workers, too.
+    threads.filter(is_worker).map(read).max().expect("the thread of the worker")
+}
+
+#[test]
+fn idle_workers_leave_the_core_to_others() {
+    // A number that no other test of this file has, for their threads have the same names.
+    let workers = 6;
+    let mut rig = Rig::new(&graph(workers));
+    rig.engine().start().expect("threads");
+    std::thread::sleep(Duration::from_millis(200));
+    let (before, figures) = (cpu_time(5), rig.engine().workers());
+    std::thread::sleep(Duration::from_secs(1));
+    let used = cpu_time(5) - before;
+    // Below 1 % on an idle machine; this is to see that it does not spin.
+    assert!(used < 50_000_000, "{used} ns of a second");
+    let now = rig.engine().workers();
+    let asleep = now[5].asleep - figures[5].asleep;
+    assert!(asleep > Duration::from_millis(500), "{asleep:?}");
+    assert!(now[5].sleeps > figures[5].sleeps && now[5].load_since(&figures[5]) < 0.05);
+    // Asked, it wakes; told to stop, too.
+    rig.engine().stop();
+    rig.check();
+    // Who wants it so gets a core that is always busy.
+    let mut rig = Rig::new(&graph(workers).replace("workers: 6", "workers: 1, idle: busy"));
+    rig.engine().start().expect("a thread");
+    std::thread::sleep(Duration::from_millis(300));
+    rig.engine().stop();
+    let figures = &rig.engine().workers()[0];
+    assert_eq!((figures.sleeps, figures.asleep), (0, Duration::ZERO));
+    assert!(figures.idle + figures.busy > Duration::from_millis(200));
+}
+
 #[cfg(debug_assertions)]
 #[test]
 fn a_plain_router_never_touches_the_cold_line() {

@@ -5,6 +5,7 @@ pub mod driver;
 pub mod frames;
 pub mod kinds;
 pub mod random;
+pub mod sessions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,8 +51,9 @@ impl Rig {
         let spec = Spec::read(file, &mut sources, &Nothing, &mut diagnostics);
         let geometry = Geometry::new(buffers.unwrap_or(spec.engine.buffers as u32), spec.engine.buffer_size);
         let pool = Pool::new(Region::anonymous(geometry).expect("memory for packets"));
-        let nodes = [swath_nodes::NODES, kinds::KINDS, more].concat();
-        let registry = Registry::new(&nodes, swath_nodes::TABLES, &[driver::DRIVER]);
+        let nodes = [swath_nodes::NODES, kinds::KINDS, sessions::KINDS, more].concat();
+        let tables = [swath_nodes::TABLES, sessions::TABLES].concat();
+        let registry = Registry::new(&nodes, &tables, &[driver::DRIVER]);
         let options = BuildOptions { pool: &pool, virtual_time: true };
         let plan = Plan::new(spec, &registry, &mut diagnostics);
         let engine = plan.and_then(|plan| Engine::build(plan, &options, &mut diagnostics));
