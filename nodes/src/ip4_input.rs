@@ -247,4 +247,71 @@ mod tests {
             }
         }
     }
+
+    fn between(source: [u8; 4], destination: [u8; 4], options: &[u8]) -> Vec<u8> {
+        let mut header = Ipv4Header::new(8, 64, IpNumber::UDP, source, destination).unwrap();
+        header.options = Ipv4Options::try_from(options).unwrap();
+        header.set_payload_len(8).unwrap();
+        header.header_checksum = header.calc_header_checksum();
+        [&header.to_bytes()[..], &[0; 8]].concat()
+    }
+
+    #[test]
+    fn options_go_apart_if_asked_to() {
+        let (host, martian) = ([10, 0, 0, 1], [127, 0, 0, 1]);
+        let router_alert = [148, 4, 0, 0];
+        for (settings, source, options, edge) in [
+            ("{}", host, &router_alert[..], "ok"),
+            (r#"{"options": "separate"}"#, host, &[], "ok"),
+            (r#"{"options": "separate"}"#, host, &router_alert, "options"),
+            (r#"{"options": "separate"}"#, martian, &router_alert, "martian-source"),
+            (r#"{"options": "separate", "martians": "allow"}"#, martian, &router_alert, "options"),
+            (r#"{"options": "separate", "martians": "allow"}"#, martian, &[], "ok"),
+            (r#"{"options": "separate", "martians": "special"}"#, host, &router_alert, "options"),
+            (r#"{"options": "separate", "martians": "special"}"#, [192, 0, 2, 1], &router_alert, "special-purpose"),
+        ] {
+            let bytes = between(source, [10, 0, 0, 2], options);
+            let mut kit = TestKit::new().node::<Ip4Input>(settings).unwrap();
+            assert_eq!(kit.edge(&bytes), edge, "{settings} {source:?} {options:?}");
+        }
+    }
+
+    /// The table of RFC 6890 §2.2.2: whether an address of the block may be a source, and a destination.
+    #[test]
+    fn rfc_6890_2_2_2() {
+        let mut kit = TestKit::new().node::<Ip4Input>(r#"{"martians": "special"}"#).unwrap();
+        for (address, source, destination) in [
+            ([10, 0, 0, 0], "ok", "ok"),
+            ([100, 64, 0, 0], "ok", "ok"),
+            ([127, 0, 0, 0], "martian-source", "ok"),
+            ([169, 254, 0, 1], "ok", "ok"),
+            ([172, 16, 0, 0], "ok", "ok"),
+            ([192, 0, 0, 0], "ok", "ok"),
+            ([192, 0, 0, 7], "ok", "ok"),
+            ([192, 0, 0, 8], "special-purpose", "special-purpose"),
+            ([192, 0, 0, 255], "special-purpose", "special-purpose"),
+            ([192, 0, 1, 0], "ok", "ok"),
+            ([192, 0, 1, 255], "ok", "ok"),
+            ([192, 0, 2, 0], "special-purpose", "special-purpose"),
+            ([192, 0, 2, 255], "special-purpose", "special-purpose"),
+            ([192, 0, 3, 0], "ok", "ok"),
+            ([192, 88, 99, 1], "ok", "ok"),
+            ([192, 168, 0, 0], "ok", "ok"),
+            ([198, 18, 0, 0], "ok", "ok"),
+            ([198, 51, 99, 255], "ok", "ok"),
+            ([198, 51, 100, 0], "special-purpose", "special-purpose"),
+            ([198, 51, 100, 255], "special-purpose", "special-purpose"),
+            ([198, 51, 101, 0], "ok", "ok"),
+            ([203, 0, 113, 0], "special-purpose", "special-purpose"),
+            ([203, 0, 113, 255], "special-purpose", "special-purpose"),
+            ([203, 0, 114, 0], "ok", "ok"),
+            // As a destination these are for `ip4-lookup` to refuse.
+            ([240, 0, 0, 0], "martian-source", "ok"),
+            ([255; 4], "martian-source", "ok"),
+        ] {
+            let host = [10, 0, 0, 2];
+            let edges = (kit.edge(&between(address, host, &[])), kit.edge(&between(host, address, &[])));
+            assert_eq!(edges, (source, destination), "{address:?}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `ip4-options`: checks and processes IPv4 options (RFC 791 §3.1, RFC 1812 §4.2.2.1 and §5.2.4.1, RFC 7126).
+//! `ip4-options`: checks and processes IPv4 options (RFC 791 §3.1, RFC 1812 §4.2.2.1 and §5.3.13, RFC 7126).
 
 mod list;
 
@@ -11,7 +11,7 @@ use crate::own4::Own4;
 use crate::routes4::Routes4;
 use list::{Area, List, Unreadable};
 
-/// What RFC 7126 says to drop unless there is a reason: obsolete options (§4.6, §4.9 to §4.11, §4.15 to §4.20), and those of experiments (§4.22).
+/// What RFC 7126 §4 says to drop unless there is a reason: obsolete options, and those of experiments.
 const DROPPED: [u8; 14] = [11, 12, 30, 82, 94, 136, 142, 145, 147, 149, 151, 152, 158, 222];
 
 /// Processes options.
@@ -34,10 +34,10 @@ pub struct Config {
     /// What becomes of packets with a source route, loose or strict. Default: `drop` (RFC 7126 §4.3, §4.4).
     #[serde(default)]
     source_route: SourceRoute,
-    /// What becomes of packets that record their route. Default: `process` (RFC 1812 §5.2.4.1).
+    /// What becomes of packets that record their route. Default: `process` (RFC 1812 §5.3.13.5).
     #[serde(default)]
     record_route: Treatment,
-    /// What becomes of packets that collect timestamps. Default: `process` (RFC 1812 §5.2.4.1).
+    /// What becomes of packets that collect timestamps. Default: `process` (RFC 1812 §5.3.13.6).
     #[serde(default)]
     timestamp: Treatment,
     /// The types of options whose packets are dropped: whole octets, as in 148. Default: those that RFC 7126 names: 11, 12, 30, 82, 94, 136,
@@ -97,7 +97,7 @@ impl Node for Ip4Options {
              the way of a packet that wants to know it: record route and timestamp get the address of the interface to leave by. \
              Timestamps count the milliseconds of this machine's own clock and say so by their high bit (RFC 791 §3.1). A packet for the router itself \
              gets a timestamp, and its route is recorded by who answers it. Router alert, security options and those that are not \
-             known pass as they are (RFC 1812 §4.2.2.1, RFC 7126 §4.8, §4.12 to §4.14, §4.23).",
+             known pass as they are (RFC 1812 §4.2.2.6, RFC 7126).",
         )
         .input(layer::IP4)
         .uses(&[const { Str::new("fib4") }])
