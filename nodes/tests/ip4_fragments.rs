@@ -114,7 +114,7 @@ fn what_is_more_than_a_pass_takes_goes_on_in_order() {
     assert_eq!(sent.len(), 256);
     kit.tick(1);
     sent.extend_from_slice(kit.emitted());
-    let place = |index| if index == 0 { 0 } else { 8 + (index - 1) * 48 };
+    let place = |index: u16| if index == 0 { 0 } else { 8 + (index - 1) * 48 };
     let expected: Vec<_> = (0..9).flat_map(|id| (0..39).map(move |index| (id, place(index)))).collect();
     let places: Vec<_> = sent.iter().map(|out| parse(&out.bytes).0).collect();
     assert_eq!(places.iter().map(|ip| (ip.identification, ip.fragment_offset.byte_offset())).collect::<Vec<_>>(), expected);

@@ -53,10 +53,15 @@ fn passed(out: &Outcome) -> ([u8; 4], Vec<u8>) {
 
 const PROCESS: &str = r#"{"source-route": "process"}"#;
 
+/// A name, the destination, and the options before and after.
+type Processed = (&'static str, [u8; 4], &'static [u8], &'static [u8]);
+/// A name, settings, the destination, the options, the edge, and what the lane says.
+type Refused = (&'static str, &'static str, [u8; 4], &'static [u8], &'static str, u32);
+
 #[test]
 fn options_are_processed() {
     let [t0, t1, t2, t3] = TIME;
-    let table: [(&str, [u8; 4], &[u8], &[u8]); 27] = [
+    let table: [Processed; 27] = [
         ("record route", FAR, &[7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0], &[7, 11, 8, 203, 0, 113, 2, 0, 0, 0, 0]),
         ("record route, behind another", FAR, &[7, 11, 8, 1, 2, 3, 4, 0, 0, 0, 0], &[7, 11, 12, 1, 2, 3, 4, 203, 0, 113, 2]),
         ("record route, to the other side", NEAR, &[1, 7, 7, 4, 0, 0, 0, 0], &[1, 7, 7, 8, 192, 168, 1, 1]),
@@ -142,7 +147,7 @@ fn what_cannot_be_understood_is_answered_with_its_place() {
 #[test]
 fn what_is_refused_is_unchanged() {
     let failed = IcmpCause::SOURCE_ROUTE_FAILED.word();
-    let table: [(&str, &str, [u8; 4], &[u8], &str, u32); 13] = [
+    let table: [Refused; 13] = [
         ("by default (RFC 7126 §4.3)", "{}", OWN, &[131, 7, 4, 8, 8, 8, 8], "source-route", failed),
         ("even at its end", "{}", OWN, &[137, 7, 8, 8, 8, 8, 8], "source-route", failed),
         ("no route", PROCESS, OWN, &[131, 7, 4, 9, 9, 9, 9], "source-route-failed", failed),
