@@ -56,7 +56,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("ip4-options", "source-route: process, drop: []"),
     ("ip4-dscp", "dscp: 46"),
     ("tcp-mss", ""),
-    ("ip4-fragment", "hold: 20"),
+    ("ip4-fragment", "hold: 1"),
     ("ip4-reassembly", "datagrams: 3, per-source: 2, largest: 1000, timeout: 15s"),
     ("ip4-lookup", "table: routes, neighbours: neighbours"),
     ("ip4-rewrite", "neighbours: neighbours"),

@@ -283,7 +283,7 @@ fn the_document_lists_each_clause_and_what_it_calls_tested_is() {
     let document = include_str!("../../docs/rfc1812.md");
     let mut tested = BTreeSet::new();
     let mut spoken_of: BTreeMap<String, usize> = BTreeMap::new();
-    for line in document.lines().filter(|line| line.starts_with("| §")) {
+    for line in document.lines().filter(|line| line.starts_with("| §") && !line.starts_with("| § |")) {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         assert_eq!(cells.len(), 3, "{line}");
         let clause = cells[0].trim_start_matches('§').to_string();
