@@ -127,7 +127,7 @@ fn without_buffers_packets_wait() {
     let bytes = part(7, 0, false, &[], &[5; 900]);
     // Each is two fragments; the pass has one spare buffer.
     let mut kit = surroundings(5).node::<Ip4Fragment>("{}").unwrap();
-    assert_eq!(kit.run(&vec![(&bytes[..], too_big(500)); 4]), []);
+    assert_eq!(kit.run(&[(&bytes[..], too_big(500)); 4]), []);
     let mut sent = kit.emitted().len();
     for now in 1..9 {
         kit.tick(now);
@@ -207,6 +207,9 @@ fn any_order_gives_the_datagram() {
     assert_eq!((out.edge, out.bytes, out.lane), ("ok", whole, lane));
 }
 
+/// A name, fragments, and the edge of each.
+type Fragments = (&'static str, Vec<Vec<u8>>, &'static [&'static str]);
+
 #[test]
 fn fragments_that_contradict_or_deceive() {
     let a = [1; 16];
@@ -217,7 +220,7 @@ fn fragments_that_contradict_or_deceive() {
         bytes[9] = 6;
         bytes
     };
-    let table: [(&str, Vec<Vec<u8>>, &[&str]); 16] = [
+    let table: [Fragments; 16] = [
         ("RFC 791: overlap", vec![udp(0, true, &a), udp(8, false, &b)], &["collected", "overlap"]),
         ("all that follows", vec![udp(0, true, &a), udp(8, true, &a), udp(16, false, &a)], &["collected", "overlap", "overlap"]),
         ("the same place, other data", vec![udp(0, true, &a), udp(0, true, &b)], &["collected", "overlap"]),
