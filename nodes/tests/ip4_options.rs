@@ -54,7 +54,7 @@ fn passed(out: &Outcome) -> ([u8; 4], Vec<u8>) {
 const PROCESS: &str = r#"{"source-route": "process"}"#;
 
 /// A name, the destination, and the options before and after.
-type Processed = (&'static str, [u8; 4], &'static [u8], &'static [u8]);
+type Processed<'a> = (&'a str, [u8; 4], &'a [u8], &'a [u8]);
 /// A name, settings, the destination, the options, the edge, and what the lane says.
 type Refused = (&'static str, &'static str, [u8; 4], &'static [u8], &'static str, u32);
 
