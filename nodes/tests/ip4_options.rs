@@ -61,7 +61,7 @@ type Refused = (&'static str, &'static str, [u8; 4], &'static [u8], &'static str
 #[test]
 fn options_are_processed() {
     let [t0, t1, t2, t3] = TIME;
-    let table: [Processed; 27] = [
+    let table: [Processed<'_>; 27] = [
         ("record route", FAR, &[7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0], &[7, 11, 8, 203, 0, 113, 2, 0, 0, 0, 0]),
         ("record route, behind another", FAR, &[7, 11, 8, 1, 2, 3, 4, 0, 0, 0, 0], &[7, 11, 12, 1, 2, 3, 4, 203, 0, 113, 2]),
         ("record route, to the other side", NEAR, &[1, 7, 7, 4, 0, 0, 0, 0], &[1, 7, 7, 8, 192, 168, 1, 1]),
