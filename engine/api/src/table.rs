@@ -45,6 +45,12 @@ pub trait Table: Sized + Send + Sync + 'static {
         let _ = shard;
     }
 
+    /// Called on a control thread, while workers read, when packets can no longer leave by an interface, or can again. All interfaces are
+    /// up when the table is made.
+    fn link(&self, interface: u16, up: bool) {
+        let _ = (interface, up);
+    }
+
     /// Carries a command out, on a control thread, while workers read.
     ///
     /// # Errors

@@ -239,6 +239,11 @@ impl NodeKit {
         table.command(command)
     }
 
+    /// Tells all tables that an interface is up or down.
+    pub fn link(&self, interface: u16, up: bool) {
+        self.shared.iter().for_each(|table| table.link(interface, up));
+    }
+
     fn collect_emitted(&mut self) {
         self.emitted = outcomes(&self.edges, &self.outbox.packets, &self.outbox.nexts);
         self.cache.free(&mut self.outbox.packets);

@@ -24,6 +24,7 @@ struct TableVTable {
     shard: unsafe extern "C" fn(*const c_void, u32, &Sink) -> *mut c_void,
     sync: unsafe extern "C" fn(*const c_void, *mut c_void) -> i32,
     rest: unsafe extern "C" fn(*const c_void, *mut c_void) -> i32,
+    link: unsafe extern "C" fn(*const c_void, u16, bool) -> i32,
     command: unsafe extern "C" fn(*const c_void, Bytes, &Sink, &Sink) -> i32,
     figures: unsafe extern "C" fn(*const c_void, &Sink),
     destroy_shard: unsafe extern "C" fn(*mut c_void),
@@ -44,6 +45,7 @@ impl<T: Table> TableShims<T> {
         shard: Self::shard,
         sync: Self::sync,
         rest: Self::rest,
+        link: Self::link,
         command: Self::command,
         figures: Self::figures,
         destroy_shard: Self::destroy_shard,
@@ -79,6 +81,11 @@ impl<T: Table> TableShims<T> {
         // SAFETY: as in `sync`.
         let done = catch_unwind(AssertUnwindSafe(|| unsafe { (*table.cast::<T>()).rest(&mut *shard.cast::<T::Shard>()) }));
         outcome(done)
+    }
+
+    unsafe extern "C" fn link(table: *const c_void, interface: u16, up: bool) -> i32 {
+        // SAFETY: made by `create` of this vtable, and alive.
+        outcome(catch_unwind(AssertUnwindSafe(|| unsafe { &*table.cast::<T>() }.link(interface, up))))
     }
 
     unsafe extern "C" fn command(table: *const c_void, command: Bytes, reply: &Sink, error: &Sink) -> i32 {
@@ -257,6 +264,12 @@ impl TableInstance {
 
     pub(crate) fn shared(&self) -> *const c_void {
         self.shared
+    }
+
+    /// Tells it that packets can no longer leave by an interface, or can again.
+    pub fn link(&self, interface: u16, up: bool) {
+        // SAFETY: the shared part is of this vtable and alive. A panic leaves the table as it is.
+        unsafe { (self.vtable.link)(self.shared, interface, up) };
     }
 
     /// Carries a command out: JSON in, JSON out.

@@ -9,6 +9,7 @@ use swath_api::{ConfigError, HandoffGauge, Interface, Pool, Question, TableInsta
 use super::bed::Bed;
 use super::build::{self, BuildOptions};
 use super::counters::WorkerCounters;
+use super::links::Links;
 use super::mail::{self, Answer, ControlMail};
 use super::observer::Observer;
 use super::pass::WorkerGraph;
@@ -32,6 +33,7 @@ pub struct Engine {
     mail: Mutex<Vec<ControlMail>>,
     placement: Vec<Vec<usize>>,
     ports: Vec<Box<dyn Port>>,
+    links: Links,
     counters: Vec<WorkerCounters>,
     stop: Arc<AtomicBool>,
     // Nanoseconds of the graphs' clock: as far as `step_until` has come, and where the next start goes on.
@@ -60,6 +62,7 @@ impl Engine {
         counters: Vec<WorkerCounters>,
     ) -> Engine {
         let stop = Arc::new(AtomicBool::new(false));
+        let links = Links::new(interfaces.len());
         Engine {
             plan,
             pool,
@@ -70,6 +73,7 @@ impl Engine {
             mail: Mutex::default(),
             placement: Vec::new(),
             ports,
+            links,
             counters,
             stop,
             now: 0,
@@ -97,6 +101,7 @@ impl Engine {
     pub fn start_on(&mut self, placement: Placement) -> std::io::Result<()> {
         self.placement = placement.cpus;
         self.stop.store(false, Ordering::Relaxed);
+        self.look_at_links();
         // The clock goes on where it stood: ticks and drivers remember times of it.
         let clock = Instant::now();
         self.started = Some(clock);
@@ -157,6 +162,7 @@ impl Engine {
     /// Lets every worker in turn, in this thread and by one virtual clock, do what is due next, until nothing is due any more or it is
     /// later than `until` nanoseconds. The same input gives the same output, to the byte.
     pub fn step_until(&mut self, until: u64) {
+        self.look_at_links();
         loop {
             let mut busy = false;
             let graphs = get_mut(&mut self.graphs);
@@ -290,8 +296,28 @@ impl Engine {
         Observer::new(self, &self.pool, &self.tables, self.ports.iter().map(|port| port.status()).collect())
     }
 
-    /// What has happened to interfaces since this was last asked: names, and what their drivers say.
+    /// Sets whether an interface is to be used, while workers run or not: one that is not counts as down, whatever its link says.
+    ///
+    /// # Errors
+    /// There is no such interface.
+    pub fn set_admin(&self, interface: &str, up: bool) -> Result<(), ConfigError> {
+        let names = || self.interfaces.iter().map(|interface| interface.name.as_str());
+        let index = names().position(|name| name == interface);
+        let index = index.ok_or_else(|| ConfigError::unknown_interface("interface", interface, names()))?;
+        self.links.set_admin(index, up);
+        self.look_at_links();
+        Ok(())
+    }
+
+    /// Tells tables which interfaces are no longer as they were told last.
+    fn look_at_links(&self) {
+        self.links.look(|index| self.ports[index].status().is_none_or(|status| status.is_up()), &self.tables);
+    }
+
+    /// What has happened to interfaces since this was last asked: names, and what their drivers say. Whoever runs an engine asks many
+    /// times a second: tables learn then which links have gone down or come up.
     pub fn news(&self) -> Vec<(&str, String)> {
+        self.look_at_links();
         let ports = self.interfaces.iter().zip(&self.ports);
         ports.flat_map(|(interface, port)| port.news().into_iter().map(|news| (interface.name.as_str(), news))).collect()
     }

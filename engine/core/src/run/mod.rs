@@ -9,6 +9,7 @@ mod engine;
 mod figures;
 mod handoff;
 mod ledger;
+mod links;
 mod mail;
 mod observer;
 mod pass;

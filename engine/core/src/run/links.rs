@@ -1,0 +1,40 @@
+//! Which interfaces can be used, and what tables have been told of them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use swath_api::TableInstance;
+
+/// The state of all interfaces. An interface is up if its link is and nobody has switched it off.
+pub(super) struct Links(Mutex<Vec<Link>>);
+
+#[derive(Clone, Copy)]
+struct Link {
+    admin: bool,
+    // What tables were told last: all are up when they are made.
+    told: bool,
+}
+
+impl Links {
+    pub(super) fn new(interfaces: usize) -> Links {
+        Links(Mutex::new(vec![Link { admin: true, told: true }; interfaces]))
+    }
+
+    pub(super) fn set_admin(&self, interface: usize, up: bool) {
+        self.links()[interface].admin = up;
+    }
+
+    /// Tells tables what has changed. Under the lock: of two who look at the same time the later one knows better.
+    pub(super) fn look(&self, is_up: impl Fn(usize) -> bool, tables: &[Arc<TableInstance>]) {
+        for (index, link) in self.links().iter_mut().enumerate() {
+            let up = link.admin && is_up(index);
+            if up != link.told {
+                link.told = up;
+                tables.iter().for_each(|table| table.link(index as u16, up));
+            }
+        }
+    }
+
+    fn links(&self) -> MutexGuard<'_, Vec<Link>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
