@@ -41,6 +41,11 @@ edges! {
         /// Packets for a multicast group (224.0.0.0/4). Hosts send some by themselves (mDNS, SSDP), so drops are usual where nobody forwards
         /// them.
         Multicast = edge("multicast", layer::IP4),
+        /// The longest route to the destination says `unreachable: true`. Wire it to `icmp-error`, which answers that the host is unreachable.
+        Unreachable = edge("unreachable", layer::IP4),
+        /// The longest route to the destination says `prohibit: true`. Wire it to `icmp-error`, which answers that it is administratively
+        /// prohibited.
+        Prohibit = edge("prohibit", layer::IP4),
         /// The longest route to the destination says `blackhole: true`. If the packets are wanted after all, remove it, or add a longer route.
         Blackhole = drop("blackhole"),
         /// The destination is no address of a host (0.0.0.0/8, 127.0.0.0/8, 240.0.0.0/4; RFC 1812 §5.3.7): the sender is broken, or has a
@@ -53,7 +58,7 @@ impl Node for Ip4Lookup {
     const INFO: Info = Info::new("ip4-lookup", "Looks the destination of IPv4 packets up in a table of routes.")
         .about(
             "The longest prefix wins (RFC 1812 §5.2.4.3). The packet itself stays as it is; what was found goes with it, to the \
-             `ip4-rewrite` that sends it on.",
+             `ip4-rewrite` that sends it on. Of several next hops of a route the hash of the packet's flow chooses one.",
         )
         .input(layer::IP4)
         .uses(&[const { Str::new("fib4") }, const { Str::new("neighbours") }])
@@ -87,19 +92,22 @@ impl Node for Ip4Lookup {
         for (leaf, number) in leaves.iter_mut().zip(numbers) {
             *leaf = table.get(*number);
         }
-        // A loop of its own: the compiler makes SIMD of it.
-        frame.decide_lanes(leaves, |lane, leaf| {
-            lane.set_out(leaf.out());
-            match leaf.meaning() {
-                Meaning::Forward => Next::Forward,
-                Meaning::Local => Next::Local,
-                Meaning::NoRoute => Next::NoRoute,
-                Meaning::Multicast => Next::Multicast,
-                Meaning::Blackhole => Next::Blackhole,
-                Meaning::Martian => Next::Martian,
-            }
-        });
-        if leaves.iter().fold(false, |any, leaf| any | (leaf.adj() == BY_DESTINATION)) {
+        let special = leaves.iter().fold(false, |any, leaf| any | leaf.is_special());
+        if special && leaves.iter().any(|leaf| leaf.is_group()) {
+            table.settle();
+            frame.decide(leaves, |packet, leaf| {
+                let leaf = if leaf.is_group() { table.member(*leaf, routes.hash(packet.data())) } else { *leaf };
+                packet.lane().set_out(leaf.out());
+                next(leaf)
+            });
+        } else {
+            // A loop of its own: the compiler makes SIMD of it.
+            frame.decide_lanes(leaves, |lane, leaf| {
+                lane.set_out(leaf.out());
+                next(*leaf)
+            });
+        }
+        if special {
             let neighbours = cx.table(self.neighbours);
             for (lane, destination) in frame.lanes().iter_mut().zip(destinations) {
                 if lane.adj == BY_DESTINATION {
@@ -108,5 +116,19 @@ impl Node for Ip4Lookup {
                 }
             }
         }
+    }
+}
+
+#[inline(always)]
+fn next(leaf: Leaf) -> Next {
+    match leaf.meaning() {
+        Meaning::Forward => Next::Forward,
+        Meaning::Local => Next::Local,
+        Meaning::NoRoute => Next::NoRoute,
+        Meaning::Multicast => Next::Multicast,
+        Meaning::Blackhole => Next::Blackhole,
+        Meaning::Martian => Next::Martian,
+        Meaning::Unreachable => Next::Unreachable,
+        Meaning::Prohibit => Next::Prohibit,
     }
 }

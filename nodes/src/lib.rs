@@ -28,6 +28,7 @@ pub mod ip4_options;
 pub mod ip4_reassembly;
 pub mod ip4_resolve;
 pub mod ip4_rewrite;
+pub mod ip4_urpf;
 mod leaf4;
 pub mod meter;
 pub mod neighbours;
@@ -50,6 +51,7 @@ pub const NODES: &[NodeKind] = &[
     NodeKind::of::<ip4_input::Ip4Input>(),
     NodeKind::of::<ip4_options::Ip4Options>(),
     NodeKind::of::<ip4_dscp::Ip4Dscp>(),
+    NodeKind::of::<ip4_urpf::Ip4Urpf>(),
     NodeKind::of::<ip4_lookup::Ip4Lookup>(),
     NodeKind::of::<tcp_mss::TcpMss>(),
     NodeKind::of::<ip4_rewrite::Ip4Rewrite>(),

@@ -40,6 +40,9 @@ tables:
       - { prefix: 128.0.0.0/2, via: 10.0.1.2 }
       - { prefix: 10.0.0.0/9, via: 10.0.0.77 }
       - { prefix: 172.16.0.0/12, blackhole: true }
+      - { prefix: 172.16.0.0/13, unreachable: true }
+      - { prefix: 172.16.0.0/14, prohibit: true }
+      - { prefix: 192.0.0.0/3, via: [{ to: 10.0.0.2, weight: 3 }, { to: 10.0.1.2 }, { interface: b }] }
   stations:
     kind: bridge
     static: [{ mac: 02:00:00:00:00:99, interface: a }, { mac: 02:00:00:00:00:98, interface: b }]
@@ -60,6 +63,9 @@ const SETTINGS: &[(&str, &str)] = &[
     ("ip4-reassembly", "datagrams: 3, per-source: 2, largest: 1000, timeout: 15s"),
     ("ip4-lookup", "table: routes, neighbours: neighbours"),
     ("ip4-rewrite", "neighbours: neighbours"),
+    ("ip4-urpf", "mode: strict"),
+    ("ip4-urpf", "mode: feasible, allow-default: true"),
+    ("ip4-urpf", "mode: loose"),
     ("bridge-input", ""),
     ("bridge-input", "forward-reserved: true"),
     ("bridge-flood", "table: stations"),

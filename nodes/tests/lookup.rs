@@ -141,7 +141,7 @@ fn commands_change_what_is_looked_up() {
     };
     let lookup = |kit: &NodeKit, address: &str| command(kit, json!({ "lookup": { "address": address } }))["route"].clone();
     assert_eq!(lookup(&kit, "10.1.2.3"), json!({ "prefix": "10.0.0.0/8", "meaning": "forward", "interface": "wan" }));
-    assert_eq!(lookup(&kit, "11.1.2.3"), json!({ "prefix": null, "meaning": "noroute", "interface": null }));
+    assert_eq!(lookup(&kit, "11.1.2.3"), json!({ "prefix": null, "meaning": "no-route", "interface": null }));
     assert_eq!(lookup(&kit, "192.168.1.1"), json!({ "prefix": "192.168.1.1/32", "meaning": "local", "interface": null }));
     let count = |kit: &NodeKit| command(kit, json!({ "show": {} }))["table"]["routes"].as_u64().unwrap();
     let before = count(&kit);

@@ -158,6 +158,19 @@ impl Fib4 {
         Reader::register(&self.readers)
     }
 
+    /// Says that a leaf is in no route any more. It can mean something else when [`Fib4::seen_by_all`] has come as far as this.
+    pub(crate) fn unlinked(&self) -> u64 {
+        let _one_writer = self.control();
+        let epoch = self.readers.next_epoch();
+        self.readers.advance();
+        epoch
+    }
+
+    /// How far all readers have come.
+    pub(crate) fn seen_by_all(&self) -> u64 {
+        self.readers.seen_by_all()
+    }
+
     /// The leaf of exactly this prefix.
     pub fn get(&self, prefix: Prefix4) -> Option<u32> {
         self.control().rib.get(prefix)
