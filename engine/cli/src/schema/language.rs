@@ -271,6 +271,11 @@ fn step_properties() -> Map<String, Value> {
     at["description"] = "When it happens, from the start of the test on. Default: directly after the step before.".into();
     let properties = json!({
         "at": at,
+        "links": {
+            "description": "Interfaces whose link goes down or comes up, before anything comes in.",
+            "type": "object",
+            "additionalProperties": { "anyOf": [{ "enum": ["up", "down"] }, variable()] },
+        },
         "in": { "$ref": "#/$defs/packets", "description": "What comes in." },
         "out": { "$ref": "#/$defs/packets", "description": "What leaves. Whatever leaves and is not listed fails the test." },
         "drops": {
@@ -309,7 +314,7 @@ fn test() -> Value {
         "properties": properties,
         "required": ["name"],
         "if": { "required": ["steps"] },
-        "then": { "properties": { "at": false, "in": false, "out": false, "drops": false } },
+        "then": { "properties": { "at": false, "links": false, "in": false, "out": false, "drops": false } },
         "additionalProperties": false,
     })
 }

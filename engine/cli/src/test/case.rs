@@ -30,6 +30,8 @@ pub struct Case {
 pub struct Step {
     /// When; `None`: directly after the step before.
     pub at: Option<Duration>,
+    /// Which interfaces go down or come up, by name.
+    pub links: Vec<(String, bool)>,
     /// What comes in, by name of the interface.
     pub input: Vec<(String, Vec<Packet>)>,
     /// What is expected to leave, by name of the interface.
@@ -61,6 +63,7 @@ impl CaseReader<'_> {
     }
 
     fn step(&mut self, step: &StepSpec) -> Step {
+        let links = step.links.iter().map(|link| (self.interface(&link.interface), link.up)).collect();
         let input = step.input.iter().map(|traffic| self.traffic(traffic, true)).collect();
         let output = step.output.iter().map(|traffic| self.traffic(traffic, false)).collect();
         let drops = step.drops.iter().filter_map(|spec| {
@@ -68,11 +71,23 @@ impl CaseReader<'_> {
             let (node, reason) = found.map_err(|mistake| self.mistakes.extend(mistake)).ok()?;
             Some((node.to_owned(), reason.to_owned(), spec.count.value))
         });
-        Step { at: step.at.map(|at| at.value), input, drops: drops.collect(), output }
+        Step { at: step.at.map(|at| at.value), links, input, drops: drops.collect(), output }
     }
 
     fn traffic(&mut self, traffic: &TrafficSpec, comes_in: bool) -> (String, Vec<Packet>) {
-        let name = &traffic.interface;
+        let name = self.interface(&traffic.interface);
+        let mut packets = Vec::new();
+        for packet in &traffic.packets {
+            match packet {
+                PacketSpec::Text(text) => packets.extend(self.text(text, &name, comes_in)),
+                PacketSpec::Capture(path) => packets.extend(self.capture(path, comes_in)),
+            }
+        }
+        (name, packets)
+    }
+
+    /// The name of an interface that there is.
+    fn interface(&mut self, name: &Spanned<String>) -> String {
         let spec = self.graph.spec();
         let known: Vec<&str> = spec.interfaces.iter().map(|interface| interface.name.value.as_str()).collect();
         if !known.contains(&name.value.as_str()) && !spec.doubts.interfaces.has(&name.value) {
@@ -80,14 +95,7 @@ impl CaseReader<'_> {
             let help = suggestion(&name.value, "an interface is one of", &known);
             self.mistakes.push(unknown.primary(name.span, "").help(help.unwrap_or("the graph has no interfaces".into())));
         }
-        let mut packets = Vec::new();
-        for packet in &traffic.packets {
-            match packet {
-                PacketSpec::Text(text) => packets.extend(self.text(text, &name.value, comes_in)),
-                PacketSpec::Capture(path) => packets.extend(self.capture(path, comes_in)),
-            }
-        }
-        (name.value.clone(), packets)
+        name.value.clone()
     }
 
     fn text(&mut self, text: &Spanned<String>, interface: &str, comes_in: bool) -> Option<Packet> {

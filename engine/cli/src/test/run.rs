@@ -104,6 +104,7 @@ impl<'a> Bench<'a> {
         let mut before = Counts::new();
         for step in &case.steps {
             rig.wait(step.at);
+            rig.set_links(step);
             for (name, packets) in &step.input {
                 let Some((wire, mac)) = rig.interface(name) else { continue };
                 packets.iter().for_each(|packet| wire.feed(rig.now, packet.received(mac)));
@@ -181,6 +182,11 @@ impl Rig {
         self.engine.step_until(self.now);
     }
 
+    fn set_links(&self, step: &Step) {
+        // Names were checked when the test was read.
+        step.links.iter().for_each(|(name, up)| drop(self.engine.set_admin(name, *up)));
+    }
+
     fn interface(&self, name: &str) -> Option<(&Arc<Wire>, Mac)> {
         let mut all = self.engine.interfaces().iter().zip(&self.wires);
         all.find(|(interface, _)| interface.name == name).map(|(interface, wire)| (wire, Mac(interface.mac.octets())))
@@ -201,6 +207,7 @@ impl Rig {
     /// Feeds the packets of a step one by one. For each reason the first that was dropped: its text, and where it is written.
     fn first_dropped(&mut self, step: &Step) -> HashMap<(String, String), (String, String)> {
         self.wait(step.at);
+        self.set_links(step);
         let mut found = HashMap::new();
         let mut before = counts(&self.engine.ledger());
         for (name, packets) in &step.input {

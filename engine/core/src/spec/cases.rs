@@ -14,9 +14,9 @@ use super::typed::deserialize;
 use super::value::{Entry, Node, Value};
 
 /// The keys of a step.
-const STEP: [&str; 4] = ["at", "in", "out", "drops"];
+const STEP: [&str; 5] = ["at", "links", "in", "out", "drops"];
 /// The keys of a test, whose only step may be written without a list.
-const TEST: [&str; 6] = ["name", "at", "in", "out", "drops", "steps"];
+const TEST: [&str; 7] = ["name", "at", "links", "in", "out", "drops", "steps"];
 
 /// What is said to who has written something else.
 const A_TEST: &str = "a test is written as `- { name: ..., in: ..., out: ..., drops: ... }`";
@@ -36,12 +36,23 @@ pub struct TestSpec {
 pub struct StepSpec {
     /// When it happens, from the start of the test on; without it, directly after the step before. Later than all steps before.
     pub at: Option<Spanned<Duration>>,
+    /// Which interfaces go down or come up then, before anything comes in.
+    pub links: Vec<LinkSpec>,
     /// What comes in then.
     pub input: Vec<TrafficSpec>,
     /// What is expected to leave, from the step before on.
     pub output: Vec<TrafficSpec>,
     /// What is expected to be dropped, from the step before on.
     pub drops: Vec<DropSpec>,
+}
+
+/// The link of an interface as written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinkSpec {
+    /// The interface.
+    pub interface: Spanned<String>,
+    /// Whether packets can leave by it.
+    pub up: bool,
 }
 
 /// The packets of an interface as written.
@@ -195,11 +206,30 @@ impl StepSpec {
             );
         }
         let at = keys.take("at").and_then(|entry| diagnostics.ok(read_time(&entry.value)));
+        let links = keys.take("links").map(|entry| read_links(entry, diagnostics)).unwrap_or_default();
         let mut traffic = |key| keys.take(key).map(|entry| read_traffic(entry, diagnostics)).unwrap_or_default();
         let (input, output) = (traffic("in"), traffic("out"));
         let drops = keys.take("drops").map(|entry| read_drops(entry, diagnostics));
-        Self { at, input, output, drops: drops.unwrap_or_default() }
+        Self { at, links, input, output, drops: drops.unwrap_or_default() }
     }
+}
+
+fn read_links(entry: Entry, diagnostics: &mut Diagnostics) -> Vec<LinkSpec> {
+    let Node::Map(interfaces) = entry.value.node else {
+        let wrong = entry.value.wrong_type("a mapping from interfaces to `up` or `down`");
+        diagnostics.push(wrong.help("write `links: { INTERFACE: down }`"));
+        return Vec::new();
+    };
+    let links = interfaces.into_iter().filter_map(|Entry { key, key_span, value }| {
+        let up = match &value.node {
+            Node::Str(state) if &**state == "up" => Ok(true),
+            Node::Str(state) if &**state == "down" => Ok(false),
+            _ => Err(value.mismatch(Code::BadValue, "`up` or `down`")),
+        };
+        let up = diagnostics.ok(up)?;
+        Some(LinkSpec { interface: Spanned::new(key.to_string(), key_span), up })
+    });
+    links.collect()
 }
 
 fn read_traffic(entry: Entry, diagnostics: &mut Diagnostics) -> Vec<TrafficSpec> {

@@ -40,7 +40,7 @@ mod language_tests;
 #[cfg(test)]
 mod tests;
 
-pub use cases::{DropSpec, PacketSpec, StepSpec, TestSpec, TrafficSpec};
+pub use cases::{DropSpec, LinkSpec, PacketSpec, StepSpec, TestSpec, TrafficSpec};
 pub use code::Code;
 pub use data::FROM;
 pub use diagnostic::{Diagnostic, Diagnostics, Label, MAX_SHOWN, Severity};
