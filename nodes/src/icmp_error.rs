@@ -49,7 +49,8 @@ pub struct Config {
     /// The error that all packets get, whoever has refused them. Default: what the node that has refused a packet says.
     #[serde(default)]
     cause: Option<Cause>,
-    /// The address that errors come from, one of the router's own. Default: that of the interface which has received the packet.
+    /// The address that errors come from, one of the router's own. Default: the one that the packet was for, or else that of the
+    /// interface which has received it.
     #[serde(default)]
     source: Option<Ipv4Addr>,
     /// The time to live that errors leave with, 1 to 254. Default: 64 (RFC 1700).
@@ -245,7 +246,9 @@ impl Settings {
             return Err(Next::IcmpError);
         }
         let quoted = usize::from(ip.total_len()).min(LONGEST - HEADERS);
-        let source = self.source.unwrap_or_else(|| self.own.speak_from(lane.rx, destination));
+        // Who has written to the router itself hears from the address that it knows: what `icmp_send` of Linux does, and traceroute expects.
+        let asked = Some(ip.dst_bits()).filter(|asked| self.own.is_own(*asked));
+        let source = self.source.or(asked).unwrap_or_else(|| self.own.speak_from(lane.rx, destination));
         Ok(Answer { cause, source, destination, id: ip.id(), quoted })
     }
 }

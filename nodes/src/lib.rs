@@ -35,6 +35,7 @@ pub mod neighbours;
 mod own4;
 mod pace;
 pub mod paint;
+pub mod punt;
 pub mod round_robin;
 pub mod routes4;
 pub mod rx;
@@ -60,6 +61,7 @@ pub const NODES: &[NodeKind] = &[
     NodeKind::of::<ip4_reassembly::Ip4Reassembly>(),
     NodeKind::of::<ip4_local::Ip4Local>(),
     NodeKind::of::<icmp_error::IcmpError>(),
+    NodeKind::of::<punt::Punt>(),
     NodeKind::of::<bridge_input::BridgeInput>(),
     NodeKind::of::<bridge_flood::BridgeFlood>(),
     NodeKind::of::<switch::Switch>(),

@@ -87,6 +87,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("arp-input", "neighbours: neighbours"),
     ("ip4-local", "punt: [udp]"),
     ("icmp-error", "rate: 1pps, burst: 60, host-burst: 20"),
+    ("punt", "interfaces: { a: b }"),
     ("tx", ""),
     ("tx", "interface: b"),
     ("drop", ""),

@@ -3,6 +3,9 @@
 
 mod common;
 
+use std::io::Read;
+use std::process::Stdio;
+
 use common::hosts::{Net, Swath};
 use common::said;
 use serde_json::{Value, json};
@@ -78,7 +81,7 @@ fn traceroute_shows_the_way() {
     let Some(net) = two_hosts() else { return };
     let swath = net.swath("r", &router(&[]));
     let hops = |name: &str, args: &str| -> Vec<String> {
-        let text = net.sh(name, &format!("traceroute -n -q 1 -w 2 {args}"));
+        let text = net.sh(name, &format!("traceroute -n -N 1 -q 1 -w 2 {args}"));
         text.lines().skip(1).map(|line| line.split_whitespace().nth(1).unwrap().to_owned()).collect()
     };
     // By UDP and by echo requests; and to the router itself, where port unreachable ends it.
@@ -128,7 +131,8 @@ fn the_mtu_of_a_path_is_found() {
     // Forgotten, so that TCP finds it anew.
     net.ip("a", "route flush cache");
     let report = net.iperf("a", "b", "203.0.113.1", "-n 1M");
-    assert!(report["end"]["sum_received"]["bytes"].as_u64().unwrap() >= 1 << 20);
+    assert!(report["end"]["sum_sent"]["bytes"].as_u64().unwrap() >= 1 << 20);
+    assert_eq!(report["intervals"][0]["streams"][0]["pmtu"], 1300, "{report}");
     let (report, log) = swath.end();
     assert_eq!(report["dropped"], json!({}), "{log}");
 }
@@ -252,5 +256,53 @@ fn the_address_of_the_router_is_defended() {
     net.ip("x", "link set eth0 address 02:00:00:00:01:68");
     let (report, log) = swath.end();
     // The second claim within ten seconds is left alone.
-    assert_eq!(report["dropped"], json!({ "arp": { "conflict": 1 } }), "{log}");
+    assert_eq!(report["dropped"]["arp"], json!({ "conflict": 1 }), "{log}");
+}
+
+/// A TCP server of the router's own kernel is reached, and reaches others, while the router forwards.
+#[test]
+fn the_kernel_serves_what_is_punted() {
+    let Some(net) = two_hosts() else { return };
+    // Else the kernel would answer on the device itself, too.
+    net.ip("r", "link set r-a arp off");
+    let graph = router(&[
+        (
+            "\ntables:\n",
+            "  lan-kernel: { driver: tap, device: lan0, mac: 02:00:00:00:fe:01, kernel-mac: 02:00:00:00:01:01, \
+             kernel-addresses: [192.168.1.1/24] }\n\ntables:\n",
+        ),
+        ("arp: arp }", "arp: arp-copy }"),
+        ("kind: neighbours\n", "kind: neighbours\n    interfaces: [lan, wan]\n"),
+        ("kind: fib4\n", "kind: fib4\n    interfaces: [lan, wan]\n"),
+        ("kind: ip4-local, to: { reply: own,", "kind: ip4-local, punt: [tcp], to: { reply: own, punt: punt,"),
+        (
+            "nodes:\n  lan-rx:",
+            "nodes:
+  arp-copy:  { kind: tee, to: { out: arp, kernel: punt } }
+  punt:      { kind: punt, interfaces: { lan: lan-kernel }, to: tx }
+  kernel-rx: { kind: rx, interface: lan-kernel, to: kernel-tx }
+  kernel-tx: { kind: tx, interface: lan }
+  lan-rx:",
+        ),
+    ]);
+    let swath = net.swath("r", &graph);
+    let mut forwarded = net.command("a", "ping -n -q -i 0.01 -c 60 203.0.113.1").stdout(Stdio::piped()).spawn().unwrap();
+    for (from, to, address) in [("a", "r", "192.168.1.1"), ("r", "a", "192.168.1.20")] {
+        let report = net.iperf(from, to, address, "-n 4M");
+        assert!(report["end"]["sum_received"]["bytes"].as_u64().unwrap() > 1 << 20, "{report}");
+    }
+    let mut text = String::new();
+    forwarded.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert!(forwarded.wait().unwrap().success() && text.contains(" 60 received"), "{text}");
+    // Echo requests are answered by the graph; on the other link nobody has a tap.
+    assert_eq!(net.ping("a", 5, "192.168.1.1"), 5);
+    assert_eq!(net.checksum_errors("r") + net.checksum_errors("a"), 0);
+    let (report, log) = swath.end();
+    for reason in ["no-tap", "malformed", "bad-offload"] {
+        assert!(!log.contains(reason), "{log}");
+    }
+    // The kernel's questions are not the router's, and so are the answers.
+    assert!(report["dropped"].as_object().unwrap().keys().all(|node| node == "arp"), "{log}");
+    net.swath("r", &graph).kill();
+    assert!(!net.command("r", "ip link show lan0").output().unwrap().status.success());
 }
