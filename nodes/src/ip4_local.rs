@@ -1,7 +1,7 @@
 //! `ip4-local`: packets for the router itself; answers echo requests (RFC 792, RFC 1122 §3.2.2.6, RFC 1812 §4.3.3.6).
 
 use swath_api::prelude::*;
-use swath_api::wire::{Icmp, IcmpCause, IpProtocol, Ipv4, icmp};
+use swath_api::wire::{Icmp, IcmpCause, IpProtocol, Ipv4, Udp, checksum::Pseudo, icmp};
 use swath_api::zerocopy::FromBytes;
 
 use crate::icmp_error::own_ttl;
@@ -94,7 +94,7 @@ edges! {
         Fragment = edge("fragment", layer::IP4),
         /// ICMP messages other than echo requests, which the router itself has no use for: list `icmp` in `punt` if somebody has.
         Icmp = drop("icmp"),
-        /// The ICMP checksum is wrong: damaged on the way, or a broken sender.
+        /// The checksum of an ICMP message, or of a datagram that nobody takes, is wrong: damaged on the way, or a broken sender.
         BadChecksum = drop("bad-checksum"),
         /// An echo request to a broadcast or multicast address is not answered (RFC 1812 §4.3.3.6): it is used to flood others.
         EchoToGroup = drop("echo-to-group"),
@@ -104,7 +104,7 @@ edges! {
         SourceRoute = drop("source-route"),
         /// The IPv4 options cannot be read: a broken sender.
         BadOptions = drop("bad-options"),
-        /// No IPv4 packet, one that is cut off, or ICMP without a header: put `ip4-input` before; or a broken sender.
+        /// No IPv4 packet, one that is cut off, or ICMP or UDP without a whole header: put `ip4-input` before; or a broken sender.
         Malformed = drop("malformed"),
     }
 }
@@ -152,7 +152,10 @@ impl Ip4Local {
                 return Ok(Next::Punt);
             }
             let cause = match ip.protocol() {
-                IpProtocol::UDP => IcmpCause::PORT_UNREACHABLE,
+                IpProtocol::UDP => {
+                    check_udp(ip.pseudo(), ip.payload(rest))?;
+                    IcmpCause::PORT_UNREACHABLE
+                }
                 _ => IcmpCause::PROTOCOL_UNREACHABLE,
             };
             packet.lane().adj = cause.word();
@@ -194,6 +197,15 @@ impl Ip4Local {
         }
         Ok(())
     }
+}
+
+/// Whether a datagram that nobody takes is one at all: what is damaged is no question, and gets no error (RFC 1122 §4.1.3.4).
+fn check_udp(pseudo: Pseudo, datagram: &[u8]) -> Result<(), Next> {
+    let (udp, rest) = Udp::ref_from_prefix(datagram).map_err(|_| Next::Malformed)?;
+    if !(size_of::<Udp>()..=datagram.len()).contains(&usize::from(udp.datagram_len())) {
+        return Err(Next::Malformed);
+    }
+    if udp.checksum_ok(pseudo, rest) { Ok(()) } else { Err(Next::BadChecksum) }
 }
 
 /// Adds the router to the routes that the options record (RFC 1122 §3.2.2.6), as far as they have room.
