@@ -40,6 +40,7 @@ mod graph;
 mod help;
 mod line;
 mod load;
+mod logging;
 mod man;
 mod new;
 mod nodes;
@@ -52,6 +53,7 @@ mod table;
 mod terminal;
 mod test;
 mod validate;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -43,6 +43,14 @@ impl Report {
         Report { ledger: engine.ledger(), interfaces, failed }
     }
 
+    /// Where all packets have gone, as a log event.
+    pub fn log(&self) {
+        let Ledger { received, made, sent, consumed, held, .. } = self.ledger;
+        let (dropped, whole) = (self.ledger.dropped_total(), self.ledger.discrepancies().is_empty());
+        let what = if whole { "the ledger adds up" } else { "the ledger does not add up" };
+        tracing::info!(target: "swath::engine", received, made, sent, dropped, consumed, held, "{what}");
+    }
+
     /// Says it all, and with what code to end.
     ///
     /// # Errors

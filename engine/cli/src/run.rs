@@ -1,35 +1,36 @@
 //! `swath run`: a graph on its interfaces, by threads and the clock.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use swath_core::run::{Engine, Placement, place};
+use swath_ctl::{Live, Server, Service, Settings};
 
 use crate::args::time;
 use crate::exit::{Exit, Failure};
 use crate::figures::counted;
-use crate::line::Line;
 use crate::load::{Graph, Time, packet_memory};
+use crate::logging::LogArgs;
 use crate::report::{Destination, Report};
 use crate::signals::Stop;
 use crate::terminal::Terminal;
-
-/// How long a signal may wait for an answer.
-const LOOK: Duration = Duration::from_millis(20);
-/// Time between two lines.
-const SECOND: Duration = Duration::from_secs(1);
+use crate::watch::Watch;
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Each second it says how many packets came, went and were dropped, and why. In the end it says where
 every packet and every buffer has gone; if that does not add up, it fails with 1. Ctrl-C (SIGINT)
-and SIGTERM end it in order, a second one at once.
+and SIGTERM end it in order, a second one at once. A service manager that has started it (systemd,
+Type=notify) is told when it is up and what it does, and fed its watchdog while all workers turn.
 
 Examples:
   swath run graphs/quickstart.yaml
-  swath run graphs/quickstart.yaml --duration 10s --report report.json")]
+  swath run graphs/quickstart.yaml --duration 10s --report report.json
+  swath run graphs/quickstart.yaml --metrics 127.0.0.1:9474 --log-format json")]
 pub struct RunArgs {
     /// The graph file
     pub graph: PathBuf,
@@ -42,6 +43,14 @@ pub struct RunArgs {
     /// Write the ledgers to a file as JSON, or to standard output (-)
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Serve metrics and health by HTTP at this address, and not where the graph says: `127.0.0.1:9474`
+    #[arg(long, value_name = "ADDRESS", env = "SWATH_METRICS", hide_env = true)]
+    pub metrics: Option<SocketAddr>,
+    /// When asked to end, go on for this time while /readyz says no
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "0s")]
+    pub drain: Duration,
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// What to say each second.
@@ -60,8 +69,14 @@ pub enum Stats {
 /// # Errors
 /// It cannot be read, planned, built or started; or its ledger does not add up.
 pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let events = args.log.start();
+    // What stops it from running is said to people in any case.
+    let people = Terminal { quiet: events, ..*terminal };
     let mut graph = Graph::open(&args.graph)?.colour(terminal.colour);
     let plan = graph.plan_once(&crate::registry())?;
+    let live = Live::new(Settings { by_worker: plan.engine.metrics_by_worker });
+    // Before interfaces are attached: who cannot be watched as he wants to be touches no network.
+    let server = args.metrics.or(plan.engine.metrics).map(|address| serve(address, &live)).transpose()?;
     let (pool, pages) = packet_memory(&plan.engine)?;
     let mut engine = graph.build(plan, &pool, Time::Real)?;
     let destination = args.report.as_deref().map(Destination::open).transpose()?;
@@ -70,27 +85,58 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         terminal.say(graph.render());
     }
     if let Some(warning) = pages.warning() {
-        terminal.warn(&warning);
+        people.warn(&warning);
+        if events {
+            tracing::warn!(target: "swath::memory", "{warning}");
+        }
     }
     let plan = engine.plan();
-    terminal.say(format!(
+    let (nodes, interfaces, workers) = (plan.nodes.len(), plan.interfaces.len(), plan.engine.workers);
+    people.say(format!(
         "{}: {} on {}, {}; {pages}",
         graph.name(),
-        counted(plan.nodes.len(), "node"),
-        counted(plan.interfaces.len(), "interface"),
-        counted(plan.engine.workers.into(), "worker"),
+        counted(nodes, "node"),
+        counted(interfaces, "interface"),
+        counted(workers.into(), "worker"),
     ));
     let placement = place(&engine.plan().engine).map_err(Failure::other)?;
-    placement.warnings.iter().for_each(|warning| terminal.warn(warning));
+    for warning in &placement.warnings {
+        people.warn(warning);
+        if events {
+            tracing::warn!(target: "swath::engine", "{warning}");
+        }
+    }
     if engine.queues().len() > 1 {
-        say_queues(&engine, &placement, terminal);
+        say_queues(&engine, &placement, &people);
     }
     engine.start_on(placement).map_err(|error| Failure::other(format!("a worker could not be started: {error}")))?;
-    let end = watch(&engine, &stop, args, terminal);
+    live.attach(engine.observer());
+    if events {
+        tracing::info!(target: "swath::engine", graph = graph.name(), nodes, interfaces, workers, "running");
+    }
+    let service = Service::of_environment();
+    service.ready();
+    let mut watch = Watch {
+        terminal: &people,
+        stop: &stop,
+        live: &live,
+        service,
+        lines: args.stats == Stats::Line || args.stats == Stats::Auto && !events,
+        redraw: args.stats == Stats::Auto && terminal.interactive,
+        duration: args.duration,
+        drain: args.drain,
+    };
+    let end = watch.until_the_end(&engine);
     let died = !engine.dead_workers().is_empty();
     engine.stop();
-    terminal.say(format!("{end}\n"));
-    let exit = Report::of(&mut engine).deliver(&engine, destination, terminal)?;
+    people.say(format!("{end}\n"));
+    let report = Report::of(&mut engine);
+    if events {
+        tracing::info!(target: "swath::engine", "{end}");
+        report.log();
+    }
+    let exit = report.deliver(&engine, destination, &people)?;
+    drop(server);
     if died { Err(Failure::other("a worker has died")) } else { Ok(exit) }
 }
 
@@ -108,49 +154,9 @@ fn say_queues(engine: &Engine, placement: &Placement, terminal: &Terminal) {
     }
 }
 
-/// Says each second what happens, and returns why it is over.
-fn watch(engine: &Engine, stop: &Stop, args: &RunArgs, terminal: &Terminal) -> String {
-    let redraw = args.stats == Stats::Auto && terminal.interactive;
-    let start = Instant::now();
-    let (mut before, mut read_at) = (engine.ledger(), start);
-    let mut drawn = false;
-    let end = loop {
-        let now = Instant::now();
-        if now - read_at >= SECOND {
-            let ledger = engine.ledger();
-            if args.stats != Stats::None {
-                let line = Line::new(&before, &ledger, now - read_at, now - start);
-                if redraw {
-                    terminal.redraw(&line.text(terminal.width()))
-                } else {
-                    terminal.say(line.text(usize::MAX))
-                }
-                drawn = redraw;
-            }
-            (before, read_at) = (ledger, now);
-        }
-        for (interface, news) in engine.news() {
-            if drawn {
-                terminal.say("");
-            }
-            drawn = false;
-            terminal.say(format!("{interface}: {news}"));
-        }
-        if stop.asked() {
-            break "ended by a signal".into();
-        }
-        if let [worker, ..] = engine.dead_workers()[..] {
-            break format!("worker {worker} has died: this is a defect of swath, and the message above is what to report");
-        }
-        if engine.ended() {
-            break "all inputs have ended".into();
-        }
-        if args.duration.is_some_and(|duration| now - start >= duration) {
-            break format!("ended after {:.1} s", (now - start).as_secs_f64());
-        }
-        let left = args.duration.map_or(LOOK, |duration| duration.saturating_sub(start.elapsed()));
-        std::thread::sleep(left.min(SECOND.saturating_sub(read_at.elapsed())).min(LOOK));
-    };
-    // Below the line that was drawn last.
-    if drawn { format!("\n{end}") } else { end }
+fn serve(address: SocketAddr, live: &Arc<Live>) -> Result<Server, Failure> {
+    let server = Server::start(address, Arc::clone(live));
+    let server = server.map_err(|error| Failure::other(format!("metrics cannot be served at {address}: {error}")))?;
+    tracing::info!(target: "swath::http", address = %server.address(), "metrics are served");
+    Ok(server)
 }

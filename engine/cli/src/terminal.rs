@@ -15,6 +15,8 @@ pub struct Terminal {
     pub data_colour: bool,
     /// Whether people read along: lines can be redrawn.
     pub interactive: bool,
+    /// Whether nothing is said to people: programs read standard error.
+    pub quiet: bool,
 }
 
 /// How a text stands out.
@@ -39,11 +41,14 @@ impl Terminal {
             ColorChoice::Never => false,
             ColorChoice::Auto => environment(|variable| std::env::var_os(variable)).unwrap_or(is_terminal),
         };
-        Terminal { colour: wanted(interactive), data_colour: wanted(io::stdout().is_terminal()), interactive }
+        Terminal { colour: wanted(interactive), data_colour: wanted(io::stdout().is_terminal()), interactive, quiet: false }
     }
 
     /// Says a line to people.
     pub fn say(&self, line: impl AsRef<str>) {
+        if self.quiet {
+            return;
+        }
         // Where nobody listens there is nobody to tell.
         let _ = writeln!(io::stderr().lock(), "{}", line.as_ref());
     }

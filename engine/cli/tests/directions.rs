@@ -39,15 +39,21 @@ fn crates_know_only_what_they_may() {
     assert_eq!(depends_on("engine/api"), set(&[]));
     assert_eq!(depends_on("engine/core"), set(&["swath-api"]));
     assert_eq!(depends_on("engine/io"), set(&["swath-api", "swath-core"]));
+    assert_eq!(depends_on("engine/ctl"), set(&["swath-api", "swath-core"]));
     assert_eq!(depends_on("nodes"), set(&["swath-api"]));
-    assert_eq!(depends_on("engine/cli"), set(&["swath-api", "swath-core", "swath-io", "swath-nodes"]));
+    assert_eq!(depends_on("engine/cli"), set(&["swath-api", "swath-core", "swath-ctl", "swath-io", "swath-nodes"]));
 }
 
 #[test]
 fn crates_without_unsafe_forbid_it() {
-    for (krate, file) in
-        [("engine/core", "lib.rs"), ("nodes", "lib.rs"), ("engine/cli", "lib.rs"), ("engine/cli", "main.rs"), ("bench", "main.rs")]
-    {
+    for (krate, file) in [
+        ("engine/core", "lib.rs"),
+        ("engine/ctl", "lib.rs"),
+        ("nodes", "lib.rs"),
+        ("engine/cli", "lib.rs"),
+        ("engine/cli", "main.rs"),
+        ("bench", "main.rs"),
+    ] {
         let text = std::fs::read_to_string(root().join(krate).join("src").join(file)).unwrap();
         assert!(text.contains("#![forbid(unsafe_code)]"), "{krate}/src/{file}");
     }

@@ -174,21 +174,21 @@ fn a_link_goes_down_and_a_device_away_and_both_come_back() {
     let mut swath = net.swath("r", &router("", A, B));
     assert_eq!(net.ping("a", 1, "10.0.2.2"), 1);
     net.ip("r", "link set r-b down");
-    swath.says("b: `r-b` is down: `ip link set r-b up`\n");
+    swath.says("`r-b` is down: `ip link set r-b up` interface=b\n");
     assert_eq!(net.ping("a", 3, "10.0.2.2"), 0);
     net.ip("r", "link set r-b up");
-    swath.says("b: `r-b` is up\n");
+    swath.says("`r-b` is up interface=b\n");
     // The host's kernel notices a little later.
     assert!(net.comes_back("a", "10.0.2.2"));
     assert_eq!(net.ping("a", 5, "10.0.2.2"), 5);
     net.ip("b", "link set eth0 down");
-    swath.says("b: `r-b` has no carrier: nothing is connected, or the other end is down\n");
+    swath.says("`r-b` has no carrier: nothing is connected, or the other end is down interface=b\n");
     assert_eq!(net.ping("a", 4, "10.0.2.2"), 0);
     net.ip("r", "link del r-b");
-    swath.says("b: `r-b` is gone; waiting for it to return\n");
+    swath.says("`r-b` is gone; waiting for it to return interface=b\n");
     assert_eq!(net.ping("a", 5, "10.0.2.2"), 0);
     net.host("b", 2);
-    swath.says("b: `r-b` is back\n");
+    swath.says("`r-b` is back interface=b\n");
     assert!(net.comes_back("a", "10.0.2.2"));
     assert_eq!(net.ping("a", 10, "10.0.2.2"), 10);
     assert_eq!(net.ping("b", 10, "10.0.1.2"), 10);
@@ -203,9 +203,9 @@ fn a_device_that_is_down_is_waited_for() {
     let Some(net) = two_hosts() else { return };
     net.ip("r", "link set r-b down");
     let mut swath = net.swath("r", &router("", A, B));
-    swath.says("b: `r-b` is down: `ip link set r-b up`\n");
+    swath.says("`r-b` is down: `ip link set r-b up` interface=b\n");
     net.ip("r", "link set r-b up");
-    swath.says("b: `r-b` is up\n");
+    swath.says("`r-b` is up interface=b\n");
     // The host's kernel notices a little later.
     assert!(net.comes_back("a", "10.0.2.2"));
     assert_eq!(net.ping("a", 5, "10.0.2.2"), 5);
@@ -291,7 +291,7 @@ fn a_tap_that_was_deleted_is_made_again_and_one_that_exists_is_left() {
     let tap = "driver: tap, device: eth0, kernel-addresses: [10.0.1.2/24], kernel-mac: '02:00:00:00:01:02'";
     let mut swath = net.swath("r", &router("", tap, B));
     net.ip("r", "link del eth0");
-    swath.says("a: `eth0` is back\n");
+    swath.says("`eth0` is back interface=a\n");
     net.ip("r", "neigh add 10.0.1.1 lladdr 02:00:00:00:00:01 dev eth0 nud permanent");
     net.ip("r", "route add default via 10.0.1.1");
     assert!(net.comes_back("r", "10.0.2.2"));
@@ -300,10 +300,10 @@ fn a_tap_that_was_deleted_is_made_again_and_one_that_exists_is_left() {
     net.ip("r", "tuntap add eth0 mode tap");
     net.ip("r", "link set eth0 address 02:00:00:00:01:02");
     let mut swath = net.swath("r", &router("", "driver: tap, device: eth0", B));
-    swath.says("a: `eth0` is down: `ip link set eth0 up`\n");
+    swath.says("`eth0` is down: `ip link set eth0 up` interface=a\n");
     net.ip("r", "link set eth0 up");
     net.address("r", "eth0", 1);
-    swath.says("a: `eth0` is up\n");
+    swath.says("`eth0` is up interface=a\n");
     assert!(net.comes_back("r", "10.0.2.2"));
     swath.end();
     net.ip("r", "link show eth0");

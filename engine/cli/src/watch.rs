@@ -1,0 +1,109 @@
+//! What `swath run` does while workers process packets: says what happens, to people, to logs and to the service manager.
+
+use std::time::{Duration, Instant};
+
+use swath_core::run::{Engine, Observer};
+use swath_ctl::{Live, Phase, Service};
+
+use crate::figures::counted;
+use crate::line::Line;
+use crate::signals::Stop;
+use crate::terminal::Terminal;
+
+/// How long a signal may wait for an answer.
+const LOOK: Duration = Duration::from_millis(20);
+/// Time between two lines.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How an engine is watched.
+pub struct Watch<'a> {
+    /// For people; quiet if they are told by log events.
+    pub terminal: &'a Terminal,
+    /// What asks it to end.
+    pub stop: &'a Stop,
+    /// What others see of it.
+    pub live: &'a Live,
+    /// The service manager.
+    pub service: Service,
+    /// Whether a line is said each second.
+    pub lines: bool,
+    /// Whether that line is drawn over the one before.
+    pub redraw: bool,
+    /// When it ends by itself.
+    pub duration: Option<Duration>,
+    /// How long it goes on when it is asked to end.
+    pub drain: Duration,
+}
+
+impl Watch<'_> {
+    /// Until somebody or something ends it. Returns what.
+    pub fn until_the_end(&mut self, engine: &Engine) -> String {
+        let (start, observer) = (Instant::now(), engine.observer());
+        let (mut before, mut read_at, mut drawn) = (engine.ledger(), start, false);
+        let mut asked: Option<Instant> = None;
+        let end = loop {
+            let now = Instant::now();
+            self.live.look(now);
+            self.service.beat(self.live, now);
+            if now - read_at >= SECOND {
+                let ledger = engine.ledger();
+                let line = Line::new(&before, &ledger, now - read_at, now - start);
+                self.service.status(&format!("{};{}", counted(observer.workers.len(), "worker"), line.text(usize::MAX)));
+                if self.lines && self.redraw {
+                    self.terminal.redraw(&line.text(self.terminal.width()));
+                } else if self.lines {
+                    self.terminal.say(line.text(usize::MAX));
+                }
+                drawn |= self.lines && self.redraw;
+                (before, read_at) = (ledger, now);
+            }
+            for (interface, news) in engine.news() {
+                if std::mem::take(&mut drawn) {
+                    self.terminal.say("");
+                }
+                log_news(&observer, interface, &news);
+            }
+            if asked.is_none() && self.stop.asked() {
+                asked = Some(now);
+                self.live.set(Phase::Draining);
+                self.service.stopping();
+                if self.drain > Duration::ZERO {
+                    if std::mem::take(&mut drawn) {
+                        self.terminal.say("");
+                    }
+                    tracing::info!(target: "swath::engine", seconds = self.drain.as_secs_f64(), "draining: still forwarding, no longer ready");
+                }
+            }
+            if asked.is_some_and(|asked| now - asked >= self.drain) {
+                break "ended by a signal".into();
+            }
+            if let [worker, ..] = engine.dead_workers()[..] {
+                tracing::error!(target: "swath::engine", worker, "a worker has died");
+                break format!("worker {worker} has died: this is a defect of swath, and the message above is what to report");
+            }
+            if engine.ended() {
+                break "all inputs have ended".into();
+            }
+            if self.duration.is_some_and(|duration| now - start >= duration) {
+                break format!("ended after {:.1} s", (now - start).as_secs_f64());
+            }
+            let left = self.duration.map_or(LOOK, |duration| duration.saturating_sub(start.elapsed()));
+            std::thread::sleep(left.min(SECOND.saturating_sub(read_at.elapsed())).min(LOOK));
+        };
+        if asked.is_none() {
+            self.live.set(Phase::Draining);
+            self.service.stopping();
+        }
+        // Below the line that was drawn last.
+        if drawn { format!("\n{end}") } else { end }
+    }
+}
+
+fn log_news(observer: &Observer, interface: &str, news: &str) {
+    let is_up = observer.interfaces.iter().any(|known| known.name == interface && known.is_up());
+    if is_up {
+        tracing::info!(target: "swath::interface", interface, "{news}");
+    } else {
+        tracing::warn!(target: "swath::interface", interface, "{news}");
+    }
+}

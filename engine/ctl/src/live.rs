@@ -1,0 +1,121 @@
+//! What others may ask about the engine that runs now.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use swath_core::run::Observer;
+
+use crate::events;
+use crate::figures;
+use crate::sheet::{Format, Sheet};
+
+/// A worker that has not begun a sweep for so long does not turn. One that sleeps begins a hundred in a second.
+const STALLED: Duration = Duration::from_secs(2);
+
+/// How metrics are told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// For each worker, where that can be, and not as one sum.
+    pub by_worker: bool,
+}
+
+/// Where the engine is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// It does not process packets yet.
+    Starting,
+    /// It does.
+    Running,
+    /// It still does, and somebody has asked it to end.
+    Draining,
+}
+
+/// The engine that runs, for all who watch it.
+#[derive(Debug)]
+pub struct Live {
+    settings: Settings,
+    started: SystemTime,
+    phase: AtomicU8,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    engine: Option<Arc<Observer>>,
+    /// By worker: its sweeps, and when they were seen to be others than before.
+    pulse: Vec<(u64, Instant)>,
+}
+
+impl Live {
+    /// Nothing runs yet.
+    pub fn new(settings: Settings) -> Arc<Live> {
+        let phase = AtomicU8::new(Phase::Starting as u8);
+        Arc::new(Live { settings, started: SystemTime::now(), phase, state: Mutex::default() })
+    }
+
+    /// From now on this engine is watched, and the one before it, with all that it has counted, is forgotten.
+    pub fn attach(&self, engine: Observer) {
+        let (engine, now) = (Arc::new(engine), Instant::now());
+        let pulse = engine.sweeps().map(|sweeps| (sweeps, now)).collect();
+        let before = std::mem::replace(&mut *self.state(), State { engine: Some(engine), pulse });
+        drop(before);
+        self.set(Phase::Running);
+    }
+
+    /// Says where the engine is in its life.
+    pub fn set(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Looks whether the workers turn. To be called often, and always by the same thread.
+    pub fn look(&self, now: Instant) {
+        let mut state = self.state();
+        let State { engine: Some(engine), pulse } = &mut *state else { return };
+        for (seen, sweeps) in pulse.iter_mut().zip(engine.sweeps()) {
+            if seen.0 != sweeps {
+                *seen = (sweeps, now);
+            }
+        }
+    }
+
+    /// The workers that have stood still for so long at least, by what [`Live::look`] has seen.
+    pub fn stalled(&self, now: Instant, since: Duration) -> Vec<usize> {
+        let state = self.state();
+        let stalled = state.pulse.iter().enumerate().filter(|(_, (_, at))| now.saturating_duration_since(*at) >= since);
+        stalled.map(|(worker, _)| worker).collect()
+    }
+
+    /// Whether packets should be sent here.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ready(&self) -> Result<(), String> {
+        match self.phase.load(Ordering::Relaxed) {
+            phase if phase == Phase::Starting as u8 => return Err("starting".into()),
+            phase if phase == Phase::Draining as u8 => return Err("draining".into()),
+            _ => {}
+        }
+        match self.stalled(Instant::now(), STALLED)[..] {
+            [] => Ok(()),
+            [worker, ..] => Err(format!("worker {worker} stands still")),
+        }
+    }
+
+    /// Everything that there is to see of it.
+    pub fn metrics(&self, format: Format) -> String {
+        let engine = self.state().engine.clone();
+        let mut sheet = Sheet::new();
+        let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        figures::process(&mut sheet, started, self.ready().is_ok());
+        if let Some(engine) = engine {
+            figures::engine(&mut sheet, &engine, self.settings);
+        }
+        sheet.text(&events::handle().render(), format)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
