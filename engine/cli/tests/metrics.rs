@@ -350,9 +350,7 @@ fn prometheus_scrapes_a_running_engine() {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(query("up"), Some(1.0));
-    assert!(
-        query("histogram_quantile(0.5,sum(swath_node_packet_cost_cycles_bucket)by(le))").is_some_and(|cost| cost > 0.0)
-    );
+    assert!(query("histogram_quantile(0.5,sum(swath_node_packet_cost_cycles_bucket)by(le))").is_some_and(|cost| cost > 0.0));
     kill_process(Pid::from_child(&child.0), Signal::TERM).unwrap();
     ends_in_order(child, stderr);
 }
