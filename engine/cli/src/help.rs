@@ -52,6 +52,10 @@ Environment:
   CLICOLOR        no colours, if it is `0`
   TERM            no colours, if it is `dumb`
   SWATH_STATS     `auto`, `line` or `none`, as --stats of `swath run`
+  SWATH_METRICS   an address with a port, as --metrics of `swath run`
+  SWATH_LOG       what to log, as --log of `swath run`
+  SWATH_LOG_FORMAT
+                  `text` or `json`, as --log-format of `swath run`
   SWATH_KERNELS   `scalar`, `avx2` or `avx512`: the implementation that checks and forwards packets,
                   to compare them; without it, the best that the processor has";
 

@@ -45,7 +45,7 @@ impl Filter {
         };
         let part_is_right = |part: &str| {
             let (target, level) = part.split_once('=').map_or((None, part), |(target, level)| (Some(target), level));
-            target != Some("") && level.parse::<LevelFilter>().is_ok()
+            target != Some("") && !level.is_empty() && level.parse::<LevelFilter>().is_ok()
         };
         if !text.split(',').all(|part| part_is_right(part.trim())) {
             return Err(wrong());
