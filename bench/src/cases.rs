@@ -14,6 +14,8 @@ pub struct Case {
     pub traffic: Traffic,
     /// Routes beside the default route.
     pub routes: &'static [&'static str],
+    /// Rules of a filter before the look-up.
+    pub rules: u32,
 }
 
 /// Which packets come in.
@@ -25,6 +27,8 @@ pub enum Traffic {
     Destinations(u32),
     /// One flow, but one packet in 40 is ARP, and another one in 40 has a TTL of 1.
     Exceptions,
+    /// Each packet meets another rule of the filter.
+    Rules,
 }
 
 /// The router's address on the side that receives.
@@ -38,16 +42,29 @@ const SENDER_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x77];
 impl Case {
     /// All cases.
     pub fn all() -> Vec<Case> {
-        let case = |name, about, traffic| Case { name, about, traffic, routes: &[] };
+        let case = |name, about, traffic| Case { name, about, traffic, routes: &[], rules: 0 };
+        let filter = |name, about, rules| Case { name, about, traffic: Traffic::Rules, routes: &[], rules };
         vec![
             case("ip4-1", "IPv4 router, 1 route, 1 flow, header checksum verified", Traffic::OneFlow),
             case("ip4-1-exceptions", "the same with 5 % exceptions at two nodes (ARP, TTL 1)", Traffic::Exceptions),
             case("ip4-131k", "IPv4 router, 1 route, 131,072 destinations", Traffic::Destinations(131_072)),
+            filter("acl-router-1", "IPv4 router with a filter of 1 rule, which permits all", 1),
+            filter("acl-router-100", "the same with 100 rules, met equally often", 100),
+            filter("acl-router-1000", "the same with 1000 rules, met equally often", 1000),
         ]
     }
 
     /// The graph file.
     pub fn graph(&self) -> String {
+        let (filter, after_check) = match self.rules {
+            0 => (String::new(), "lookup"),
+            _ => ("  filter:  { kind: acl-filter, to: lookup }\n".to_string(), "filter"),
+        };
+        let rules = (0..self.rules).map(|rule| self.rule(rule));
+        let rules = match self.rules {
+            0 => String::new(),
+            _ => format!("  rules:\n    kind: acl\n    rules:\n{}", rules.collect::<String>()),
+        };
         let routes: String = self.routes.iter().map(|prefix| format!("      - {{ prefix: {prefix}, via: 192.0.2.2 }}\n")).collect();
         format!(
             "version: 1
@@ -61,14 +78,26 @@ tables:
     kind: fib4
     routes:
       - {{ prefix: 0.0.0.0/0, via: 192.0.2.2 }}
-{routes}nodes:
+{routes}{rules}nodes:
   rx:      {{ kind: rx, interface: in, to: eth }}
   eth:     {{ kind: ethernet-input, to: ip4 }}
-  ip4:     {{ kind: ip4-input, to: lookup }}
-  lookup:  {{ kind: ip4-lookup, to: rewrite }}
+  ip4:     {{ kind: ip4-input, to: {after_check} }}
+{filter}  lookup:  {{ kind: ip4-lookup, to: rewrite }}
   rewrite: {{ kind: ip4-rewrite, to: tx }}
   tx:      {{ kind: tx }}
 "
+        )
+    }
+
+    /// A rule of the filter: a network, and a port of a server in it. The only one permits everything.
+    fn rule(&self, rule: u32) -> String {
+        if self.rules == 1 {
+            return "      - { action: permit }\n".into();
+        }
+        let Server { destination, port } = Server::of(rule);
+        let [a, b, c, _] = destination.to_be_bytes();
+        format!(
+            "      - {{ action: permit, protocol: udp, source: 198.51.100.0/24, destination: {a}.{b}.{c}.0/24, destination-port: {port} }}\n"
         )
     }
 
@@ -85,9 +114,15 @@ tables:
             Traffic::Destinations(count) => 0x0a00_0000 + (number % u64::from(count)) as u32 * 97,
             _ => 0x0a01_0203,
         };
+        // In no order.
+        let server = Server::of((number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) as u32 % self.rules.max(1));
+        let (destination, port) = match self.traffic {
+            Traffic::Rules => (server.destination, server.port),
+            _ => (destination, 53),
+        };
         let builder = PacketBuilder::ethernet2(SENDER_MAC, OUR_MAC).ipv4([198, 51, 100, 7], destination.to_be_bytes(), ttl);
         let mut frame = Vec::with_capacity(60);
-        builder.udp(4000, 53).write(&mut frame, &[0u8; 18]).unwrap_or_default();
+        builder.udp(4000, port).write(&mut frame, &[0u8; 18]).unwrap_or_default();
         frame
     }
 
@@ -98,6 +133,20 @@ tables:
             Traffic::Destinations(count) => count as usize / VECTOR,
             // So that exceptions stand at other places in each vector.
             Traffic::Exceptions => 5,
+            Traffic::Rules => 16,
         }
+    }
+}
+
+/// Whom a rule is for.
+struct Server {
+    destination: u32,
+    port: u16,
+}
+
+impl Server {
+    fn of(rule: u32) -> Server {
+        const PORTS: [u16; 5] = [53, 123, 161, 443, 4500];
+        Server { destination: 0x0a00_0007 + (rule / 5) * 0x0001_0300, port: PORTS[rule as usize % PORTS.len()] }
     }
 }

@@ -7,6 +7,9 @@
 #![forbid(unsafe_code)]
 
 mod cases;
+#[path = "../../nodes/tests/common/classbench.rs"]
+mod classbench;
+mod classifiers;
 mod measure;
 mod rig;
 mod verify;
@@ -46,6 +49,12 @@ fn main() {
     let arguments = Arguments::parse();
     if arguments.list {
         Case::all().iter().for_each(|case| println!("{:<22} {}", case.name, case.about));
+        classifiers::ALL.iter().for_each(|rules| println!("{:<22} the classifier of rules alone", rules.name));
+        return;
+    }
+    let classifiers = classifiers::ALL.iter().filter(|rules| arguments.case.as_deref().is_none_or(|name| name == rules.name));
+    if arguments.case.is_some() && classifiers.clone().count() > 0 {
+        classify(classifiers, &Settings { samples: arguments.samples, core: arguments.core });
         return;
     }
     let cases: Vec<Case> = match &arguments.case {
@@ -69,9 +78,23 @@ fn main() {
     }
     println!("{}", measure::machine());
     let failures: usize = cases.iter().map(|case| report(case, &settings)).sum();
+    if arguments.case.is_none() {
+        classify(classifiers, &settings);
+    }
     if failures > 0 {
         fail(&format!("{failures} of the measurements failed"));
     }
+}
+
+/// Measures classifiers, which have no SIMD kernels, in this process.
+fn classify<'a>(classifiers: impl Iterator<Item = &'a classifiers::Rules>, settings: &Settings) {
+    println!("{}\n\n### Classifiers of rules, alone\n", measure::machine());
+    println!("| rules | shape | median | best twentieth | compiled in | memory |");
+    println!("|---|---|---|---|---|---|");
+    if let Err(error) = measure::prepare(settings.core) {
+        fail(&error);
+    }
+    classifiers.for_each(|rules| println!("{}", rules.measure(settings.samples)));
 }
 
 /// Measures one case with each set of kernels in a process of its own, since a process chooses its kernels once. Returns how many

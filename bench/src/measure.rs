@@ -51,8 +51,7 @@ pub struct Measurement {
 
 /// Measures a case in this process, and checks what it did.
 pub fn measure(case: &Case, settings: &Settings) -> Result<Measurement, String> {
-    pin(settings.core)?;
-    prefer_us();
+    prepare(settings.core)?;
     let mut rig = Rig::new(case);
     rig.run(WARM_UP);
     let before = rig.node_cycles();
@@ -162,6 +161,13 @@ fn calibrate() -> u64 {
     }
     std::hint::black_box(value);
     tsc() - start
+}
+
+/// Makes this process one that measures on a core.
+pub fn prepare(core: usize) -> Result<(), String> {
+    pin(core)?;
+    prefer_us();
+    Ok(())
 }
 
 fn pin(core: usize) -> Result<(), String> {

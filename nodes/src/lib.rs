@@ -6,6 +6,8 @@
 
 use swath_api::{NodeKind, TableKind};
 
+pub mod acl;
+pub mod acl_filter;
 pub mod arp_input;
 pub mod bridge;
 pub mod bridge_flood;
@@ -51,6 +53,7 @@ pub const NODES: &[NodeKind] = &[
     NodeKind::of::<arp_input::ArpInput>(),
     NodeKind::of::<ip4_input::Ip4Input>(),
     NodeKind::of::<ip4_options::Ip4Options>(),
+    NodeKind::of::<acl_filter::AclFilter>(),
     NodeKind::of::<ip4_dscp::Ip4Dscp>(),
     NodeKind::of::<ip4_urpf::Ip4Urpf>(),
     NodeKind::of::<ip4_lookup::Ip4Lookup>(),
@@ -79,5 +82,9 @@ pub const NODES: &[NodeKind] = &[
 ];
 
 /// All kinds of tables, those first that others refer to.
-pub const TABLES: &[TableKind] =
-    &[TableKind::of::<neighbours::Neighbours>(), TableKind::of::<routes4::Routes4>(), TableKind::of::<bridge::Bridge>()];
+pub const TABLES: &[TableKind] = &[
+    TableKind::of::<neighbours::Neighbours>(),
+    TableKind::of::<routes4::Routes4>(),
+    TableKind::of::<bridge::Bridge>(),
+    TableKind::of::<acl::Acl>(),
+];

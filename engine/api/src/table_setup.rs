@@ -21,6 +21,7 @@ pub struct TableSetup<'a> {
     pub(crate) in_use: bool,
     pub(crate) used: &'a [Cell<bool>],
     pub(crate) serves: Option<Serves>,
+    pub(crate) warnings: Vec<ConfigError>,
 }
 
 /// The interfaces that a table serves.
@@ -91,6 +92,11 @@ impl TableSetup<'_> {
     /// There is no such interface.
     pub fn interface(&self, path: &str, name: &str) -> Result<u16, ConfigError> {
         self.interfaces.find(path, name)
+    }
+
+    /// Says that something in the settings, at a place as `routes[3]`, is allowed and hardly meant.
+    pub fn warn(&mut self, path: &str, message: &str) {
+        self.warnings.push(ConfigError::at(path, message));
     }
 
     /// Another table, kept alive by the reference. Its kind must be among [`TableInfo::uses`](crate::TableInfo::uses).

@@ -186,6 +186,7 @@ impl TableKind {
             in_use: host.in_use,
             used: &used,
             serves: None,
+            warnings: Vec::new(),
         };
         let mut error = ConfigError::new("");
         // SAFETY: everything that the setup points to is alive during the call.
@@ -195,7 +196,7 @@ impl TableKind {
         }
         let tables = used.iter().enumerate().filter(|(_, used)| used.get()).map(|(index, _)| index).collect();
         let table = Arc::new(TableInstance { vtable: self.0, name: host.name.into(), shared });
-        Ok((table, TableTies { tables, serves: setup.serves }))
+        Ok((table, TableTies { tables, serves: setup.serves, warnings: setup.warnings }))
     }
 }
 
@@ -229,6 +230,8 @@ pub struct TableTies {
     pub tables: Vec<usize>,
     /// The interfaces that it serves, if it is of a kind that serves interfaces.
     pub serves: Option<Serves>,
+    /// What it finds allowed and hardly meant in its settings.
+    pub warnings: Vec<ConfigError>,
 }
 
 /// The shared part of a table.

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use swath_api::memory::{Geometry, Region};
 use swath_api::wire::MacAddr;
 use swath_api::{
-    Interface, Interfaces, NodeHost, NodeInstance, NodeKind, Pool, SlotInfo, TableHost, TableKind, TableTies, Tables, Wishes,
+    ConfigError, Interface, Interfaces, NodeHost, NodeInstance, NodeKind, Pool, SlotInfo, TableHost, TableKind, TableTies, Tables,
+    Wishes,
 };
 
 use crate::driver::{DriverKind, PortConfig, default_mac};
@@ -181,6 +182,7 @@ fn make_tables(
         match made {
             Some((table, ties)) => {
                 check_serves(view, teller.doubts(), spec, interfaces, &ties, diagnostics);
+                ties.warnings.iter().for_each(|warning| diagnostics.push(doubtful(spec, warning)));
                 tables.push(table);
                 all_ties.insert(index, ties);
             }
@@ -191,6 +193,12 @@ fn make_tables(
         tables.push_refused(&name, None);
     }
     (tables, all_ties)
+}
+
+/// What a table finds allowed and hardly meant in its settings.
+fn doubtful(spec: &TableSpec, warning: &ConfigError) -> Diagnostic {
+    let place = spec.settings.locate(warning.path()).value;
+    Diagnostic::warning(Code::Doubtful, format!("{}: {}", spec.name.value, warning.message())).primary(place.span, "")
 }
 
 /// A table that is about interfaces is of no use without any.

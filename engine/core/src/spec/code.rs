@@ -190,6 +190,9 @@ OffSubnet = "SW0222", "An address is on no interface's subnet.":
     "A next hop or neighbour is reached over the interface on whose subnet its address is. This one is on \
      no subnet of the interfaces that the table serves: the address is wrong, an interface lacks an \
      address, or the setting has to name the interface.";
+Doubtful = "SW0223", "A setting of a table is hardly meant.":
+    "The table can do what the setting says, and it is hardly what was meant: a rule that another one before \
+     it hides, for example. The message says what the table has found. The graph runs all the same.";
 // The language: variables, included files, templates.
 Variable = "SW0301", "An environment variable is not set.":
     "`${NAME}` stands for the value of an environment variable, and this one is not set where the \

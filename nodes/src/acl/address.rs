@@ -1,0 +1,79 @@
+//! Addresses of both families as numbers, and prefixes of them.
+
+use std::hash::Hash;
+
+/// An address as a number.
+pub trait Address: Copy + Ord + Hash + Default + Send + Sync + std::fmt::Debug + 'static {
+    /// Its length.
+    const BITS: u8;
+    /// From this length on a prefix divides addresses well.
+    const SPECIFIC: u8;
+
+    /// Its first `len` bits; the others are 0.
+    fn masked(self, len: u8) -> Self;
+    /// Its first 16 bits.
+    fn top(self) -> usize;
+    /// The byte so many behind these.
+    fn byte(self, level: u8) -> u8;
+}
+
+impl Address for u32 {
+    const BITS: u8 = 32;
+    const SPECIFIC: u8 = 8;
+
+    #[inline(always)]
+    fn masked(self, len: u8) -> u32 {
+        if len == 0 { 0 } else { self & u32::MAX << (32 - len) }
+    }
+
+    #[inline(always)]
+    fn top(self) -> usize {
+        (self >> 16) as usize
+    }
+
+    #[inline(always)]
+    fn byte(self, level: u8) -> u8 {
+        (self >> (8 - 8 * level.min(1))) as u8
+    }
+}
+
+impl Address for u128 {
+    const BITS: u8 = 128;
+    const SPECIFIC: u8 = 16;
+
+    #[inline(always)]
+    fn masked(self, len: u8) -> u128 {
+        if len == 0 { 0 } else { self & u128::MAX << (128 - len) }
+    }
+
+    #[inline(always)]
+    fn top(self) -> usize {
+        (self >> 112) as usize
+    }
+
+    #[inline(always)]
+    fn byte(self, level: u8) -> u8 {
+        (self >> (104 - 8 * level.min(13))) as u8
+    }
+}
+
+/// A prefix; bits behind its length are 0. A prefix sorts before those inside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Prefix<A> {
+    /// The first address.
+    pub address: A,
+    /// The length in bits; 0 is every address.
+    pub len: u8,
+}
+
+impl<A: Address> Prefix<A> {
+    /// Whether all addresses of the other one are in this one.
+    pub(super) fn contains(&self, other: &Prefix<A>) -> bool {
+        self.len <= other.len && other.address.masked(self.len) == self.address
+    }
+
+    /// Whether it divides addresses well.
+    pub(super) fn is_specific(&self) -> bool {
+        self.len >= A::SPECIFIC
+    }
+}

@@ -1,0 +1,279 @@
+//! `acl`: rules in an order, of which the first that holds for a packet decides.
+//!
+//! Workers see a compiled set of rules that never changes ([`Rules`]). A command compiles another one beside it and puts it in its place;
+//! each worker takes it at the top of its next sweep. Old sets are kept until no worker has them, so that none is ever freed by one, and so that
+//! what they have counted is not lost.
+
+mod address;
+mod classifier;
+mod control;
+mod criteria;
+mod fields;
+mod first_fragments;
+mod packet;
+mod rows;
+mod rules;
+mod settings;
+mod shadow;
+#[cfg(test)]
+mod tests;
+mod trie;
+mod words;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashMap;
+use swath_api::Interface;
+use swath_api::prelude::*;
+
+pub use address::{Address, Prefix};
+pub use classifier::{Classifier, NO_RULE, Scratch};
+pub use control::{Command, Reply};
+pub use criteria::{ANY_PORT, Criteria, Key, NO_PORT, Others, Part, Ports};
+pub use packet::{Kind, ethernet4, ethernet6, ip4, ip6};
+pub use rules::{Hits, Outcome, Rules, Verdict};
+pub use settings::{Action, Config, Fragments, Rule};
+
+use first_fragments::FirstFragments;
+use rules::Entry;
+use settings::{Default_, Parsed};
+
+/// Rules of a table, at most.
+const MOST_RULES: usize = 1 << 17;
+/// Rules that are compiled even if nobody will use them.
+const SMALL: usize = 1024;
+/// Packets whose first fragment is remembered.
+const FRAGMENTED_PACKETS: u32 = 4096;
+
+/// The table.
+pub struct Acl {
+    default: Default_,
+    fragments: Fragments,
+    fragmented_packets: usize,
+    interfaces: Arc<[Interface]>,
+    workers: u32,
+    // Raised after `current` was replaced.
+    version: AtomicU64,
+    // Held only to take or replace the pointer.
+    current: Mutex<Arc<Rules>>,
+    control: Mutex<Old>,
+    default_hits: Arc<AtomicU64>,
+    // Whether a node asks it about packets without their Ethernet header.
+    no_vlan: AtomicBool,
+}
+
+/// Sets of rules that workers may still have.
+type Old = Vec<Arc<Rules>>;
+
+/// A worker's part.
+pub struct Shard {
+    rules: Arc<Rules>,
+    version: u64,
+    worker: u32,
+    scratch: Box<Scratch>,
+    first_fragments: Option<FirstFragments>,
+}
+
+impl Shard {
+    /// What is decided for IPv4 packets, 256 at most. Rules that only count do so for packets that are `counted`.
+    #[inline]
+    pub fn ip4(&mut self, keys: &[Key<u32>], verdicts: &mut [Verdict; VECTOR], counted: impl Fn(usize) -> bool) {
+        let hits = self.rules.hits(self.worker);
+        let count = |packet: usize, rule: u32| {
+            if counted(packet) {
+                hits.count(rule, 1);
+            }
+        };
+        self.rules.ip4(keys, verdicts, &mut self.scratch, count);
+    }
+
+    /// As [`Shard::ip4`], for IPv6.
+    #[inline]
+    pub fn ip6(&mut self, keys: &[Key<u128>], verdicts: &mut [Verdict; VECTOR], counted: impl Fn(usize) -> bool) {
+        let hits = self.rules.hits(self.worker);
+        let count = |packet: usize, rule: u32| {
+            if counted(packet) {
+                hits.count(rule, 1);
+            }
+        };
+        self.rules.ip6(keys, verdicts, &mut self.scratch, count);
+    }
+
+    /// Counts packets for the rules that have decided.
+    #[inline]
+    pub fn count(&self, verdicts: &[Verdict]) {
+        let hits = self.rules.hits(self.worker);
+        let Some(first) = verdicts.first().map(|verdict| verdict.rule) else { return };
+        if verdicts.iter().fold(0, |differ, verdict| differ | (verdict.rule ^ first)) == 0 {
+            // One after the other, each would wait for the store of the one before.
+            hits.count(first, verdicts.len() as u64);
+        } else {
+            verdicts.iter().for_each(|verdict| hits.count(verdict.rule, 1));
+        }
+    }
+
+    /// For a fragment: remembers what was decided for the first one of a packet, and says what is decided for another one.
+    /// `None` if its first one is not known.
+    pub fn follow<A: Address + Into<u128>>(&mut self, key: &Key<A>, verdict: Verdict, now: u64) -> Option<Verdict> {
+        match (&mut self.first_fragments, key.part) {
+            (None, _) | (_, Part::Whole) => Some(verdict),
+            (Some(seen), Part::First) => {
+                seen.first(key, verdict, now);
+                Some(verdict)
+            }
+            (Some(seen), Part::Later) => seen.later(key, now),
+        }
+    }
+}
+
+impl Acl {
+    /// What becomes of fragments.
+    pub fn fragments(&self) -> Fragments {
+        self.fragments
+    }
+
+    /// Says that a node asks about packets whose VLAN nobody knows.
+    ///
+    /// # Errors
+    /// A rule asks for it.
+    pub fn without_vlan(&self) -> Result<(), ConfigError> {
+        self.no_vlan.store(true, Ordering::Relaxed);
+        self.check_vlan(self.current().entries.iter().map(|entry| &entry.parsed))
+    }
+
+    fn check_vlan<'a>(&self, rules: impl IntoIterator<Item = &'a Parsed>) -> Result<(), ConfigError> {
+        let others = |parsed: &Parsed| parsed.ip4.map(|rule| rule.others).or(parsed.ip6.map(|rule| rule.others));
+        let asks = |parsed: &Parsed| others(parsed).is_some_and(|others| others.vlan.is_some());
+        if self.no_vlan.load(Ordering::Relaxed) && rules.into_iter().any(asks) {
+            let text = "a rule asks for a `vlan`, which a node does not see that gets packets without their Ethernet header:                         put it in front, with `layer: ethernet`";
+            return Err(ConfigError::new(text));
+        }
+        Ok(())
+    }
+
+    fn current(&self) -> MutexGuard<'_, Arc<Rules>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn compile(&self, entries: Vec<Arc<Entry>>) -> Arc<Rules> {
+        let interfaces = self.interfaces.len() as u16;
+        Arc::new(Rules::new(entries, self.default, self.fragments, interfaces, self.workers, &self.default_hits))
+    }
+
+    /// Puts other rules in the place of those that there are.
+    fn publish(&self, old: &mut Old, entries: Vec<Arc<Entry>>) {
+        let rules = self.compile(entries);
+        old.push(std::mem::replace(&mut *self.current(), rules));
+        self.version.fetch_add(1, Ordering::Release);
+        retire(old);
+    }
+}
+
+/// Lets go of sets of rules that no worker has any more.
+fn retire(old: &mut Old) {
+    old.retain(|rules| {
+        // What it has counted is seen: a worker lets its reference go by a release after its last packet.
+        let in_use = Arc::strong_count(rules) > 1;
+        if !in_use {
+            std::sync::atomic::fence(Ordering::Acquire);
+            rules.retire();
+        }
+        in_use
+    });
+}
+
+/// Checks rules one by one, and their names together.
+fn entries(rules: Vec<Rule>, interfaces: &[Interface]) -> Result<Vec<Arc<Entry>>, ConfigError> {
+    if rules.len() > MOST_RULES {
+        let text = format!("a table has {MOST_RULES} rules at most, and not {}", rules.len());
+        return Err(ConfigError::at(format!("rules[{MOST_RULES}]"), text));
+    }
+    let mut names: HashMap<String, usize> = HashMap::new();
+    let rules = rules.into_iter().enumerate().map(|(index, rule)| {
+        let inside = |error: ConfigError| error.inside(&format!("rules[{index}]"));
+        if let Some(name) = &rule.name
+            && let Some(first) = names.insert(name.clone(), index)
+        {
+            return Err(inside(ConfigError::twice("name", name, &format!("rules[{first}].name"))));
+        }
+        let parsed = rule.parse(interfaces).map_err(inside)?;
+        Ok(Arc::new(Entry::new(rule, parsed)))
+    });
+    rules.collect()
+}
+
+impl Table for Acl {
+    const INFO: TableInfo = TableInfo::new("acl", "Rules that permit or deny packets; the first one that holds decides.")
+        .about(
+            "A rule holds for a packet for which all holds that it says; one that says only its action holds for every packet. `acl-filter` asks \
+             the table. Up to 131072 rules are compiled, and looked up for a whole vector of packets at once, so that their number costs \
+             little. Many rules stand best in a file: `rules-from: rules.csv`. A rule that can never decide, since another one before \
+             it holds for all of its packets, is worth a warning.",
+        )
+        .example(include_str!("../../examples/acl.yaml"));
+    type Config = Config;
+    type Shard = Shard;
+    type Command = Command;
+    type Reply = Reply;
+
+    fn new(config: Config, setup: &mut TableSetup<'_>) -> Result<Acl, ConfigError> {
+        let Config { default, fragments, fragmented_packets, rules } = config;
+        if let Some(packets) = fragmented_packets {
+            if fragments != Fragments::FollowFirst {
+                let text = "first fragments are remembered only with `fragments: follow-first`";
+                return Err(ConfigError::at("fragmented-packets", text));
+            }
+            if !(64..=1 << 20).contains(&packets) {
+                let text = format!("a worker remembers 64 to 1048576 packets, and not {packets}");
+                return Err(ConfigError::at("fragmented-packets", text));
+            }
+        }
+        let interfaces = Arc::clone(setup.interfaces());
+        let entries = entries(rules, &interfaces)?;
+        control::warn_of_shadows(&entries, setup);
+        let used = if setup.in_use() || entries.len() <= SMALL { &entries[..] } else { &[] };
+        let (workers, default_hits) = (setup.workers(), Arc::default());
+        let rules = Rules::new(used.to_vec(), default, fragments, interfaces.len() as u16, workers, &default_hits);
+        Ok(Acl {
+            default,
+            fragments,
+            fragmented_packets: fragmented_packets.unwrap_or(FRAGMENTED_PACKETS) as usize,
+            no_vlan: AtomicBool::new(false),
+            interfaces,
+            workers,
+            version: AtomicU64::new(0),
+            current: Mutex::new(Arc::new(rules)),
+            control: Mutex::default(),
+            default_hits,
+        })
+    }
+
+    fn shard(&self, worker: u32) -> Shard {
+        let follows = self.fragments == Fragments::FollowFirst;
+        Shard {
+            rules: Arc::clone(&self.current()),
+            version: self.version.load(Ordering::Acquire),
+            worker,
+            scratch: Box::default(),
+            first_fragments: follows.then(|| FirstFragments::new(self.fragmented_packets)),
+        }
+    }
+
+    fn sync(&self, shard: &mut Shard) {
+        let version = self.version.load(Ordering::Acquire);
+        // If control has the pointer just now, the next sweep will find it.
+        if version != shard.version
+            && let Ok(current) = self.current.try_lock()
+        {
+            // Not the last reference: control keeps one of each set until nobody else has one.
+            shard.rules = Arc::clone(&current);
+            shard.version = version;
+        }
+    }
+
+    fn command(&self, command: Command) -> Result<Reply, ConfigError> {
+        let mut old = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        self.carry_out(command, &mut old)
+    }
+}

@@ -1,0 +1,209 @@
+//! `acl-filter`: permits and denies packets by the rules of a table.
+
+use swath_api::Str;
+use swath_api::prelude::*;
+use swath_api::wire::IcmpCause;
+
+use crate::acl::{self, Acl, Fragments, Key, Kind, Outcome, Part, Verdict};
+
+/// Asks a table of rules about packets.
+pub struct AclFilter {
+    table: Handle<Acl>,
+    layer: Layer,
+    drop_fragments: bool,
+    follow: bool,
+    // Scratch space, kept so that it need not be made for each vector.
+    space: Box<Space>,
+}
+
+struct Space {
+    kinds: [Kind; VECTOR],
+    keys4: [Key<u32>; VECTOR],
+    keys6: [Key<u128>; VECTOR],
+    verdicts4: [Verdict; VECTOR],
+    verdicts6: [Verdict; VECTOR],
+    nexts: [Result<Outcome, Next>; VECTOR],
+}
+
+/// Settings.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The table of rules, of kind `acl`. Default: the only one.
+    #[serde(default)]
+    table: Option<String>,
+    /// What packets start with at this node: `ip` behind `ip4-input` and its like, or `ethernet`, VLAN tags included. Default: `ip`.
+    #[serde(default)]
+    layer: Layer,
+}
+
+/// What packets start with.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Layer {
+    /// An Ethernet header.
+    Ethernet,
+    /// An IPv4 or an IPv6 header.
+    #[default]
+    Ip,
+}
+
+edges! {
+    /// Where packets go.
+    pub enum Next {
+        /// Packets that a rule permits, or the default.
+        Permitted = required("permitted", layer::SAME),
+        /// Packets that a rule rejects, or the default. Wire it to `icmp-error`, which tells the sender that a filter forbids it (RFC 1812
+        /// §5.2.7.1); unwired, it drops them.
+        Rejected = edge("rejected", layer::SAME),
+        /// Packets that are neither IPv4 nor IPv6, such as ARP; rules do not speak of them.
+        NotIp = edge("not-ip", layer::SAME),
+        /// A rule denies the packet. Which one, its counter says; if the packet is wanted, put a rule that permits it before that one.
+        Denied = drop("denied"),
+        /// No rule holds for the packet, and the table says `default: deny`. If it is wanted, add a rule that permits it.
+        DeniedByDefault = drop("denied-by-default"),
+        /// A fragment, where the table says `fragments: drop`. If fragments are wanted, choose another policy, or put packets together
+        /// before.
+        Fragment = drop("fragment"),
+        /// A fragment whose packet's first one has not come, or too long ago, where the table says `fragments: follow-first`. If there are
+        /// many, the network reorders, or `fragmented-packets` is too small.
+        FirstFragmentUnknown = drop("first-fragment-unknown"),
+        /// The headers that rules ask for are cut off, malformed, or behind more IPv6 extension headers than are walked; or a fragment would
+        /// overwrite TCP flags that were looked at (RFC 1858 §3). No honest host sends such: find it by the source in a capture.
+        BadHeader = drop("bad-header"),
+    }
+}
+
+impl Node for AclFilter {
+    const INFO: Info = Info::new("acl-filter", "Permits and denies IP packets by the rules of a table.")
+        .about(
+            "Several nodes can ask the same table. Packets are not changed. A rule that binds to `tx` holds only where that interface is \
+             known: behind `ip4-lookup`, before `ip4-rewrite`.",
+        )
+        .uses(&[const { Str::new("acl") }])
+        .example(include_str!("../examples/acl-filter.yaml"));
+    type Config = Config;
+    type Next = Next;
+
+    fn new(config: Config, setup: &mut Setup<'_>) -> Result<AclFilter, ConfigError> {
+        let table: Handle<Acl> = setup.table("table", config.table.as_deref())?;
+        let acl = setup.shared(table);
+        if config.layer == Layer::Ip {
+            acl.without_vlan().map_err(|error| error.inside("table"))?;
+        }
+        let fragments = acl.fragments();
+        let verdict = Verdict { rule: 0, outcome: Outcome::Deny };
+        let space = Space {
+            kinds: [Kind::Other; VECTOR],
+            keys4: [Key::default(); VECTOR],
+            keys6: [Key::default(); VECTOR],
+            verdicts4: [verdict; VECTOR],
+            verdicts6: [verdict; VECTOR],
+            nexts: [Err(Next::BadHeader); VECTOR],
+        };
+        Ok(AclFilter {
+            table,
+            layer: config.layer,
+            drop_fragments: fragments == Fragments::Drop,
+            follow: fragments == Fragments::FollowFirst,
+            space: Box::new(space),
+        })
+    }
+
+    fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
+        let special = match self.layer {
+            Layer::Ip => self.space.gather4(frame, acl::ip4),
+            Layer::Ethernet => self.space.gather4(frame, acl::ethernet4),
+        };
+        let (count, now) = (frame.len(), cx.now());
+        let shard = cx.shard(self.table);
+        let Space { kinds, keys4, verdicts4, .. } = &mut *self.space;
+        let (kinds, keys4) = (&kinds[..count], &keys4[..count]);
+        let uncounted = |part: Part| part != Part::Whole && self.drop_fragments || part == Part::Later && self.follow;
+        shard.ip4(keys4, verdicts4, |packet| kinds[packet] == Kind::Ip4 && !uncounted(keys4[packet].part));
+        if !special {
+            shard.count(&verdicts4[..count]);
+            frame.decide_lanes(&verdicts4[..count], |lane, verdict| decide(lane, verdict.outcome));
+            return;
+        }
+        if kinds.contains(&Kind::Ip6) {
+            let Space { kinds, keys6, verdicts6, .. } = &mut *self.space;
+            match self.layer {
+                Layer::Ip => gather6(frame, kinds, keys6, acl::ip6),
+                Layer::Ethernet => gather6(frame, kinds, keys6, acl::ethernet6),
+            }
+            let keys6 = &keys6[..count];
+            shard.ip6(keys6, verdicts6, |packet| kinds[packet] == Kind::Ip6 && !uncounted(keys6[packet].part));
+        }
+        let Space { kinds, keys4, keys6, verdicts4, verdicts6, nexts } = &mut *self.space;
+        for (packet, next) in nexts[..count].iter_mut().enumerate() {
+            let (part, followed) = match kinds[packet] {
+                Kind::Ip4 => (keys4[packet].part, shard.follow(&keys4[packet], verdicts4[packet], now)),
+                Kind::Ip6 => (keys6[packet].part, shard.follow(&keys6[packet], verdicts6[packet], now)),
+                Kind::Other => {
+                    *next = Err(Next::NotIp);
+                    continue;
+                }
+                Kind::Bad => {
+                    *next = Err(Next::BadHeader);
+                    continue;
+                }
+            };
+            *next = match followed {
+                _ if part != Part::Whole && self.drop_fragments => Err(Next::Fragment),
+                None => Err(Next::FirstFragmentUnknown),
+                Some(verdict) => {
+                    shard.count(&[verdict]);
+                    Ok(verdict.outcome)
+                }
+            };
+        }
+        frame.decide_lanes(&nexts[..count], |lane, next| match *next {
+            Ok(outcome) => decide(lane, outcome),
+            Err(next) => next,
+        });
+    }
+}
+
+impl Space {
+    /// Takes the keys of IPv4 packets. `true` if there are others among them, or fragments.
+    #[inline(always)]
+    fn gather4(&mut self, frame: &mut Frame<'_, Next>, of: impl Fn(&mut Packet<'_>, &mut Key<u32>) -> Kind) -> bool {
+        let (mut keys, mut special) = (self.keys4.iter_mut(), false);
+        frame.gather(&mut self.kinds, |packet| {
+            let Some(key) = keys.next() else { return Kind::Bad };
+            let kind = of(packet, key);
+            special |= kind != Kind::Ip4 || key.part != Part::Whole;
+            kind
+        });
+        special
+    }
+}
+
+/// Takes the keys of IPv6 packets, and corrects what they are.
+fn gather6(
+    frame: &mut Frame<'_, Next>,
+    kinds: &mut [Kind; VECTOR],
+    keys: &mut [Key<u128>; VECTOR],
+    of: impl Fn(&mut Packet<'_>, &mut Key<u128>) -> Kind,
+) {
+    let mut packet_of = keys.iter_mut().zip(*kinds);
+    frame.gather(kinds, |packet| match packet_of.next() {
+        Some((key, Kind::Ip6)) => of(packet, key),
+        Some((_, kind)) => kind,
+        None => Kind::Bad,
+    });
+}
+
+#[inline(always)]
+fn decide(lane: &mut Lane, outcome: Outcome) -> Next {
+    match outcome {
+        Outcome::Permit => Next::Permitted,
+        Outcome::Deny => Next::Denied,
+        Outcome::DenyByDefault => Next::DeniedByDefault,
+        Outcome::Reject => {
+            lane.adj = IcmpCause::PROHIBITED.word();
+            Next::Rejected
+        }
+    }
+}
