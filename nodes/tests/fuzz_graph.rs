@@ -46,6 +46,16 @@ tables:
   stations:
     kind: bridge
     static: [{ mac: 02:00:00:00:00:99, interface: a }, { mac: 02:00:00:00:00:98, interface: b }]
+  rules:
+    kind: acl
+    default: reject
+    fragments: follow-first
+    rules:
+      - { action: count, source: 0.0.0.0/1 }
+      - { action: permit, protocol: tcp, tcp-flags: syn }
+      - { action: deny, destination: 10.0.0.0/31, rx: a }
+      - { action: permit, protocol: icmp, icmp-type: 0-8 }
+      - { action: permit, protocol: udp, destination-port: 0-32767 }
 nodes:
 ";
 
@@ -57,6 +67,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("ip4-input", "martians: allow, options: separate"),
     ("ip4-options", ""),
     ("ip4-options", "source-route: process, drop: []"),
+    ("acl-filter", ""),
+    ("acl-filter", "layer: ethernet"),
     ("ip4-dscp", "dscp: 46"),
     ("tcp-mss", ""),
     ("ip4-fragment", "hold: 1"),

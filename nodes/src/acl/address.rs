@@ -6,8 +6,6 @@ use std::hash::Hash;
 pub trait Address: Copy + Ord + Hash + Default + Send + Sync + std::fmt::Debug + 'static {
     /// Its length.
     const BITS: u8;
-    /// From this length on a prefix divides addresses well.
-    const SPECIFIC: u8;
 
     /// Its first `len` bits; the others are 0.
     fn masked(self, len: u8) -> Self;
@@ -19,7 +17,6 @@ pub trait Address: Copy + Ord + Hash + Default + Send + Sync + std::fmt::Debug +
 
 impl Address for u32 {
     const BITS: u8 = 32;
-    const SPECIFIC: u8 = 8;
 
     #[inline(always)]
     fn masked(self, len: u8) -> u32 {
@@ -39,7 +36,6 @@ impl Address for u32 {
 
 impl Address for u128 {
     const BITS: u8 = 128;
-    const SPECIFIC: u8 = 16;
 
     #[inline(always)]
     fn masked(self, len: u8) -> u128 {
@@ -70,10 +66,5 @@ impl<A: Address> Prefix<A> {
     /// Whether all addresses of the other one are in this one.
     pub(super) fn contains(&self, other: &Prefix<A>) -> bool {
         self.len <= other.len && other.address.masked(self.len) == self.address
-    }
-
-    /// Whether it divides addresses well.
-    pub(super) fn is_specific(&self) -> bool {
-        self.len >= A::SPECIFIC
     }
 }

@@ -5,9 +5,8 @@
 //! "Scalable packet classification", SIGCOMM 2001, for the summaries of [`Rows`]). What a set costs is bounded for any rules, other than with
 //! decision trees, which some rules make huge.
 //!
-//! Summaries alone are of no use where every 64 neighbouring rules have some that take any source and some that take any destination.
-//! So many rules are divided into groups, by whether their source and destination are specific, as EffiCuts does with trees (Vamanan et al., SIGCOMM
-//! 2010): within a group, sets are sparse.
+//! Summaries are of use only where rules that stand together in a word are taken by the same packets. So rules have their places by
+//! their addresses and not by their order: what is looked for is then not the first rule in all sets, but the least of the few that are.
 
 use swath_api::VECTOR;
 
@@ -19,14 +18,11 @@ use super::rows::{PAGE, Rows};
 /// The answer where no rule holds.
 pub const NO_RULE: u32 = u32::MAX;
 
-/// Rules up to which one group is best.
-const ONE_GROUP: usize = 512;
-
 /// Rules of one family, compiled.
 pub struct Classifier<A> {
     rules: Vec<Criteria<A>>,
     numbers: Vec<(Field, Numbers)>,
-    groups: Vec<Group>,
+    deciding: Group,
     // Rules that only count.
     counting: Option<Group>,
 }
@@ -35,8 +31,10 @@ pub struct Classifier<A> {
 struct Group {
     // By place.
     rules: Vec<u32>,
-    // Index among `numbers`, and the sets.
+    // Index among `numbers`, and the sets. Those first whose summaries tell words apart.
     fields: Vec<(usize, Rows)>,
+    // How many of these do.
+    telling: usize,
     // Whether rules ask something that no set says.
     compare: bool,
     // Whether rules ask something that the sets of a field would have said.
@@ -60,18 +58,13 @@ impl<A: Address> Classifier<A> {
     /// knows. There are so many `interfaces`.
     pub fn new(rules: Vec<Criteria<A>>, counts: &[bool], interfaces: u16, lenient: bool) -> Classifier<A> {
         let is_counting = |rule: &u32| counts.get(*rule as usize).copied().unwrap_or(false);
-        let (counting, deciding): (Vec<u32>, Vec<u32>) = (0..rules.len() as u32).partition(is_counting);
-        let mut members: Vec<Vec<u32>> = vec![Vec::new(); 5];
-        let divide = deciding.len() > ONE_GROUP;
-        for rule in deciding {
-            let Criteria { source, destination, .. } = &rules[rule as usize];
-            let kind = usize::from(source.is_specific()) | usize::from(destination.is_specific()) << 1;
-            members[if divide { kind } else { 0 }].push(rule);
-        }
-        members[4] = counting;
-        let has_counting = !members[4].is_empty();
-        members.retain(|members| !members.is_empty());
-        let mut groups: Vec<Group> = members.iter().map(|places| Group::new(&rules, places)).collect();
+        let (counting, mut deciding): (Vec<u32>, Vec<u32>) = (0..rules.len() as u32).partition(is_counting);
+        deciding.sort_by_key(|rule| {
+            let Criteria { source, destination, others } = &rules[*rule as usize];
+            (*destination, *source, others.destination_ports, *rule)
+        });
+        let members = [deciding, counting];
+        let mut groups = [0, 1].map(|group| Group::new(&rules, &members[group]));
         let mut numbers = Vec::new();
         for field in Field::ALL {
             let made = tables(field, &rules, &members, interfaces, lenient);
@@ -87,9 +80,15 @@ impl<A: Address> Classifier<A> {
             }
             numbers.push((field, made.numbers));
         }
-        let counting = if has_counting { groups.pop() } else { None };
-        groups.sort_by_key(|group| group.rules.first().copied());
-        Classifier { rules, numbers, groups, counting }
+        for group in &mut groups {
+            let tells = |(number, _): &&(usize, Rows)| {
+                let field: Field = numbers[*number].0;
+                group.rules.len() <= 64 || field.tells_words()
+            };
+            group.telling = group.fields.iter().take_while(tells).count();
+        }
+        let [deciding, counting] = groups;
+        Classifier { rules, numbers, deciding, counting: Some(counting).filter(|group| !group.rules.is_empty()) }
     }
 
     /// The first rule that holds for each packet, or [`NO_RULE`], into `found`. At most 256 packets.
@@ -100,9 +99,10 @@ impl<A: Address> Classifier<A> {
             numbers.find(*field, keys, &mut slots[..keys.len()]);
         }
         found[..keys.len()].fill(NO_RULE);
-        for group in &self.groups {
-            group.first(&self.rules, keys, found, scratch);
-        }
+        self.deciding.walk(&self.rules, keys, scratch, |packet, rule| {
+            found[packet] = found[packet].min(rule);
+            false
+        });
     }
 
     /// Calls `count` with each rule that only counts and holds before the one found, by [`Classifier::classify`] just before.
@@ -125,26 +125,17 @@ impl<A: Address> Classifier<A> {
         let group = |group: &Group| group.rules.capacity() * 4 + group.fields.iter().map(|(_, rows)| rows.memory()).sum::<usize>();
         self.rules.capacity() * size_of::<Criteria<A>>()
             + self.numbers.iter().map(|(_, numbers)| numbers.memory()).sum::<usize>()
-            + self.groups.iter().chain(&self.counting).map(group).sum::<usize>()
+            + [&self.deciding].into_iter().chain(&self.counting).map(group).sum::<usize>()
     }
 }
 
 impl Group {
     fn new<A: Address>(rules: &[Criteria<A>], places: &[u32]) -> Group {
         let compare = places.iter().any(|rule| rules[*rule as usize].others.asks_rest());
-        Group { rules: places.to_vec(), fields: Vec::new(), compare, compare_all: false }
+        Group { rules: places.to_vec(), fields: Vec::new(), telling: 0, compare, compare_all: false }
     }
 
-    /// Puts the first rule that holds for each packet in the place of one found that is behind it.
-    #[inline]
-    fn first<A: Address>(&self, rules: &[Criteria<A>], keys: &[Key<A>], found: &mut [u32; VECTOR], scratch: &mut Scratch) {
-        self.walk(rules, keys, scratch, |packet, rule| {
-            found[packet] = found[packet].min(rule);
-            true
-        });
-    }
-
-    /// Calls `found` with the rules that hold for each packet, in their order, until it says that this is enough.
+    /// Calls `found` with the rules that hold for each packet, in the order of their places, until it says that this is enough.
     #[inline(always)]
     fn walk<A: Address>(
         &self,
@@ -161,7 +152,7 @@ impl Group {
             let candidates = &mut candidates[..keys.len()];
             let words = members.len().div_ceil(if small { 1 } else { 64 });
             candidates.fill(u64::MAX >> (64 - words));
-            for (number, rows) in &self.fields {
+            for (number, rows) in &self.fields[..self.telling] {
                 let summaries = rows.summaries(page);
                 for (candidate, value) in candidates.iter_mut().zip(&numbers[*number]) {
                     *candidate &= summaries[*value as usize];

@@ -24,6 +24,11 @@ impl Field {
     pub(super) const ALL: [Field; 7] =
         [Field::Source, Field::Destination, Field::DestinationPort, Field::Carried, Field::SourcePort, Field::Rx, Field::Tx];
 
+    /// Whether rules that stand together agree in it, so that its summaries are sparse.
+    pub(super) fn tells_words(self) -> bool {
+        matches!(self, Field::Source | Field::Destination | Field::DestinationPort)
+    }
+
     /// Whether a rule asks something of it.
     pub(super) fn is_asked<A: Address>(self, rule: &Criteria<A>) -> bool {
         match self {
@@ -197,8 +202,8 @@ impl Numbers {
     pub(super) fn find<A: Address>(&self, field: Field, keys: &[Key<A>], numbers: &mut [u32]) {
         match (self, field) {
             (Numbers::None, _) => {}
-            (Numbers::Prefixes(trie), Field::Source) => trie.lookup(keys.iter().map(|key| key.source), numbers),
-            (Numbers::Prefixes(trie), _) => trie.lookup(keys.iter().map(|key| key.destination), numbers),
+            (Numbers::Prefixes(trie), Field::Source) => trie.lookup(|packet| keys.get(packet).map(|key| key.source), numbers),
+            (Numbers::Prefixes(trie), _) => trie.lookup(|packet| keys.get(packet).map(|key| key.destination), numbers),
             (Numbers::Ports(ports, none), Field::SourcePort) => {
                 fill(keys, numbers, |key| ports.get(key.source_port as usize).map_or(*none, |number| (*number).into()));
             }

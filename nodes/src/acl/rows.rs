@@ -40,12 +40,15 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// The set of rules that take a value, as a word of a page: what is not in the summary must not be asked for.
+    /// A word of a page of the set of rules that take a value.
     #[inline(always)]
     pub(super) fn word(&self, page: usize, value: u32, bit: u32) -> u64 {
         let at = page * self.values + value as usize;
-        let below = self.summaries[at] & ((1 << bit) - 1);
-        self.words[(self.bases[at] + below.count_ones()) as usize]
+        let summary = self.summaries[at];
+        let below = summary & ((1 << bit) - 1);
+        let word = self.words.get((self.bases[at] + below.count_ones()) as usize).copied().unwrap_or(0);
+        // All bits or none, without a branch.
+        word & 0u64.wrapping_sub(summary >> bit & 1)
     }
 
     /// The summaries of a page, by value. Of a group of at most 64 rules they are the sets themselves.

@@ -71,24 +71,31 @@ impl Trie {
         (self.nodes.len() as u32 - 1) << 1 | 1
     }
 
-    /// The number of the longest prefix around each address.
-    pub(super) fn lookup<A: Address>(&self, addresses: impl Iterator<Item = A> + Clone, numbers: &mut [u32]) {
-        let mut any = 0;
-        for (address, number) in addresses.clone().zip(numbers.iter_mut()) {
-            *number = self.root[address.top()];
-            any |= *number;
+    /// The number of the longest prefix around the address of each packet, 256 at most.
+    pub(super) fn lookup<A: Address>(&self, address: impl Fn(usize) -> Option<A>, numbers: &mut [u32]) {
+        // Those that are not found yet, without a branch that nobody can predict.
+        let mut pending = [0u8; VECTOR];
+        let mut count = 0;
+        for (packet, number) in numbers.iter_mut().enumerate() {
+            *number = address(packet).map_or(0, |address| self.root[address.top()]);
+            pending[count % VECTOR] = packet as u8;
+            count += (*number & 1) as usize;
         }
         let mut level = 0;
-        while any & 1 != 0 {
-            any = 0;
-            for (address, number) in addresses.clone().zip(numbers.iter_mut()) {
-                if *number & 1 != 0
-                    && let Some(node) = self.nodes.get((*number >> 1) as usize)
-                {
+        while count > 0 {
+            let mut left = 0;
+            for at in 0..count.min(VECTOR) {
+                let packet = pending[at];
+                let (Some(number), Some(address)) = (numbers.get_mut(usize::from(packet)), address(usize::from(packet))) else {
+                    continue;
+                };
+                if let Some(node) = self.nodes.get((*number >> 1) as usize) {
                     *number = self.values[node.place(address.byte(level))];
-                    any |= *number;
                 }
+                pending[left % VECTOR] = packet;
+                left += (*number & 1) as usize;
             }
+            count = left;
             level += 1;
         }
         numbers.iter_mut().for_each(|number| *number >>= 1);
