@@ -37,3 +37,37 @@ pub(super) fn shadows<A: Address>(rules: &[Option<Criteria<A>>], counts: &[bool]
     }
     Some(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::criteria::{Others, Ports};
+    use super::*;
+
+    fn rule(source: (u32, u8), destination_ports: Ports, protocol: Option<u8>) -> Option<Criteria<u32>> {
+        let others = Others { destination_ports, protocol, ..Others::default() };
+        Some(Criteria { source: Prefix { address: source.0, len: source.1 }, destination: Prefix::default(), others })
+    }
+
+    #[test]
+    fn the_first_rule_around_is_named() {
+        let any = (0, u16::MAX);
+        let rules = [
+            rule((0x0a00_0000, 8), any, Some(6)),
+            // Inside of the first one.
+            rule((0x0a01_0000, 16), (80, 80), Some(6)),
+            // Another protocol, any protocol, and addresses around.
+            rule((0x0a01_0000, 16), (80, 80), Some(17)),
+            rule((0x0a01_0000, 16), any, None),
+            rule((0, 0), (443, 443), Some(6)),
+            None,
+            // Only counts, so it hides nothing.
+            rule((0, 0), any, Some(47)),
+            rule((0, 0), any, Some(47)),
+            rule((0x0a01_0000, 16), (80, 81), Some(17)),
+            rule((0x0a01_0200, 24), (443, 443), Some(6)),
+        ];
+        let counts: Vec<bool> = (0..rules.len()).map(|index| index == 6).collect();
+        let shadows = shadows(&rules, &counts).unwrap();
+        assert_eq!(shadows, [None, Some(0), None, None, None, None, None, None, Some(3), Some(0)]);
+    }
+}
