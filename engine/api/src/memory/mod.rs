@@ -8,7 +8,7 @@ mod huge;
 mod pool;
 mod region;
 
-pub use huge::{HugeArray, Zeroable};
+pub use huge::HugeArray;
 pub use pool::{Buffer, Cache, Pool};
 pub use region::{Geometry, Region};
 
