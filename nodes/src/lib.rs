@@ -41,6 +41,7 @@ pub mod punt;
 pub mod round_robin;
 pub mod routes4;
 pub mod rx;
+pub mod sessions;
 pub mod switch;
 pub mod tcp_mss;
 pub mod tee;

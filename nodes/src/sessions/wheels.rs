@@ -1,0 +1,133 @@
+//! Which sessions may be over: a wheel of 256 slots for each time-out, of lists through the sessions.
+//!
+//! A packet only writes the time into its session. The session stays in the slot of its old deadline, and goes on to that of its new one
+//! when the wheel comes there: about once per time-out. All deadlines of a wheel lie within one time-out, which is at most 129 slots, so
+//! that there are no rounds to count and no second level. If the wheel was not turned for long, a slot may hold later deadlines, too:
+//! whoever is found early goes back.
+
+use super::entry::Session;
+use super::state::CLASSES;
+
+/// Slots of a wheel.
+const SLOTS: usize = 256;
+/// Where the list is of a slot that is over and not yet done.
+const PENDING: usize = SLOTS;
+/// Slots that a time-out reaches over at most, but for one.
+const REACH: u32 = 128;
+
+struct Wheel {
+    /// First session of each slot, 0 if it is empty.
+    heads: Box<[u32; SLOTS + 1]>,
+    used: [u64; SLOTS / 64],
+    /// A slot is 2^shift units long.
+    shift: u32,
+    timeout: u32,
+    /// The first slot that is not done, counted from the beginning of time.
+    cursor: u64,
+}
+
+pub(super) struct Wheels([Wheel; CLASSES]);
+
+impl Wheels {
+    /// With the time-out of each class, in units.
+    pub fn new(timeouts: [u32; CLASSES]) -> Wheels {
+        Wheels(timeouts.map(|timeout| Wheel {
+            heads: Box::new([0; SLOTS + 1]),
+            used: [0; SLOTS / 64],
+            shift: timeout.div_ceil(REACH).next_power_of_two().trailing_zeros(),
+            timeout,
+            cursor: 0,
+        }))
+    }
+
+    pub fn timeout(&self, class: usize) -> u32 {
+        self.0[class].timeout
+    }
+
+    /// Puts a session with this deadline into its slot.
+    pub fn link<K>(&mut self, sessions: &mut [Session<K>], class: usize, place: u32, deadline: u64) {
+        let wheel = &mut self.0[class];
+        let slot = (deadline >> wheel.shift) as usize % SLOTS;
+        let next = std::mem::replace(&mut wheel.heads[slot], place);
+        wheel.used[slot / 64] |= 1 << (slot % 64);
+        let session = &mut sessions[place as usize];
+        (session.next, session.previous, session.slot) = (next, 0, slot as u8);
+        if next != 0 {
+            sessions[next as usize].previous = place;
+        }
+    }
+
+    /// Takes a session out of its slot.
+    pub fn unlink<K>(&mut self, sessions: &mut [Session<K>], class: usize, place: u32) {
+        let wheel = &mut self.0[class];
+        let Session { next, previous, slot, .. } = sessions[place as usize];
+        if next != 0 {
+            sessions[next as usize].previous = previous;
+        }
+        if previous != 0 {
+            sessions[previous as usize].next = next;
+        } else if wheel.heads[PENDING] == place {
+            wheel.heads[PENDING] = next;
+        } else {
+            wheel.set(slot.into(), next);
+        }
+    }
+
+    /// A session of a slot that is over: its deadline has passed, unless it has moved. It must be taken out before the next is asked for.
+    pub fn due(&mut self, class: usize, now: u64) -> Option<u32> {
+        let wheel = &mut self.0[class];
+        if wheel.heads[PENDING] == 0 {
+            let over = now >> wheel.shift;
+            // After more than a round, each slot is visited once.
+            let from = wheel.cursor.max(over.saturating_sub(SLOTS as u64));
+            wheel.cursor = wheel.next_used(from).map_or(over, |slot| slot.min(over));
+            if wheel.cursor == over {
+                return None;
+            }
+            let slot = wheel.cursor as usize % SLOTS;
+            wheel.heads[PENDING] = wheel.heads[slot];
+            wheel.set(slot, 0);
+            wheel.cursor += 1;
+        }
+        Some(wheel.heads[PENDING])
+    }
+
+    /// A session that is among the next of its class to be over, if its deadline has not moved, and the last moment of its slot. Nothing
+    /// must be due.
+    pub fn next(&self, class: usize) -> Option<(u32, u64)> {
+        let wheel = &self.0[class];
+        let slot = wheel.next_used(wheel.cursor)?;
+        Some((wheel.heads[slot as usize % SLOTS], ((slot + 1) << wheel.shift) - 1))
+    }
+}
+
+impl Wheel {
+    fn set(&mut self, slot: usize, head: u32) {
+        self.heads[slot] = head;
+        if head == 0 {
+            self.used[slot / 64] &= !(1 << (slot % 64));
+        }
+    }
+
+    /// The first slot from this one on that is not empty.
+    fn next_used(&self, from: u64) -> Option<u64> {
+        let start = from as usize % SLOTS;
+        let words = self.used.len();
+        // The word of the start comes twice: its bits from there on at first, those before at last.
+        for step in 0..=words {
+            let at = (start / 64 + step) % words;
+            let ahead = !0 << (start % 64);
+            let found = self.used[at]
+                & match step {
+                    0 => ahead,
+                    _ if step == words => !ahead,
+                    _ => !0,
+                };
+            if found != 0 {
+                let slot = at * 64 + found.trailing_zeros() as usize;
+                return Some(from + ((slot + SLOTS - start) % SLOTS) as u64);
+            }
+        }
+        None
+    }
+}
