@@ -12,6 +12,7 @@ mod classbench;
 mod classifiers;
 mod measure;
 mod rig;
+mod store;
 mod verify;
 
 use std::process::Command;
@@ -25,7 +26,7 @@ use measure::{Measurement, Settings};
 #[derive(Parser, Debug)]
 #[command(name = "swath-bench")]
 struct Arguments {
-    /// The case; without it, all. `--list` shows them.
+    /// The case; without it, all of graphs; `sessions` for all of the store of sessions. `--list` shows them.
     #[arg(long)]
     case: Option<String>,
     /// Lists the cases.
@@ -48,13 +49,22 @@ struct Arguments {
 fn main() {
     let arguments = Arguments::parse();
     if arguments.list {
-        Case::all().iter().for_each(|case| println!("{:<22} {}", case.name, case.about));
-        classifiers::ALL.iter().for_each(|rules| println!("{:<22} the classifier of rules alone", rules.name));
+        Case::all().iter().for_each(|case| println!("{:<28} {}", case.name, case.about));
+        classifiers::ALL.iter().for_each(|rules| println!("{:<28} the classifier of rules alone", rules.name));
+        store::all().iter().for_each(|case| println!("{:<28} {}", case.name, case.about));
         return;
     }
+    let settings = Settings { samples: arguments.samples, core: arguments.core };
     let classifiers = classifiers::ALL.iter().filter(|rules| arguments.case.as_deref().is_none_or(|name| name == rules.name));
     if arguments.case.is_some() && classifiers.clone().count() > 0 {
-        classify(classifiers, &Settings { samples: arguments.samples, core: arguments.core });
+        classify(classifiers, &settings);
+        return;
+    }
+    let wanted = |name: &str| arguments.case.as_deref().is_some_and(|case| case == name || case == "sessions");
+    let stores: Vec<_> = store::all().into_iter().filter(|case| wanted(case.name)).collect();
+    if !stores.is_empty() {
+        println!("{}\n\n| case | what | median | best | bytes per session |\n|---|---|---|---|---|", measure::machine());
+        stores.iter().for_each(|case| store::report(case, &settings).unwrap_or_else(|error| fail(&error)));
         return;
     }
     let cases: Vec<Case> = match &arguments.case {
@@ -68,7 +78,6 @@ fn main() {
         rig::Rig::new(&cases[0]).run(vectors);
         return;
     }
-    let settings = Settings { samples: arguments.samples, core: arguments.core };
     if arguments.child {
         match measure::measure(&cases[0], &settings) {
             Ok(measured) => println!("{}", measured.to_json()),
@@ -91,7 +100,7 @@ fn classify<'a>(classifiers: impl Iterator<Item = &'a classifiers::Rules>, setti
     println!("{}\n\n### Classifiers of rules, alone\n", measure::machine());
     println!("| rules | shape | median | best twentieth | compiled in | memory |");
     println!("|---|---|---|---|---|---|");
-    if let Err(error) = measure::prepare(settings.core) {
+    if let Err(error) = measure::claim_core(settings.core) {
         fail(&error);
     }
     classifiers.for_each(|rules| println!("{}", rules.measure(settings.samples)));

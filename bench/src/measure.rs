@@ -51,7 +51,7 @@ pub struct Measurement {
 
 /// Measures a case in this process, and checks what it did.
 pub fn measure(case: &Case, settings: &Settings) -> Result<Measurement, String> {
-    prepare(settings.core)?;
+    claim_core(settings.core)?;
     let mut rig = Rig::new(case);
     rig.run(WARM_UP);
     let before = rig.node_cycles();
@@ -163,8 +163,8 @@ fn calibrate() -> u64 {
     tsc() - start
 }
 
-/// Makes this process one that measures on a core.
-pub fn prepare(core: usize) -> Result<(), String> {
+/// This thread on its core, before others in the scheduler's eyes.
+pub fn claim_core(core: usize) -> Result<(), String> {
     pin(core)?;
     prefer_us();
     Ok(())

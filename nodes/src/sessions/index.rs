@@ -167,4 +167,26 @@ mod tests {
         // Poisson with a mean of 2: a key comes after five or more others of its bucket with 5.3 % at the very end, 1.5 % on average.
         assert!(f64::from(second) < 0.02 * keys as f64, "{second} keys live in their second bucket");
     }
+
+    /// Keys that fall into one pair of buckets under a seed that the attacker knows, and looks for at random.
+    #[test]
+    fn keys_that_collide_under_another_seed_do_not() {
+        let (known, secret) = (Seed::fixed(1), Seed::fixed(2));
+        let bucket = |hash: u64| hash & 0x3ff;
+        let aimed = known.hash([0, 0]);
+        let keys: Vec<u64> = (0..).filter(|key| bucket(known.hash([*key, 0])) == bucket(aimed)).take(1500).collect();
+        let entered = |seed: &Seed| {
+            let mut index = Index::new(2048).unwrap();
+            let entered = keys.iter().zip(1..).filter(|(key, place)| index.insert(seed.hash([**key, 0]), *place)).count();
+            let mut asked = 0;
+            for key in &keys {
+                index.find(seed.hash([*key, 0]), |_| {
+                    asked += 1;
+                    false
+                });
+            }
+            (entered, asked)
+        };
+        assert_eq!(entered(&secret), (1500, 1500), "all have room, and no look-up meets another key");
+    }
 }

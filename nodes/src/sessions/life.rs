@@ -208,7 +208,8 @@ impl<K: FlowKey> Sessions<K> {
             let pending = self.wheels.due(class, units_at(now)).map(|place| (place, units_at(now)));
             let Some((place, end)) = pending.or_else(|| self.wheels.next(class)) else { return false };
             if look == LOOKS || self.deadline(place, now) <= end {
-                self.remove(place, Cause::Evicted, gone);
+                let cause = if self.is_over(place, now) { Cause::Expired } else { Cause::Evicted };
+                self.remove(place, cause, gone);
                 return true;
             }
             self.relink(place, class, now);

@@ -34,33 +34,43 @@ impl<K: FlowKey> Probe<K> {
 #[inline(always)]
 pub fn ip4(packet: &mut Packet<'_>, zone: u16) -> Probe<Key4> {
     let len = packet.len();
-    let bytes = packet.window::<40>();
-    let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    let protocol = IpProtocol(bytes[9]);
-    let is_tcp = protocol == IpProtocol::TCP;
-    let is_whole = word(4) & 0x3fff == 0 && bytes[0] == 0x45;
-    if !(is_whole && (is_tcp && len >= 40 || protocol == IpProtocol::UDP && len >= 28)) {
-        return read4(packet.data(), zone);
-    }
-    let addresses = u64::from(word(12)) << 32 | u64::from(word(16));
-    let event = if is_tcp { Event::of_tcp(TcpFlags(bytes[33])) } else { Event::Datagram };
-    Probe { key: Key4::new(addresses, word(20), protocol, zone), event, first_fragment: false }
+    let plain = plain4(packet.window(), len, zone);
+    plain.unwrap_or_else(|| read4(packet.data(), zone))
 }
 
 /// The probe of a packet that begins with an IPv6 header.
 #[inline(always)]
 pub fn ip6(packet: &mut Packet<'_>, zone: u16) -> Probe<Key6> {
     let len = packet.len();
-    let bytes = packet.window::<60>();
-    let protocol = IpProtocol(bytes[6]);
-    let is_tcp = protocol == IpProtocol::TCP;
-    if !(is_tcp && len >= 60 || protocol == IpProtocol::UDP && len >= 48) {
-        return read6(packet.data(), zone);
+    let plain = plain6(packet.window(), len, zone);
+    plain.unwrap_or_else(|| read6(packet.data(), zone))
+}
+
+/// TCP or UDP without options and whole, as nearly all packets are.
+#[inline(always)]
+fn plain4(bytes: &[u8; 40], len: usize, zone: u16) -> Option<Probe<Key4>> {
+    let ip = Ipv4::from_array(bytes.first_chunk()?);
+    let is_tcp = ip.protocol() == IpProtocol::TCP;
+    let fits = is_tcp && len >= 40 || ip.protocol() == IpProtocol::UDP && len >= 28;
+    if !fits || bytes[0] != 0x45 || ip.is_fragment() {
+        return None;
     }
-    let address = |at: usize| bytes[at..].first_chunk().map_or(0, |bytes| u128::from_be_bytes(*bytes));
-    let ports = u32::from_be_bytes([bytes[40], bytes[41], bytes[42], bytes[43]]);
+    let ports = u32::from_be_bytes(*bytes[20..].first_chunk()?);
+    let event = if is_tcp { Event::of_tcp(TcpFlags(bytes[33])) } else { Event::Datagram };
+    Some(Probe { key: Key4::new(addresses(ip), ports, ip.protocol(), zone), event, first_fragment: false })
+}
+
+/// TCP or UDP without extension headers.
+#[inline(always)]
+fn plain6(bytes: &[u8; 60], len: usize, zone: u16) -> Option<Probe<Key6>> {
+    let ip = Ipv6::from_array(bytes.first_chunk()?);
+    let is_tcp = ip.next_header() == IpProtocol::TCP;
+    if !(is_tcp && len >= 60 || ip.next_header() == IpProtocol::UDP && len >= 48) {
+        return None;
+    }
+    let ports = u32::from_be_bytes(*bytes[40..].first_chunk()?);
     let event = if is_tcp { Event::of_tcp(TcpFlags(bytes[53])) } else { Event::Datagram };
-    Probe { key: Key6::new(address(8), address(24), ports, protocol, zone), event, first_fragment: false }
+    Some(Probe { key: Key6::new(ip.src_bits(), ip.dst_bits(), ports, ip.next_header(), zone), event, first_fragment: false })
 }
 
 /// Any packet: with options, fragments, ICMP, other protocols.
@@ -168,5 +178,139 @@ pub(super) fn read_ports(protocol: IpProtocol, bytes: &[u8]) -> Option<u32> {
             is_query.then(|| u32::from_be_bytes([*high, *low, *high, *low]))
         }
         _ => Some(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sessions::{quoted4, quoted6};
+    use etherparse::PacketBuilder;
+
+    const A4: [u8; 4] = [10, 0, 0, 5];
+    const B4: [u8; 4] = [192, 0, 2, 1];
+    const A6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5];
+    const B6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
+
+    /// Packets of IPv4 and of IPv6 with the same contents.
+    fn both(build: impl Fn(etherparse::PacketBuilderStep<etherparse::IpHeaders>, bool) -> Vec<u8>) -> [Vec<u8>; 2] {
+        [build(PacketBuilder::ipv4(A4, B4, 64), false), build(PacketBuilder::ipv6(A6, B6, 64), true)]
+    }
+
+    fn tcp(flags: &str) -> [Vec<u8>; 2] {
+        both(|ip, _| {
+            let mut tcp = ip.tcp(4000, 80, 1, 2);
+            for flag in flags.chars() {
+                tcp = match flag {
+                    's' => tcp.syn(),
+                    'a' => tcp.ack(3),
+                    'f' => tcp.fin(),
+                    _ => tcp.rst(),
+                };
+            }
+            let mut bytes = Vec::new();
+            tcp.write(&mut bytes, &[]).unwrap();
+            bytes
+        })
+    }
+
+    fn udp() -> [Vec<u8>; 2] {
+        both(|ip, _| {
+            let mut bytes = Vec::new();
+            ip.udp(4000, 53).write(&mut bytes, &[0; 24]).unwrap();
+            bytes
+        })
+    }
+
+    fn echo(request: bool) -> [Vec<u8>; 2] {
+        both(|ip, is_v6| {
+            let mut bytes = Vec::new();
+            match (is_v6, request) {
+                (false, true) => ip.icmpv4_echo_request(7, 1).write(&mut bytes, &[]),
+                (false, false) => ip.icmpv4_echo_reply(7, 1).write(&mut bytes, &[]),
+                (true, true) => ip.icmpv6_echo_request(7, 1).write(&mut bytes, &[]),
+                (true, false) => ip.icmpv6_echo_reply(7, 1).write(&mut bytes, &[]),
+            }
+            .unwrap();
+            bytes
+        })
+    }
+
+    /// What both readers and the quotes say of a packet; the short way must say the same where it says anything.
+    fn check([v4, v6]: &[Vec<u8>; 2], text: &str, event: Event) {
+        let text6 =
+            |text: &str| text.replace("10.0.0.5", "[2001:db8::5]").replace("192.0.2.1", "[2001:db8::9]").replace("icmp", "icmp6");
+        let (key4, key6) = (Key4::of(&text.parse().unwrap()).unwrap(), Key6::of(&text6(text).parse().unwrap()).unwrap());
+        let expected = Probe { key: key4, event, first_fragment: false };
+        assert_eq!(read4(v4, 0), expected);
+        assert!(plain4(&window(v4), v4.len(), 0).is_none_or(|probe| probe == expected));
+        let expected = Probe { key: key6, event, first_fragment: false };
+        assert_eq!(read6(v6, 0), expected);
+        assert!(plain6(&window(v6), v6.len(), 0).is_none_or(|probe| probe == expected));
+        // A quote cut short anywhere says the key or nothing (RFC 792: at least 8 bytes of the payload).
+        for length in 0..=v4.len() {
+            let known = length >= 26 || length >= 24 && !text.ends_with("icmp");
+            assert_eq!(quoted4(&v4[..length], 0), known.then_some(key4), "{length}");
+        }
+        for length in 0..=v6.len() {
+            let known = length >= 46 || length >= 44 && !text.ends_with("icmp");
+            assert_eq!(quoted6(&v6[..length], 0), known.then_some(key6), "{length}");
+        }
+    }
+
+    fn window<const N: usize>(bytes: &[u8]) -> [u8; N] {
+        std::array::from_fn(|at| bytes.get(at).copied().unwrap_or(0xee))
+    }
+
+    #[test]
+    fn packets_of_etherparse() {
+        let ports = "10.0.0.5:4000 > 192.0.2.1:80 tcp";
+        for (flags, event) in [
+            ("s", Event::Syn),
+            ("sa", Event::SynAck),
+            ("a", Event::Ack),
+            ("fa", Event::Fin),
+            ("r", Event::Rst),
+            ("sf", Event::Malformed),
+        ] {
+            check(&tcp(flags), ports, event);
+            let [v4, v6] = tcp(flags);
+            assert!(plain4(&window(&v4), 40, 0).is_some() && plain6(&window(&v6), 60, 0).is_some());
+        }
+        check(&udp(), "10.0.0.5:4000 > 192.0.2.1:53 udp", Event::Datagram);
+        assert!(plain4(&window(&udp()[0]), 52, 3).is_some_and(|probe| probe.key.flow().zone == 3));
+        check(&echo(true), "10.0.0.5:7 > 192.0.2.1:7 icmp", Event::Query);
+        check(&echo(false), "10.0.0.5:7 > 192.0.2.1:7 icmp", Event::Answer);
+    }
+
+    #[test]
+    fn fragments_and_what_is_cut_short() {
+        let [mut first, _] = udp();
+        first[6] = 0x20;
+        let probe = read4(&first, 0);
+        assert!(probe.first_fragment && plain4(&window(&first), first.len(), 0).is_none());
+        let mut rest = first.clone();
+        (rest[6], rest[7]) = (0, 1);
+        let fragment = read4(&rest, 0);
+        assert_eq!((fragment.event, Some(fragment.key)), (Event::Fragment, fragment4(&first, 0)));
+        assert!(fragment.key != probe.key && quoted4(&rest, 0).is_none());
+        // RFC 3128: a fragment at 8 bytes would overwrite the flags.
+        rest[9] = 6;
+        assert_eq!(read4(&rest, 0).event, Event::Malformed);
+        let [v4, v6] = tcp("s");
+        for length in 0..40 {
+            assert_eq!(read4(&v4[..length], 0).event, Event::Malformed);
+        }
+        for length in 0..60 {
+            assert_eq!(read6(&v6[..length], 0).event, Event::Malformed);
+        }
+    }
+
+    #[test]
+    fn icmp_errors_are_nobodys() {
+        let [mut v4, mut v6] = echo(true);
+        (v4[20], v6[40]) = (3, 1);
+        assert_eq!((read4(&v4, 0), read6(&v6, 0)), (Probe::of(Event::IcmpError), Probe::of(Event::IcmpError)));
+        assert!(quoted4(&v4, 0).is_none() && quoted6(&v6, 0).is_none(), "no error is caused by an error");
     }
 }
