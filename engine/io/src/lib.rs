@@ -3,8 +3,8 @@
 //! - [`open_region`] maps the memory of all packets, on huge pages where there are any.
 //! - [`DRIVERS`] lists the drivers, each of which attaches interfaces as a [`Port`](swath_core::driver::Port) with queues:
 //!   [`memory`](drivers::memory) generates packets and checks what comes back, [`pcap`](drivers::pcap) replays and writes captures:
-//!   neither needs a privilege, and both keep virtual time. [`af_packet`](drivers::af_packet) and [`tap`](drivers::tap) attach to devices
-//!   of the kernel.
+//!   neither needs a privilege, and both keep virtual time. [`af_packet`](drivers::af_packet),
+//!   [`af_xdp`](drivers::af_xdp) and [`tap`](drivers::tap) attach to devices of the kernel.
 //! - [`offload`] does the work that senders in the same kernel leave to network cards.
 //! - [`flow_hash()`] says which worker a packet comes in on, alike in every driver that has to decide it itself.
 //! - [`capture`] reads, writes and compares captures; [`text`] reads and writes packets as people do.
@@ -24,4 +24,5 @@ pub use region::{PageKind, Pages, RegionError, open_region};
 use swath_core::driver::DriverKind;
 
 /// All drivers, in reading order.
-pub const DRIVERS: &[DriverKind] = &[drivers::af_packet::KIND, drivers::tap::KIND, drivers::memory::KIND, drivers::pcap::KIND];
+pub const DRIVERS: &[DriverKind] =
+    &[drivers::af_packet::KIND, drivers::af_xdp::KIND, drivers::tap::KIND, drivers::memory::KIND, drivers::pcap::KIND];

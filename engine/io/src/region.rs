@@ -191,6 +191,11 @@ fn transparent_bytes(address: usize) -> usize {
     smaps_field(address, "ShmemPmdMapped:").unwrap_or(0)
 }
 
+/// Bytes of the pages that the mapping at `address` is made of.
+pub(crate) fn page_size(address: usize) -> usize {
+    smaps_field(address, "KernelPageSize:").unwrap_or(PAGE)
+}
+
 /// A field in bytes of what `/proc/self/smaps` says of the mapping at `address` (`proc_pid_smaps(5)`).
 fn smaps_field(address: usize, field: &str) -> Option<usize> {
     let smaps = fs::read_to_string("/proc/self/smaps").ok()?;

@@ -259,6 +259,15 @@ impl Buffer<'_> {
         true
     }
 
+    /// Takes the chunk out of the pool, for a driver that hands it to the kernel or to a device; returns its position. It comes back as
+    /// a packet by [`Vector::push_raw`].
+    #[inline]
+    pub fn into_position(self) -> u32 {
+        let position = self.position;
+        std::mem::forget(self);
+        position
+    }
+
     /// Appends the packet to a vector. A full vector does not take it: `false`, and the chunk goes back.
     #[inline]
     pub fn push(self, vector: &mut Vector, lane: Lane) -> bool {

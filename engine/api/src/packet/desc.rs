@@ -17,8 +17,9 @@ impl Desc {
     /// The place of a packet that was taken out of its frame.
     pub(crate) const NONE: Desc = Desc(u64::MAX);
 
+    /// A packet of `length` bytes, `offset` bytes behind the start of the chunk at `position`.
     #[inline]
-    pub(crate) const fn new(position: u32, offset: u16, length: u16) -> Desc {
+    pub const fn new(position: u32, offset: u16, length: u16) -> Desc {
         Desc((position as u64) << 32 | (offset as u64) << 16 | length as u64)
     }
 

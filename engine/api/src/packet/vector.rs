@@ -193,6 +193,15 @@ impl Vector {
         true
     }
 
+    /// Takes the first `count` packets out without freeing them, for a driver that has handed their chunks to the kernel or to a
+    /// device. They come back by [`Vector::push_raw`].
+    pub fn take_first(&mut self, count: usize) {
+        let rest = count.min(self.len)..self.len;
+        self.len = rest.len();
+        self.words.descs.copy_within(rest.clone(), 0);
+        self.words.lanes.copy_within(rest, 0);
+    }
+
     /// Empties the vector without freeing: the packets are somebody else's now.
     pub(crate) fn forget(&mut self) {
         self.len = 0;
@@ -402,6 +411,31 @@ mod tests {
             }
         }
         assert_eq!(pool.free() + pool.cached(), 2048);
+    }
+
+    #[test]
+    fn what_is_taken_out_is_not_freed_and_comes_back() {
+        let pool = pool();
+        let mut cache = pool.cache();
+        let mut vector = numbered(&pool, 0..10);
+        let taken = vector.descs()[..7].to_vec();
+        vector.take_first(7);
+        assert_eq!(numbers(&vector), [7, 8, 9]);
+        vector.take_first(99);
+        assert!(vector.is_empty());
+        cache.publish();
+        assert_eq!(pool.free() + pool.cached(), 2048 - 10);
+        for desc in taken {
+            // SAFETY: the descriptor was one of a vector, which has let its chunk go.
+            assert!(unsafe { vector.push_raw(desc, Lane::default()) });
+        }
+        cache.free(&mut vector);
+        let position = cache.take().unwrap().into_position();
+        // SAFETY: the chunk has just been taken out of the pool, and DATA and WINDOW lie within each.
+        assert!(unsafe { vector.push_raw(Desc::new(position, 384, 0), Lane::default()) });
+        drop(vector);
+        cache.publish();
+        assert_eq!(pool.free() + pool.cached(), 2048 - 3);
     }
 
     #[test]

@@ -234,6 +234,11 @@ impl WorkerGraph {
         for port in &mut self.ports {
             port.flush(&mut Io { cache: &mut self.cache, now });
         }
+        self.publish_buffers();
+    }
+
+    /// Says where the buffers are.
+    fn publish_buffers(&self) {
         self.cache.publish();
         let rings: usize = self.ports.iter().map(|port| port.in_ring()).sum();
         let rings = rings + self.sources.iter().map(|source| source.queue.in_ring()).sum::<usize>();
@@ -266,9 +271,11 @@ impl WorkerGraph {
         question.visit(&mut self.tables);
     }
 
-    /// Says to the tables that this worker does not look at them until its next sweep.
+    /// Says to the tables that this worker does not look at them until its next sweep, and where the buffers are, once more: queues that
+    /// share a ring may have used it after this worker's last sweep.
     pub fn rest(&mut self) {
         self.tables.rest();
+        self.publish_buffers();
     }
 
     /// A pass may make as many packets as it takes: so an inbox, which has room for twice a vector, never overflows.

@@ -1,6 +1,7 @@
 //! The drivers, one directory for each.
 
 pub mod af_packet;
+pub mod af_xdp;
 mod kernel;
 pub mod memory;
 pub mod pcap;

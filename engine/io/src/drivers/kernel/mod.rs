@@ -1,5 +1,6 @@
 //! What the drivers share that attach to devices of the Linux kernel: where a device is, what becomes of it, and what its packets need.
 
+pub(super) mod ethtool;
 pub(super) mod intake;
 pub(super) mod netlink;
 pub(super) mod watch;

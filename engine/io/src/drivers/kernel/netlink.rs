@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
+use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
@@ -100,6 +102,65 @@ impl Netlink {
         self.request(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL).map(drop)
     }
 
+    /// Says who a neighbour is, if the kernel has an entry of it.
+    ///
+    /// # Errors
+    /// What the kernel says: ENOENT if it has none.
+    pub fn confirm_neighbour(&mut self, index: u32, address: IpAddr, mac: MacAddr) -> io::Result<()> {
+        let mut message = NeighbourMessage::default();
+        message.header.family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        message.header.ifindex = index;
+        message.header.state = NeighbourState::Reachable;
+        let address = match address {
+            IpAddr::V4(address) => NeighbourAddress::Inet(address),
+            IpAddr::V6(address) => NeighbourAddress::Inet6(address),
+        };
+        message.attributes =
+            vec![NeighbourAttribute::Destination(address), NeighbourAttribute::LinkLayerAddress(mac.octets().to_vec())];
+        self.request(RouteNetlinkMessage::NewNeighbour(message), NLM_F_REPLACE).map(drop)
+    }
+
+    /// The devices of the default routes.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn default_devices(&mut self) -> io::Result<Vec<u32>> {
+        let mut devices = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut message = RouteMessage::default();
+            message.header.address_family = family;
+            for answer in self.request(RouteNetlinkMessage::GetRoute(message), NLM_F_DUMP)? {
+                if let RouteNetlinkMessage::NewRoute(route) = answer
+                    && route.header.destination_prefix_length == 0
+                    && route.header.kind == netlink_packet_route::route::RouteType::Unicast
+                {
+                    devices.extend(devices_of(&route.attributes));
+                }
+            }
+        }
+        Ok(devices)
+    }
+
+    /// The device by which an address is reached.
+    ///
+    /// # Errors
+    /// What the kernel says: ENETUNREACH if by none.
+    pub fn device_to(&mut self, address: IpAddr) -> io::Result<Option<u32>> {
+        let mut message = RouteMessage::default();
+        let (family, length, address) = match address {
+            IpAddr::V4(address) => (AddressFamily::Inet, 32, RouteAddress::Inet(address)),
+            IpAddr::V6(address) => (AddressFamily::Inet6, 128, RouteAddress::Inet6(address)),
+        };
+        message.header.address_family = family;
+        message.header.destination_prefix_length = length;
+        message.attributes.push(RouteAttribute::Destination(address));
+        let answers = self.request(RouteNetlinkMessage::GetRoute(message), 0)?;
+        Ok(answers.iter().find_map(|answer| match answer {
+            RouteNetlinkMessage::NewRoute(route) => devices_of(&route.attributes).into_iter().next(),
+            _ => None,
+        }))
+    }
+
     /// Sends a request and collects what comes back, up to its end.
     fn request(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
         self.sequence += 1;
@@ -131,6 +192,19 @@ impl Netlink {
             }
         }
     }
+}
+
+/// The devices that a route leads to, one for each next hop.
+fn devices_of(attributes: &[RouteAttribute]) -> Vec<u32> {
+    let mut devices = Vec::new();
+    for attribute in attributes {
+        match attribute {
+            RouteAttribute::Oif(index) => devices.push(*index),
+            RouteAttribute::MultiPath(hops) => devices.extend(hops.iter().map(|hop| hop.interface_index)),
+            _ => {}
+        }
+    }
+    devices
 }
 
 fn link(message: &RouteNetlinkMessage) -> Option<Link> {

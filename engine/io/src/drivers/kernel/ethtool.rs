@@ -1,0 +1,73 @@
+//! What the driver of a device says of itself (`SIOCETHTOOL`, linux/ethtool.h), in the network namespace of the calling thread.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+const SIOCETHTOOL: libc::Ioctl = 0x8946;
+const GET_DRIVER: u32 = 0x3;
+const GET_CHANNELS: u32 = 0x3c;
+/// `struct ethtool_drvinfo`, in words.
+const DRIVER: usize = 49;
+/// `struct ethtool_channels`, in words.
+const CHANNELS: usize = 9;
+
+/// A socket to ask by.
+pub struct Ethtool(OwnedFd);
+
+/// The driver of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Driver {
+    /// Its name.
+    pub name: String,
+    /// Where the device is attached, such as `0000:00:1f.6`; empty if it is made of software.
+    pub bus: String,
+}
+
+impl Ethtool {
+    /// # Errors
+    /// The system refuses.
+    pub fn open() -> io::Result<Ethtool> {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+        Ok(Ethtool(socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?))
+    }
+
+    /// The driver of a device.
+    ///
+    /// # Errors
+    /// What the kernel says: EOPNOTSUPP if the driver does not.
+    pub fn driver(&self, device: &str) -> io::Result<Driver> {
+        let words = self.ask::<DRIVER>(device, GET_DRIVER)?;
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let text = |at: usize| {
+            let text = &bytes[at..at + 32];
+            let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+            String::from_utf8_lossy(&text[..end]).into_owned()
+        };
+        // Behind the command: driver, version, firmware, bus; 32 bytes each.
+        Ok(Driver { name: text(4), bus: text(100) })
+    }
+
+    /// How many receive queues a device has.
+    ///
+    /// # Errors
+    /// What the kernel says: EOPNOTSUPP if the driver does not.
+    pub fn receive_queues(&self, device: &str) -> io::Result<u32> {
+        let words = self.ask::<CHANNELS>(device, GET_CHANNELS)?;
+        let (receive, combined) = (words[5], words[8]);
+        Ok(receive + combined)
+    }
+
+    fn ask<const WORDS: usize>(&self, device: &str, command: u32) -> io::Result<[u32; WORDS]> {
+        let mut data = [0u32; WORDS];
+        data[0] = command;
+        // SAFETY: all zeros is a value of it.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        let name = request.ifr_name.iter_mut().zip(device.as_bytes());
+        name.take(libc::IFNAMSIZ - 1).for_each(|(to, byte)| *to = *byte as libc::c_char);
+        request.ifr_ifru.ifru_data = (&raw mut data).cast();
+        // SAFETY: the request names the device and points to the structure of its command, as long as the kernel takes it to be; both live
+        // during the call.
+        let done = unsafe { libc::ioctl(self.0.as_raw_fd(), SIOCETHTOOL, &raw mut request) };
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(data) }
+    }
+}
