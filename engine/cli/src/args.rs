@@ -49,6 +49,8 @@ pub enum Command {
     Graph(crate::graph::GraphArgs),
     /// Write the language of graphs, or one kind of it, as a JSON Schema
     Schema(crate::schema::SchemaArgs),
+    /// Say what stands between this machine and AF_XDP, and how to mend it
+    Doctor(crate::doctor::DoctorArgs),
     /// Say what an error code such as SW0204 means, and what to do
     ExplainError(crate::explain_error::ExplainErrorArgs),
     /// Write the script that completes commands, options and kinds in a shell

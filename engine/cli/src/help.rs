@@ -13,7 +13,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Start", &["new"]),
     ("Work on a graph", &["validate", "test", "diff", "graph", "schema"]),
     ("Run it", &["run", "replay"]),
-    ("Look up", &["nodes", "explain-error"]),
+    ("Look up", &["nodes", "explain-error", "doctor"]),
     ("Set up a shell", &["completions", "man"]),
 ];
 

@@ -33,6 +33,7 @@ mod catalogue;
 mod compare;
 mod completions;
 mod diff;
+mod doctor;
 mod exit;
 mod explain_error;
 mod figures;
@@ -100,6 +101,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Nodes(args) => nodes::nodes(args, &terminal),
         Command::Schema(args) => schema::schema(args, &terminal),
         Command::Graph(args) => graph::graph(args, &terminal),
+        Command::Doctor(args) => doctor::doctor(args, &terminal),
         Command::ExplainError(args) => explain_error::explain_error(args, &terminal),
         Command::Completions(args) => completions::completions(args, &terminal),
         Command::Man(args) => man::man(args, &terminal),

@@ -6,6 +6,7 @@
 //!   neither needs a privilege, and both keep virtual time. [`af_packet`](drivers::af_packet),
 //!   [`af_xdp`](drivers::af_xdp) and [`tap`](drivers::tap) attach to devices of the kernel.
 //! - [`offload`] does the work that senders in the same kernel leave to network cards.
+//! - [`doctor`] says what a machine offers to drivers of devices, and what stands in their way.
 //! - [`flow_hash()`] says which worker a packet comes in on, alike in every driver that has to decide it itself.
 //! - [`capture`] reads, writes and compares captures; [`text`] reads and writes packets as people do.
 //!
@@ -18,6 +19,7 @@ pub mod offload;
 mod region;
 pub mod text;
 
+pub use drivers::doctor;
 pub use flow_hash::{flow_hash, queue_of};
 pub use region::{PageKind, Pages, RegionError, open_region};
 

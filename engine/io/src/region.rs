@@ -208,14 +208,14 @@ fn smaps_field(address: usize, field: &str) -> Option<usize> {
 
 /// The system's huge pages of 2 MiB.
 #[derive(Debug, Clone, Copy)]
-struct Reserved {
-    all: usize,
-    // Neither used nor promised to anyone.
-    free: usize,
+pub(crate) struct Reserved {
+    pub all: usize,
+    /// Neither used nor promised to anyone.
+    pub free: usize,
 }
 
 impl Reserved {
-    fn read() -> Reserved {
+    pub fn read() -> Reserved {
         let read = |name: &str| {
             let text = fs::read_to_string(format!("/sys/kernel/mm/hugepages/hugepages-2048kB/{name}"));
             text.ok().and_then(|text| text.trim().parse::<usize>().ok()).unwrap_or(0)

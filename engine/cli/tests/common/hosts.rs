@@ -42,13 +42,22 @@ impl Net {
         let prefix = format!("swath-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut net = Net { prefix, names: Vec::new() };
         for name in names {
-            let namespace = net.namespace(name);
-            net.names.push(namespace.clone());
-            succeed(Command::new("ip").args(["netns", "add", &namespace]));
-            net.sh(name, "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1");
-            net.ip(name, "link set lo up");
+            net.names.push(net.namespace(name));
+            net.add(name);
         }
         Some(net)
+    }
+
+    /// Makes one of the namespaces again that [`Net::remove`] has removed.
+    pub fn add(&self, name: &str) {
+        succeed(Command::new("ip").args(["netns", "add", &self.namespace(name)]));
+        self.sh(name, "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1");
+        self.ip(name, "link set lo up");
+    }
+
+    /// Removes a namespace, and the devices in it with their other ends.
+    pub fn remove(&self, name: &str) {
+        succeed(Command::new("ip").args(["netns", "del", &self.namespace(name)]));
     }
 
     fn namespace(&self, name: &str) -> String {

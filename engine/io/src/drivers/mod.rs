@@ -2,6 +2,7 @@
 
 pub mod af_packet;
 pub mod af_xdp;
+pub mod doctor;
 mod kernel;
 pub mod memory;
 pub mod pcap;

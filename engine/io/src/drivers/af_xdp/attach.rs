@@ -67,7 +67,7 @@ impl std::fmt::Display for How {
 }
 
 impl Plan {
-    /// Opens a device. A program stays on it as long as `program` lives.
+    /// Opens a device, each of whose queues has a gauge. A program stays on it as long as `program` lives.
     ///
     /// # Errors
     /// What the kernel says.
@@ -91,10 +91,10 @@ impl Plan {
             zero_copy = false;
         }
         let mut bound = Vec::new();
-        for number in 0..self.queues {
+        for (number, gauge) in gauges.iter().enumerate() {
             let (queue, memory) = (Queue { device: link.index, number: number as u32 }, memory()?);
             if zero_copy {
-                match Bound::open(queue, &memory, self.ring, true, &gauges[number]) {
+                match Bound::open(queue, &memory, self.ring, true, gauge) {
                     Ok(opened) => {
                         bound.push(opened);
                         continue;
@@ -107,7 +107,7 @@ impl Plan {
                     Err(error) => return Err(error),
                 }
             }
-            bound.push(Bound::open(queue, &memory, self.ring, false, &gauges[number])?);
+            bound.push(Bound::open(queue, &memory, self.ring, false, gauge)?);
         }
         let how = How { mode, zero_copy, shares_pool: self.shares_pool, reasons };
         let mut opened = Opened { receiving: Vec::new(), sending: Vec::new(), sockets: Vec::new(), promiscuous, how };

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::drivers::kernel::netlink::{Link, Netlink};
 
 /// Why a device should not be taken. `None` if there is no reason known.
-pub(super) fn reason(link: &Link, netlink: &mut Netlink) -> Option<String> {
+pub fn reason(link: &Link, netlink: &mut Netlink) -> Option<String> {
     let session = std::env::var("SSH_CONNECTION").ok();
     if let Some(peer) = session.as_deref().and_then(peer)
         && netlink.device_to(peer).is_ok_and(|device| device == Some(link.index))

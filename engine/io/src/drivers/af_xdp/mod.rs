@@ -35,8 +35,10 @@ mod attach;
 mod capture;
 mod checksum;
 mod chunks;
-mod lifeline;
+pub(super) mod lifeline;
 mod neighbours;
+#[cfg(test)]
+mod object_tests;
 mod program;
 mod promiscuous;
 mod receive;
@@ -45,6 +47,7 @@ mod settings;
 mod socket;
 mod totals;
 mod transmit;
+pub(super) mod trial;
 
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicUsize};

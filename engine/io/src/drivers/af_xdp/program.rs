@@ -105,6 +105,11 @@ impl Loaded {
         Ok((Mode::Generic, refused))
     }
 
+    /// Takes the program off.
+    pub fn detach(&mut self) {
+        self.link = None;
+    }
+
     /// Whether it is on a device: somebody may have taken it off.
     pub fn is_attached(&self) -> bool {
         self.link.as_ref().is_some_and(|link| device_of(link).is_ok_and(|device| device != 0))

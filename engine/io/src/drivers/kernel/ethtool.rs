@@ -3,9 +3,16 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use serde::Serialize;
+
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
 const GET_DRIVER: u32 = 0x3;
+const GET_FLAGS: u32 = 0x25;
+const GET_GRO: u32 = 0x2b;
 const GET_CHANNELS: u32 = 0x3c;
+/// Bits of the flags: `ETH_FLAG_RXVLAN`, `ETH_FLAG_LRO`.
+const RX_VLAN: u32 = 1 << 8;
+const LRO: u32 = 1 << 15;
 /// `struct ethtool_drvinfo`, in words.
 const DRIVER: usize = 49;
 /// `struct ethtool_channels`, in words.
@@ -21,6 +28,18 @@ pub struct Driver {
     pub name: String,
     /// Where the device is attached, such as `0000:00:1f.6`; empty if it is made of software.
     pub bus: String,
+}
+
+/// What a device does to packets before a driver of swath sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Offloads {
+    /// It takes VLAN tags off.
+    pub rx_vlan: bool,
+    /// It merges packets of a flow (large receive offload).
+    pub lro: bool,
+    /// The kernel merges packets of a flow (generic receive offload).
+    pub gro: bool,
 }
 
 impl Ethtool {
@@ -55,6 +74,17 @@ impl Ethtool {
         let words = self.ask::<CHANNELS>(device, GET_CHANNELS)?;
         let (receive, combined) = (words[5], words[8]);
         Ok(receive + combined)
+    }
+
+    /// What a device does to packets that it receives.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn offloads(&self, device: &str) -> io::Result<Offloads> {
+        // `struct ethtool_value`: the command, and the answer.
+        let [_, flags] = self.ask::<2>(device, GET_FLAGS)?;
+        let [_, gro] = self.ask::<2>(device, GET_GRO)?;
+        Ok(Offloads { rx_vlan: flags & RX_VLAN != 0, lro: flags & LRO != 0, gro: gro != 0 })
     }
 
     fn ask<const WORDS: usize>(&self, device: &str, command: u32) -> io::Result<[u32; WORDS]> {
