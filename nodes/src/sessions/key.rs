@@ -1,6 +1,7 @@
 //! What a flow is known by, in as few words as hold it.
 
 use std::fmt::Debug;
+use std::hint::select_unpredictable;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use swath_api::wire::IpProtocol;
@@ -68,7 +69,9 @@ impl FlowKey for Key4 {
 
     #[inline(always)]
     fn ordered(self) -> Key4 {
-        if self.0[0] & END <= self.0[1] & END { self } else { self.reversed() }
+        let ([a, b], [c, d]) = (self.0, self.reversed().0);
+        let in_order = a & END <= b & END;
+        Key4([select_unpredictable(in_order, a, c), select_unpredictable(in_order, b, d)])
     }
 
     #[inline(always)]
@@ -129,7 +132,9 @@ impl FlowKey for Key6 {
     #[inline(always)]
     fn ordered(self) -> Key6 {
         let [a, b, c, d, last] = self.0;
-        if (a, b, last >> 48) <= (c, d, last >> 32 & 0xffff) { self } else { self.reversed() }
+        let in_order = (a, b, last >> 48) <= (c, d, last >> 32 & 0xffff);
+        let other = self.reversed().0;
+        Key6(std::array::from_fn(|at| select_unpredictable(in_order, self.0[at], other[at])))
     }
 
     #[inline(always)]

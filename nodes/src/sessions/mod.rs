@@ -202,12 +202,14 @@ impl<K: FlowKey> Sessions<K> {
             prefetch_slice(&self.sessions, *place as usize);
         }
         for ((probe, place), found) in probes.iter().zip(places).zip(found) {
-            *found = match self.sessions.get(place as usize) {
-                Some(session) if session.forward == probe.key => Found::new(session.handle(place), false),
-                Some(session) if session.reverse == probe.key => Found::new(session.handle(place), true),
-                _ if place == 0 => Found::NONE,
+            let Some(session) = self.sessions.get(place as usize) else { continue };
+            // Which of both it is nobody can predict, but whether it is one.
+            let (forward, reverse) = (session.forward == probe.key, session.reverse == probe.key);
+            *found = match forward | reverse {
+                true => Found::new(session.handle(place), !forward),
+                false if place == 0 => Found::NONE,
                 // Two tags were the same.
-                _ => self.find(&probe.key),
+                false => self.find(&probe.key),
             };
         }
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use swath_api::wire::{IpProtocol, TcpFlags};
 
 /// What a packet is to its session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Event {
     /// TCP: SYN.

@@ -9,28 +9,28 @@ use swath_api::units::Duration;
 use swath_nodes::sessions::*;
 
 /// A nanosecond clock's second.
-pub const SECOND: u64 = 1_000_000_000;
+const SECOND: u64 = 1_000_000_000;
 /// When tests begin.
-pub const START: u64 = 1_000 * SECOND;
+const START: u64 = 1_000 * SECOND;
 
-pub fn seconds(seconds: u64) -> Duration {
+fn seconds(seconds: u64) -> Duration {
     Duration::from_nanoseconds(seconds * SECOND)
 }
 
-pub fn probe(flow: &str, event: Event) -> Probe<Key4> {
+fn probe(flow: &str, event: Event) -> Probe<Key4> {
     Probe::flow(&flow.parse().unwrap(), event).unwrap()
 }
 
-pub fn back(probe: &Probe<Key4>, event: Event) -> Probe<Key4> {
+fn back(probe: &Probe<Key4>, event: Event) -> Probe<Key4> {
     Probe { key: probe.key.reversed(), event, ..*probe }
 }
 
-pub fn store(change: impl FnOnce(&mut Settings)) -> Sessions<Key4> {
+fn store(change: impl FnOnce(&mut Settings)) -> Sessions<Key4> {
     let mut settings = Settings::new(100, Pairing::Symmetric);
     change(&mut settings);
     Sessions::new(settings, Seed::fixed(1)).unwrap()
 }
 
-pub fn open(store: &mut Sessions<Key4>, probe: &Probe<Key4>, now: u64) -> Result<Found, Refused> {
+fn open(store: &mut Sessions<Key4>, probe: &Probe<Key4>, now: u64) -> Result<Found, Refused> {
     store.open(Opening::symmetric(probe, 0), now, &mut |_, _| ())
 }
