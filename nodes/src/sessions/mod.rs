@@ -20,7 +20,7 @@
 //! let mut sessions: Sessions<Key4> = Sessions::new(Settings::new(1000, Pairing::Symmetric), Seed::random())?;
 //! let now = 1_000_000_000;
 //! // What `frame.gather` takes from packets by `ip4(packet, zone)`.
-//! let out = Probe::flow(&"10.0.0.5:4000 > 192.0.2.1:53 udp".parse()?, Event::Datagram).ok_or("not IPv4")?;
+//! let out: Probe<Key4> = Probe::flow(&"10.0.0.5:4000 > 192.0.2.1:53 udp".parse()?, Event::Datagram).ok_or("not IPv4")?;
 //! let back = Probe { key: out.key.reversed(), ..out };
 //! let mut found = [Found::NONE; 256];
 //!
@@ -54,7 +54,7 @@
 //! let now = 1_000_000_000;
 //! let mut ports_in_use = 1;
 //! let mut gone = |_: &Session<Key4>, _: Cause| ports_in_use -= 1;
-//! let out = Probe::flow(&"10.0.0.5:4000 > 192.0.2.1:53 udp".parse()?, Event::Datagram).ok_or("not IPv4")?;
+//! let out: Probe<Key4> = Probe::flow(&"10.0.0.5:4000 > 192.0.2.1:53 udp".parse()?, Event::Datagram).ok_or("not IPv4")?;
 //! let back = Probe::flow(&"192.0.2.1:53 > 203.0.113.2:61000 udp".parse()?, Event::Datagram).ok_or("not IPv4")?;
 //! let mapping = 1;
 //! let opened = sessions.open(Opening { probe: &out, reverse: back.key, data: mapping }, now, &mut gone)?;
