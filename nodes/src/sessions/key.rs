@@ -12,6 +12,8 @@ use super::hash::Seed;
 
 /// A key of IPv4 or of IPv6, in the direction of one packet.
 pub trait FlowKey: Copy + Eq + Debug + FromZeros + Send + Sync + 'static {
+    /// 0 if the other is the same, as a number that needs no branch.
+    fn differs(&self, other: &Self) -> u64;
     /// The key of packets the other way.
     fn reversed(self) -> Self;
     /// The same key for both directions.
@@ -61,6 +63,11 @@ impl Key4 {
 }
 
 impl FlowKey for Key4 {
+    #[inline(always)]
+    fn differs(&self, other: &Key4) -> u64 {
+        self.0[0] ^ other.0[0] | self.0[1] ^ other.0[1]
+    }
+
     #[inline(always)]
     fn reversed(self) -> Key4 {
         let [from, to] = self.0;
@@ -122,6 +129,11 @@ impl Key6 {
 }
 
 impl FlowKey for Key6 {
+    #[inline(always)]
+    fn differs(&self, other: &Key6) -> u64 {
+        self.0.iter().zip(&other.0).fold(0, |differs, (a, b)| differs | a ^ b)
+    }
+
     #[inline(always)]
     fn reversed(self) -> Key6 {
         let [a, b, c, d, last] = self.0;

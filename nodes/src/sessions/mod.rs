@@ -204,9 +204,9 @@ impl<K: FlowKey> Sessions<K> {
         for ((probe, place), found) in probes.iter().zip(places).zip(found) {
             let Some(session) = self.sessions.get(place as usize) else { continue };
             // Which of both it is nobody can predict, but whether it is one.
-            let (forward, reverse) = (session.forward == probe.key, session.reverse == probe.key);
-            *found = match forward | reverse {
-                true => Found::new(session.handle(place), !forward),
+            let (forward, reverse) = (session.forward.differs(&probe.key), session.reverse.differs(&probe.key));
+            *found = match forward.min(reverse) == 0 {
+                true => Found::new(session.handle(place), forward != 0),
                 false if place == 0 => Found::NONE,
                 // Two tags were the same.
                 false => self.find(&probe.key),
