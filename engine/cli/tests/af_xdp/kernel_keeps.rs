@@ -1,0 +1,84 @@
+//! What stays with the kernel, and what a user needs who is not root.
+
+use serde_json::Value;
+
+use super::common;
+use super::{DEFAULT, count, router, two_hosts};
+
+/// The host's own stack keeps port 22 in both directions, though it shares address and MAC address with the graph.
+#[test]
+fn ssh_stays_with_the_kernel() {
+    let Some(net) = two_hosts() else { return };
+    net.ip("r", "link set r-a address 02:00:00:00:00:01");
+    net.ip("r", "address add 10.0.1.1/24 dev r-a");
+    let swath = net.swath("r", &router("", "capture: all-but-ssh", DEFAULT));
+    for (from, to, address) in [("a", "r", "10.0.1.1"), ("r", "a", "10.0.1.2")] {
+        // The kernel has to ask for its peer, and user space has the answer.
+        net.ip("r", "neigh flush dev r-a");
+        let mut server = net.command(to, "iperf3 -s -1 -p 22").stdout(std::process::Stdio::null()).spawn().unwrap();
+        let client = || net.command(from, &format!("iperf3 -J -c {address} -p 22 -n 1M")).output().unwrap().stdout;
+        let bytes = (0..50).find_map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            let report: Value = serde_json::from_slice(&client()).unwrap_or_default();
+            report["end"]["sum_received"]["bytes"].as_u64()
+        });
+        let _ = server.kill();
+        server.wait().unwrap();
+        assert!(bytes.is_some_and(|bytes| bytes >= 1 << 19), "{from} to {to}: {bytes:?}");
+    }
+    assert_eq!(net.ping("a", 10, "10.0.2.2"), 10);
+    assert_eq!(net.ping("a", 1, "10.0.1.1"), 0, "all but ssh is not the kernel's");
+    let refused = net.command("a", "iperf3 -c 10.0.1.1 -p 23 --connect-timeout 300").output().unwrap();
+    assert!(!refused.status.success());
+    swath.end();
+}
+
+/// The rest goes to the kernel: by destination, and by protocol and port, where fragments beyond the first have none.
+#[test]
+fn the_kernel_keeps_what_is_not_captured() {
+    let Some(net) = two_hosts() else { return };
+    net.ip("r", "link set r-a address 02:00:00:00:00:01");
+    net.ip("r", "address add 10.0.1.1/24 dev r-a");
+    let swath = net.swath("r", &router("", "capture: { destinations: [10.0.2.0/24] }", DEFAULT));
+    assert!(net.comes_back("a", "10.0.1.1"), "the kernel's own address");
+    assert_eq!(net.ping("a", 10, "10.0.2.2"), 10);
+    let (report, log) = swath.end();
+    assert_eq!(count(&report, "/sent"), 20, "{log}");
+
+    net.ip("a", "link set eth0 mtu 576");
+    let swath = net.swath("r", &router("", "capture: { protocols: [udp/5000-5001] }", DEFAULT));
+    assert!(net.comes_back("a", "10.0.1.1"));
+    for (port, length) in [(5000, 100), (5001, 100), (5002, 100), (5000, 1000)] {
+        let code = format!("__import__('socket').socket(2,2).sendto(b'x'*{length},('10.0.2.2',{port}))");
+        net.sh("a", &format!("python3 -c {code}"));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let (_, log) = swath.end();
+    let received = log.lines().find_map(|line| line.strip_prefix("a-rx ")?.split_whitespace().nth(1));
+    assert_eq!(received, Some("3"), "two datagrams, and the first fragment of a third: {log}");
+}
+
+/// As another user, with no more than the documentation says.
+#[test]
+fn a_user_with_the_capabilities_is_enough() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Some(net) = two_hosts() else { return };
+    let place = common::Place::new();
+    let graph = place.text("graph.yaml", &router("", DEFAULT, DEFAULT));
+    let (binary, directory) = (place.path("swath"), graph.parent().unwrap());
+    std::fs::copy(env!("CARGO_BIN_EXE_swath"), &binary).unwrap();
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let caps = "-all,+net_admin,+net_raw,+bpf,+ipc_lock";
+    let line = format!(
+        "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps {caps} --ambient-caps {caps} --bounding-set {caps} {} run {} \
+         --duration 5 --stats none",
+        binary.display(),
+        graph.display()
+    );
+    let mut child = net.command("r", &line).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let answered = net.comes_back("a", "10.0.2.2");
+    let mut said = String::new();
+    std::io::Read::read_to_string(child.stderr.as_mut().unwrap(), &mut said).unwrap();
+    child.wait().unwrap();
+    assert!(answered && said.contains("the ledger adds up"), "{said}");
+}
