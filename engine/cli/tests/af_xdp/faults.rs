@@ -54,27 +54,27 @@ fn a_link_goes_down_and_devices_away_and_all_come_back() {
     let mut swath = net.swath("r", &router("workers: 2", DEFAULT, DEFAULT));
     assert_eq!(net.ping("a", 1, "10.0.2.2"), 1);
     net.ip("r", "link set r-b down");
-    swath.says("b: `r-b` is down: `ip link set r-b up`\n");
+    swath.says("`r-b` is down: `ip link set r-b up` interface=b\n");
     assert_eq!(net.ping("a", 3, "10.0.2.2"), 0);
     net.ip("r", "link set r-b up");
-    swath.says("b: `r-b` is up\n");
+    swath.says("`r-b` is up interface=b\n");
     assert!(net.comes_back("a", "10.0.2.2"));
     assert_eq!(net.ping("a", 5, "10.0.2.2"), 5);
     // The device's other end goes with its namespace, and the device with that.
     net.remove("b");
-    swath.says("b: `r-b` is gone; waiting for it to return\n");
+    swath.says("`r-b` is gone; waiting for it to return interface=b\n");
     assert_eq!(net.ping("a", 5, "10.0.2.2"), 0);
     net.add("b");
     net.host("b", 2);
-    swath.says("b: `r-b` is back\n");
+    swath.says("`r-b` is back interface=b\n");
     assert!(net.comes_back("a", "10.0.2.2"));
     assert_eq!(net.ping("a", 10, "10.0.2.2"), 10);
     assert_eq!(net.ping("b", 10, "10.0.1.2"), 10);
     // The first of both, whose socket has registered the memory.
     net.ip("r", "link del r-a");
-    swath.says("a: `r-a` is gone; waiting for it to return\n");
+    swath.says("`r-a` is gone; waiting for it to return interface=a\n");
     net.host("a", 1);
-    swath.says("a: `r-a` is back\n");
+    swath.says("`r-a` is back interface=a\n");
     assert!(net.comes_back("b", "10.0.1.2"));
     assert_eq!(net.ping("a", 10, "10.0.2.2"), 10);
     let (report, log) = swath.end();
@@ -94,7 +94,7 @@ fn a_program_that_somebody_takes_off_is_put_back() {
     let program: u64 = device.split("prog/xdp id ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     let link = links.as_array().unwrap().iter().find(|link| link["prog_id"] == program).unwrap_or_else(|| panic!("{links}"));
     net.sh("r", &format!("bpftool link detach id {}", link["id"]));
-    swath.says("a: somebody has taken the program off `r-a`; it is attached again\n");
+    swath.says("somebody has taken the program off `r-a`; it is attached again interface=a\n");
     assert!(state(&net, "r", "r-a").0);
     assert_eq!(net.ping("a", 10, "10.0.2.2"), 10);
     swath.end();

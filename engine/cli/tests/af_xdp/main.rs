@@ -72,7 +72,7 @@ fn every_ping_is_answered_and_counted() {
     assert_eq!(report["dropped"], json!({}));
     let mode = "native, copied by the kernel";
     assert_eq!(report["interfaces"], json!({ "a": quiet("r-a", mode, 0), "b": quiet("r-b", mode, 0) }));
-    assert!(log.contains("a: `r-a` by AF_XDP: native, copied by the kernel, 1 queue\n"), "{log}");
+    assert!(log.contains("`r-a` by AF_XDP: native, copied by the kernel, 1 queue interface=a\n"), "{log}");
 }
 
 /// The router with ICMP, so that hosts learn of a smaller MTU.
@@ -150,7 +150,7 @@ fn hosts_learn_of_a_smaller_mtu() {
 #[test]
 fn what_is_not_as_good_as_it_can_be_is_said() {
     let Some(net) = two_hosts() else { return };
-    let copies = "a: `r-a` has no buffers of 1984 bytes: the kernel takes 2048 to 4096, as `engine.buffer-size` says\n";
+    let copies = "`r-a` has no buffers of 1984 bytes: the kernel takes 2048 to 4096, as `engine.buffer-size` says interface=a\n";
     for (engine, rest, mode, copied, said) in [
         ("", "xdp: generic", "generic, copied by the kernel", 0, ""),
         ("buffer-size: 1536", "xdp: native", "native, copied by the kernel, copied by swath", 100, copies),
@@ -162,7 +162,7 @@ fn what_is_not_as_good_as_it_can_be_is_said() {
         assert_eq!(net.ping("b", 25, "-s 1400 10.0.1.2"), 25, "{mode}");
         let (report, log) = swath.end();
         assert_eq!(report["interfaces"], json!({ "a": quiet("r-a", mode, copied), "b": quiet("r-b", mode, copied) }));
-        assert!(log.contains(said) && log.contains(&format!("`r-a` by AF_XDP: {mode}, 1 queue\n")), "{log}");
+        assert!(log.contains(said) && log.contains(&format!("`r-a` by AF_XDP: {mode}, 1 queue interface=a\n")), "{log}");
     }
 }
 
@@ -180,7 +180,7 @@ fn a_driver_without_xdp_is_passed_by() {
     }
     net.sh("a", "ethtool -K eth0 tso off gso off");
     let mut swath = net.swath("r", &router("", DEFAULT, DEFAULT));
-    swath.says("a: `r-a` has no native XDP: Operation not supported (os error 95)\n");
+    swath.says("`r-a` has no native XDP: Operation not supported (os error 95) interface=a\n");
     assert!(net.comes_back("a", "10.0.2.2"));
     assert_eq!(net.ping("b", 10, "10.0.1.2"), 10);
     let (report, log) = swath.end();

@@ -58,6 +58,17 @@ pub(super) struct How {
     pub reasons: Vec<String>,
 }
 
+impl How {
+    /// In a word.
+    pub fn word(&self) -> &'static str {
+        match (self.mode, self.zero_copy) {
+            (Mode::Generic, _) => "generic",
+            (Mode::Native, true) => "zero-copy",
+            (Mode::Native, false) => "copy",
+        }
+    }
+}
+
 impl std::fmt::Display for How {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.mode == Mode::Native { "native" } else { "generic" })?;

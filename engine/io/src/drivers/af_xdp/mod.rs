@@ -51,11 +51,11 @@ pub(super) mod trial;
 
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicUsize};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use swath_api::ConfigError;
 use swath_api::wire::MacAddr;
-use swath_core::driver::{Claim, DriverKind, Port, PortConfig, RxQueue, TxQueue};
+use swath_core::driver::{Claim, DriverKind, Port, PortConfig, PortStatus, RxQueue, TxQueue};
 
 use super::kernel::ethtool::Ethtool;
 use super::kernel::netlink::{Link, Netlink};
@@ -236,6 +236,38 @@ fn refused(device: &str, error: &io::Error) -> ConfigError {
     ConfigError::at("device", what)
 }
 
+struct XdpStatus {
+    status: Arc<Status>,
+    totals: Arc<Totals>,
+    // Who watches does not keep sockets open.
+    shared: Weak<Shared>,
+}
+
+impl PortStatus for XdpStatus {
+    fn is_up(&self) -> bool {
+        self.status.is_up()
+    }
+
+    fn link_changes(&self) -> u64 {
+        self.status.changes()
+    }
+
+    fn mode(&self) -> &'static str {
+        self.shared.upgrade().map_or("", |shared| shared.how.lock().unwrap_or_else(PoisonError::into_inner).word())
+    }
+
+    fn missed(&self) -> u64 {
+        self.shared.upgrade().map_or(0, |shared| {
+            let lost = shared.lost();
+            lost.dropped + lost.ring_full
+        })
+    }
+
+    fn transmit_errors(&self) -> u64 {
+        self.totals.errors()
+    }
+}
+
 impl Port for XdpPort {
     fn mac(&self) -> MacAddr {
         self.mac
@@ -255,6 +287,11 @@ impl Port for XdpPort {
 
     fn claims(&self) -> Vec<Claim> {
         vec![Claim { resource: format!("the device `{}`", self.device), exclusive: true }]
+    }
+
+    fn status(&self) -> Option<Arc<dyn PortStatus>> {
+        let (status, totals) = (Arc::clone(&self.status), Arc::clone(&self.totals));
+        Some(Arc::new(XdpStatus { status, totals, shared: Arc::downgrade(&self.shared) }))
     }
 
     fn news(&self) -> Vec<String> {
