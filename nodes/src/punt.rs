@@ -147,7 +147,7 @@ mod tests {
             let out = kit.one(packet, Lane { adj: 7, ..Lane::received(rx) });
             assert_eq!(out.edge, edge, "{packet:x?} by {rx}");
             if edge == "ok" {
-                assert_eq!((out.data, out.lane.tx), ([&head(ether_type), packet].concat(), 1), "{packet:x?}");
+                assert_eq!((out.bytes, out.lane.tx), ([&head(ether_type), packet].concat(), 1), "{packet:x?}");
             }
         }
     }

@@ -128,7 +128,8 @@ mod tests {
             let mut weights = weights;
             prop_assume!(weights.iter().any(|weight| *weight > 0));
             let mut owners = vec![NOBODY; 4 * UNIT];
-            balance(&mut owners, &shares(&weights, owners.len()));
+            let first = shares(&weights, owners.len());
+            balance(&mut owners, &first);
             for (member, weight) in steps {
                 let member = member % weights.len();
                 let (before, old) = (owners.clone(), weights[member]);
