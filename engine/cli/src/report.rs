@@ -292,7 +292,8 @@ mod tests {
     #[test]
     fn json_has_the_keys_of_the_ledger() {
         let mut report = Report { ledger: ledger(), interfaces: BTreeMap::new(), failed: None };
-        let buffers = serde_json::json!({"capacity": 1024, "free": 1000, "cached": 24, "rings": 0, "frames": 0, "handoff": 0, "held": 0});
+        let buffers =
+            serde_json::json!({"capacity": 1024, "free": 1000, "cached": 24, "rings": 0, "frames": 0, "handoff": 0, "held": 0});
         let mut expected = serde_json::json!({
             "received": 12_000, "made": 0, "sent": 11_000, "dropped": {"lookup": {"no-route": 1000}}, "consumed": 0, "held": 0,
             "in_transit": 0, "buffers": buffers,

@@ -103,8 +103,9 @@ mod tests {
 
     #[test]
     fn shares_are_those_of_webster() {
-        // Balinski and Young's example, from Webster's method: 26 seats.
-        assert_eq!(shares(&[9061, 7179, 5259, 3319, 1182], 26), [9, 7, 5, 4, 1]);
+        // The example in which five methods give five results (Balinski and Young): 9061/19, 7179/15 and 5259/11 are the highest claims to
+        // the last of 26 seats, and the second of them is the highest.
+        assert_eq!(shares(&[9061, 7179, 5259, 3319, 1182], 26), [9, 8, 5, 3, 1]);
         assert_eq!(shares(&[1, 1], 256), [128, 128]);
         assert_eq!(shares(&[3, 0, 1], 256), [192, 0, 64]);
         assert_eq!(shares(&[1, 1, 1], 256), [86, 85, 85]);
