@@ -120,5 +120,5 @@ nodes:
 ";
     let said = said(["run".as_ref(), place.text("graph.yaml", text).as_os_str()]);
     assert_eq!(said.code, 1);
-    assert!(said.err.contains("error: a worker could not be started: "), "{}", said.err);
+    assert!(said.err.contains("error: `engine.cores` names core 1000, which this process may not use: it has "), "{}", said.err);
 }
