@@ -63,9 +63,10 @@ lint:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 
-## make docs: docs/nodes, the catalogue of kinds, from the kinds themselves. A test says when it is stale.
+## make docs: docs/nodes, the catalogue of kinds, from the kinds themselves, and docs/metrics.md from a scrape. Tests say when they are stale.
 docs:
 	$(CARGO) run --quiet -p swath --example catalogue
+	INSTA_UPDATE=always $(CARGO) test --quiet -p swath --test metrics_list
 
 ## make deny: licences and advisories of all dependencies (cargo install cargo-deny).
 deny:

@@ -48,7 +48,8 @@ impl Watch<'_> {
             if now - read_at >= SECOND {
                 let ledger = engine.ledger();
                 let line = Line::new(&before, &ledger, now - read_at, now - start);
-                self.service.status(&format!("{};{}", counted(observer.workers.len(), "worker"), line.text(usize::MAX)));
+                let workers = counted(observer.workers.len(), "worker");
+                self.service.status(&format!("{workers}; {}", line.text(usize::MAX).trim_start()));
                 if self.lines && self.redraw {
                     self.terminal.redraw(&line.text(self.terminal.width()));
                 } else if self.lines {

@@ -2,17 +2,16 @@
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::scrape::{engine, get, metrics_of, samples};
 use common::{Place, graph, has, said};
 use rustix::process::{Pid, Signal, kill_process};
-use swath::{Graph, Time, packet_memory, registry};
-use swath_core::run::Engine;
 use swath_ctl::{Format, Live, Server, Settings};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -45,30 +44,6 @@ nodes:
   rewrite:  { kind: ip4-rewrite, to: tx }
   tx:       { kind: tx }
 ";
-
-fn engine(text: &str) -> Engine {
-    let mut graph = Graph::from_text("graph.yaml", text);
-    let plan = graph.plan(&registry()).unwrap_or_else(|failure| panic!("{failure}"));
-    let (pool, _) = packet_memory(&plan.engine).unwrap();
-    graph.build(plan, &pool, Time::Virtual).unwrap_or_else(|failure| panic!("{failure}"))
-}
-
-/// Samples by name and labels.
-fn samples(text: &str) -> BTreeMap<String, f64> {
-    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    lines
-        .map(|line| {
-            let (series, value) = line.rsplit_once(' ').unwrap();
-            (series.to_string(), value.parse().unwrap())
-        })
-        .collect()
-}
-
-fn metrics_of(engine: &Engine, settings: Settings, format: Format) -> String {
-    let live = Live::new(settings);
-    live.attach(engine.observer());
-    live.metrics(format)
-}
 
 #[test]
 fn the_numbers_are_those_of_the_traffic() {
@@ -188,18 +163,6 @@ fn a_worker_that_stands_still_is_not_ready() {
     assert_eq!(live.stalled(start + 4 * second, 2 * second), [0]);
     live.set(swath_ctl::Phase::Draining);
     assert_eq!(live.ready(), Err("draining".into()));
-}
-
-/// Answers to GET: code, content type, body.
-fn get(address: SocketAddr, path: &str, accept: &str) -> (u16, String, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: swath\r\nAccept: {accept}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let kind = head.lines().find_map(|line| line.strip_prefix("content-type: ")).unwrap_or_default();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), kind.into(), body.into())
 }
 
 #[test]

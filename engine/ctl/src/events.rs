@@ -17,6 +17,11 @@ pub fn handle() -> &'static PrometheusHandle {
             "swath_log_suppressed_events_total",
             "Log events left out because one place said too many at once."
         );
+        // There from the start, so that a rate over the first is right.
+        for level in ["error", "warn", "info"] {
+            metrics::counter!("swath_log_events_total", "level" => level).increment(0);
+        }
+        metrics::counter!("swath_log_suppressed_events_total").increment(0);
         handle
     })
 }

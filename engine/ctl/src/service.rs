@@ -1,11 +1,21 @@
 //! What a service manager wants to know (sd_notify(3)): that the engine is up, what it does, that it is alive, that it ends. Without a
 //! manager nothing is said.
 
+use std::env;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
 use crate::live::Live;
+
+/// How long a manager that does not read may hold who tells it something: there is more to do.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The service manager that has started this process, if one has.
 #[derive(Debug)]
@@ -17,8 +27,8 @@ pub struct Service {
 impl Service {
     /// As the environment says.
     pub fn of_environment() -> Service {
-        // Twice in the time that systemd waits, as sd_watchdog_enabled(3) recommends.
-        let every = sd_notify::watchdog_enabled().map(|limit| limit / 2);
+        // sd_watchdog_enabled(3) recommends every half of the time that systemd waits; a third is twice in it, even if one comes late.
+        let every = sd_notify::watchdog_enabled().map(|limit| limit / 3);
         Service { watchdog: every.map(|every| (every, Instant::now())) }
     }
 
@@ -37,8 +47,9 @@ impl Service {
         say(&[NotifyState::Stopping]);
     }
 
-    /// Says that all is well, if it is time to and every worker has turned since. A worker that stands still for twice as long has the
-    /// manager do as its unit file says. To be called often, after [`Live::look`].
+    /// Says that all is well, if it is time to and every worker has turned since. Once a worker stands still, this is said no more
+    /// after a third of the time that the manager waits, which then does as its unit file says. To be called often, after
+    /// [`Live::look`].
     pub fn beat(&mut self, live: &Live, now: Instant) {
         let Some((every, last)) = &mut self.watchdog else { return };
         if now.saturating_duration_since(*last) >= *every && live.stalled(now, *every).is_empty() {
@@ -50,7 +61,21 @@ impl Service {
 
 /// A manager that does not listen is not a reason to stop.
 fn say(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
+    let Some(address) = env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty()) else { return };
+    let mut message = String::new();
+    state.iter().for_each(|state| _ = writeln!(message, "{state}"));
+    if let Err(error) = send(&address, &message) {
         tracing::warn!(target: "swath::service", %error, "the service manager cannot be told");
     }
+}
+
+/// `sd_notify::notify` knows no abstract names, which begin with `@`, and waits for as long as the manager does not read.
+fn send(address: &OsStr, message: &str) -> io::Result<()> {
+    let address = match address.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(address)?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.send_to_addr(message.as_bytes(), &address).map(drop)
 }

@@ -4,6 +4,7 @@
 
 pub mod hosts;
 pub mod router;
+pub mod scrape;
 
 use std::path::{Path, PathBuf};
 

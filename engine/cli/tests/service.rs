@@ -1,0 +1,255 @@
+//! A service manager as systemd is one: what it is told, when, and that it is told nothing good of a worker that stands still.
+
+mod common;
+
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{self, UnixDatagram};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::Place;
+use common::scrape::get;
+use nix::sys::ptrace;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid as Tid;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Longer than anything here takes.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Worker 0 has packets, worker 1 has none and sleeps.
+const GRAPH: &str = "version: 1
+engine: { workers: 2 }
+interfaces:
+  lan: { driver: memory, generate: { rate: 10kpps, packets: [udp 10.0.0.1:1 > 10.0.0.2:2] } }
+  wan: { driver: memory }
+nodes:
+  lan-rx: { kind: rx, interface: lan, to: tx }
+  wan-rx: { kind: rx, interface: wan, to: drop }
+  tx:     { kind: tx, interface: wan }
+  drop:   { kind: drop }
+";
+
+/// The end of the socket that systemd has.
+struct Manager {
+    socket: UnixDatagram,
+    address: OsString,
+    place: Place,
+}
+
+impl Manager {
+    fn new() -> Manager {
+        let place = Place::new();
+        let path = place.path("notify");
+        Manager { socket: UnixDatagram::bind(&path).unwrap(), address: path.into(), place }.patient()
+    }
+
+    fn with_abstract_name() -> Manager {
+        let name = format!("swath-test-{}", std::process::id());
+        let address = net::SocketAddr::from_abstract_name(&name).unwrap();
+        let socket = UnixDatagram::bind_addr(&address).unwrap();
+        Manager { socket, address: format!("@{name}").into(), place: Place::new() }.patient()
+    }
+
+    fn patient(self) -> Manager {
+        self.socket.set_read_timeout(Some(LIMIT)).unwrap();
+        self
+    }
+
+    /// The next message.
+    fn hear(&self) -> String {
+        let mut message = [0; 4096];
+        let length = self.socket.recv(&mut message).expect("a message");
+        String::from_utf8(message[..length].to_vec()).unwrap()
+    }
+
+    /// Starts the program, with what else is in the environment of a service.
+    fn start(&self, options: &[&str], environment: &[(&str, &str)]) -> Service {
+        let graph = self.place.text("graph.yaml", GRAPH);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_swath"))
+            .args([OsStr::new("run"), graph.as_os_str()])
+            .args(["--metrics", "127.0.0.1:0", "--log-format", "json"])
+            .args(options)
+            .env("NOTIFY_SOCKET", &self.address)
+            .envs(environment.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+        let http = event["address"].as_str().unwrap_or_else(|| panic!("{line}")).parse().unwrap();
+        Service { child, stderr, http }
+    }
+}
+
+/// The program; it ends with the test.
+struct Service {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    http: SocketAddr,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Service {
+    /// Code and body.
+    fn get(&self, path: &str) -> (u16, String) {
+        let (code, _, body) = get(self.http, path, "*/*");
+        (code, body)
+    }
+
+    fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+    }
+
+    /// The exit code, and what it has said.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.stderr.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code(), rest)
+    }
+
+    /// The thread of a worker.
+    fn worker(&self, index: usize) -> Tid {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let named = |task: &std::fs::DirEntry| {
+            std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == format!("worker-{index}"))
+        };
+        let task = tasks.map(Result::unwrap).find(named).expect("the thread");
+        Tid::from_raw(task.file_name().to_str().unwrap().parse().unwrap())
+    }
+}
+
+/// A thread that stands still until this is dropped.
+struct Stopped(Tid);
+
+impl Stopped {
+    /// `None`, which is said, where the system forbids to trace; with CI=true that is a failure.
+    fn new(thread: Tid) -> Option<Stopped> {
+        if let Err(error) = ptrace::seize(thread, ptrace::Options::empty()) {
+            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "ptrace: {error}");
+            println!("not run: a thread cannot be stopped: {error}");
+            return None;
+        }
+        ptrace::interrupt(thread).unwrap();
+        waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
+        Some(Stopped(thread))
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = ptrace::detach(self.0, None);
+    }
+}
+
+#[test]
+fn the_life_of_a_service() {
+    let manager = Manager::new();
+    let limit = Duration::from_secs(3);
+    let service = manager.start(&["--drain", "500ms"], &[("WATCHDOG_USEC", &limit.as_micros().to_string())]);
+    assert_eq!(manager.hear(), "READY=1\n");
+    // When it says so, it is.
+    assert_eq!(service.get("/readyz"), (200, "ready\n".into()));
+    assert!(service.get("/metrics").1.contains("\nswath_interface_up{interface=\"lan\"} 1\n"));
+
+    // One worker is busy, the other sleeps: all is well. systemd would wait for `limit`.
+    let (mut statuses, mut beats, mut last) = (Vec::new(), 0, Instant::now());
+    while beats < 4 || statuses.len() < 2 {
+        match &*manager.hear() {
+            "WATCHDOG=1\n" => {
+                assert!(last.elapsed() < limit, "{:?}", last.elapsed());
+                (beats, last) = (beats + 1, Instant::now());
+            }
+            message => statuses.push(message.strip_prefix("STATUS=").unwrap_or_else(|| panic!("{message}")).to_string()),
+        }
+    }
+    for status in &statuses {
+        let rest = status.strip_prefix("2 workers; ").unwrap_or_else(|| panic!("{status}"));
+        assert!(rest.contains(" s  rx ") && rest.contains("/s  tx ") && rest.ends_with("/s\n"), "{status}");
+    }
+    let sleeps = |metrics: &str, worker: usize| {
+        let sample =
+            metrics.lines().find_map(|line| line.strip_prefix(&format!("swath_worker_sleeps_total{{worker=\"{worker}\"}} ")));
+        sample.unwrap().parse::<u64>().unwrap()
+    };
+    assert!(sleeps(&service.get("/metrics").1, 1) > 0);
+
+    if let Some(stopped) = Stopped::new(service.worker(0)) {
+        // What was said before, and for a third of the limit after; there is a status each second.
+        let mut heard = 0;
+        while heard < 3 {
+            heard += usize::from(manager.hear().starts_with("STATUS="));
+        }
+        // The program itself goes on, and a second worker that turns is not enough.
+        for _ in 0..3 {
+            assert!(manager.hear().starts_with("STATUS=2 workers; "));
+        }
+        assert_eq!(service.get("/readyz"), (503, "not ready: worker 0 stands still\n".into()));
+        assert_eq!(service.get("/livez").0, 200);
+        drop(stopped);
+        while manager.hear() != "WATCHDOG=1\n" {}
+        assert_eq!(service.get("/readyz").0, 200);
+    }
+
+    service.terminate();
+    while manager.hear() != "STOPPING=1\n" {}
+    assert_eq!(service.get("/readyz"), (503, "not ready: draining\n".into()));
+    let (code, said) = service.end();
+    assert_eq!(code, Some(0), "{said}");
+    let events: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = events.last().unwrap();
+    assert_eq!((&last["msg"], &last["level"]), (&"the ledger adds up".into(), &"info".into()), "{said}");
+    assert_eq!((&last["sent"], &last["dropped"]), (&last["received"], &0.into()), "{said}");
+}
+
+#[test]
+fn abstract_names_and_the_watchdog_of_another_process() {
+    let manager = Manager::with_abstract_name();
+    // 1 is the manager: systemd says so to children of a service that have inherited its variables.
+    let service = manager.start(&[], &[("WATCHDOG_USEC", "300000"), ("WATCHDOG_PID", "1")]);
+    assert_eq!(manager.hear(), "READY=1\n");
+    for _ in 0..2 {
+        let status = manager.hear();
+        assert!(status.starts_with("STATUS="), "{status}");
+    }
+    service.terminate();
+    assert_eq!(manager.hear(), "STOPPING=1\n");
+    assert_eq!(service.end().0, Some(0));
+}
+
+/// Links are looked after and signals answered by the thread that talks to the manager.
+#[test]
+fn a_manager_that_does_not_read_is_not_waited_for() {
+    let manager = Manager::new();
+    // Until there is no room for one more.
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.set_nonblocking(true).unwrap();
+    while sender.send_to(b"X=1", &manager.address).is_ok() {}
+    let service = manager.start(&["--duration", "1500ms"], &[]);
+    let (code, said) = service.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("the service manager cannot be told") && said.contains("the ledger adds up"), "{said}");
+}
+
+#[test]
+fn a_manager_that_has_gone_is_said_and_no_reason_to_end() {
+    let mut manager = Manager::new();
+    manager.address = manager.place.path("gone").into();
+    let (code, said) = manager.start(&["--duration", "100ms"], &[]).end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains(r#""msg":"the service manager cannot be told","error":"No such file or directory (os error 2)""#),
+        "{said}"
+    );
+}
