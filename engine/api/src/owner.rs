@@ -54,7 +54,10 @@ impl Owner {
     #[inline]
     pub const fn of_range(number: u32, count: u32, workers: u32) -> Owner {
         let per_worker = count.div_ceil(workers);
-        Owner::worker(if per_worker == 0 { 0 } else { number / per_worker })
+        match number.checked_div(per_worker) {
+            Some(worker) => Owner::worker(worker),
+            None => Owner::worker(0),
+        }
     }
 
     /// The numbers below `count` that [`Owner::of_range`] gives to a worker.
