@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::hosts::Net;
 use common::scrape::{engine, metrics_of};
 use common::{Place, graph, has, said};
 use swath_ctl::{Format, Settings};
@@ -64,6 +65,45 @@ fn the_program_accepts_what_the_unit_says() {
     assert_eq!(said(["run", "/nowhere/graph.yaml"]).code, 66);
     let place = Place::new();
     assert_eq!(said([Path::new("run"), &place.text("graph.yaml", "version: 2\n")]).code, 78);
+}
+
+/// With the capabilities of the unit, and no other, all drivers attach.
+#[test]
+fn the_capabilities_of_the_unit_are_enough() {
+    if !has("setpriv") {
+        return;
+    }
+    let Some(net) = Net::new(&["a", "b"]) else { return };
+    net.cable("a", "va", "02:00:00:00:00:0a", "b", "vb");
+    net.cable("a", "wa", "02:00:00:00:01:0a", "b", "wb");
+    let place = Place::new();
+    let graph = place.text(
+        "graph.yaml",
+        "version: 1
+# As much as anybody may lock: the unit sets LimitMEMLOCK.
+engine: { buffers: 1024 }
+interfaces:
+  x: { driver: af-xdp, device: va, capture: all-but-ssh }
+  p: { driver: af-packet, device: wa }
+  t: { driver: tap, device: swath0 }
+nodes:
+  x-rx: { kind: rx, interface: x, to: out }
+  p-rx: { kind: rx, interface: p, to: out }
+  t-rx: { kind: rx, interface: t, to: out }
+  out:  { kind: drop }
+",
+    );
+    let unit = read(UNIT);
+    let line = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+    let capabilities = line("CapabilityBoundingSet=");
+    assert_eq!(line("AmbientCapabilities="), capabilities);
+    let set: Vec<_> =
+        capabilities.split(' ').map(|name| format!(",+{}", name.strip_prefix("CAP_").unwrap().to_lowercase())).collect();
+    // Root that may do no more: the account of the unit cannot read what is in the directories of a test.
+    let limit = format!("setpriv --no-new-privs --inh-caps=-all --bounding-set=-all{}", set.concat());
+    let run = format!("run {} --duration 200ms --stats none", graph.display());
+    let said = net.try_sh("a", &format!("{limit} {} {run}", env!("CARGO_BIN_EXE_swath")));
+    assert!(said.contains("the ledger adds up"), "{said}");
 }
 
 #[test]
