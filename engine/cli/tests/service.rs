@@ -208,6 +208,10 @@ fn the_life_of_a_service() {
     let (code, said) = service.end();
     assert_eq!(code, Some(0), "{said}");
     let events: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for event in &events {
+        let keys: Vec<_> = event.as_object().unwrap().keys().take(4).collect();
+        assert_eq!(keys, ["ts", "level", "target", "msg"], "{event}");
+    }
     let last = events.last().unwrap();
     assert_eq!((&last["msg"], &last["level"]), (&"the ledger adds up".into(), &"info".into()), "{said}");
     assert_eq!((&last["sent"], &last["dropped"]), (&last["received"], &0.into()), "{said}");

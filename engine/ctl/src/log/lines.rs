@@ -142,6 +142,7 @@ impl Visit for Said {
 mod tests {
     use std::sync::Arc;
 
+    use metrics_exporter_prometheus::PrometheusBuilder;
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::registry;
 
@@ -207,13 +208,19 @@ mod tests {
 
     #[test]
     fn who_says_too_much_is_counted() {
-        let lines = said(Format::Journal, || {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let say = || {
             for number in 0..100 {
                 tracing::info!(interface = "lan", number, "again");
                 tracing::info!(interface = "wan", "other");
             }
-        });
+        };
+        let lines = metrics::with_local_recorder(&recorder, || said(Format::Journal, say));
         assert_eq!(lines.len(), 20);
+        let counted = recorder.handle().render();
+        for sample in ["swath_log_events_total{level=\"info\"} 200", "swath_log_suppressed_events_total 180"] {
+            assert!(counted.lines().any(|line| line == sample), "{counted}");
+        }
         assert_eq!(lines[18], "<6>again interface=lan number=9");
     }
 }
