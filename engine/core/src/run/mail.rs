@@ -49,9 +49,10 @@ pub(super) struct ControlMail {
 
 /// The mail of one worker.
 pub(super) fn mail(bed: &Arc<Bed>) -> (ControlMail, WorkerMail) {
-    // One question is asked at a time.
+    // One question is asked at a time. Of two that were given up the answers may still come: one that a worker was about to give, and
+    // one that it has not even read.
     let (ask, asked) = ring(1);
-    let (answered, answers) = ring(1);
+    let (answered, answers) = ring(2);
     (ControlMail { ask, answers, bed: Arc::clone(bed), serial: 0 }, WorkerMail { asked, answered })
 }
 
@@ -72,7 +73,7 @@ impl WorkerMail {
         let time = &graph.counters.time;
         time.slices.add(1);
         time.longest_slice.raise(errand.pause.as_nanos() as u64);
-        // There is room: the control side asks when it has taken the answer before.
+        // There is room: the control side takes out what there is before it asks, and more than two it cannot have asked then.
         let _ = self.answered.push(errand);
     }
 
@@ -96,6 +97,7 @@ pub(super) fn ask(
         sent.map_err(|_| ConfigError::new("a worker has not answered the question before"))
     };
     for (mail, question) in mail.iter_mut().zip(questions) {
+        while mail.answers.pop().is_some() {}
         mail.serial += 1;
         send(mail, question)?;
     }
@@ -152,4 +154,111 @@ pub(super) fn ask_standing(graphs: &mut [WorkerGraph], mut questions: Vec<Questi
         }
     }
     Ok(Answer { reply: Question::answer(&questions)?, longest_pause, slices })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use swath_api::{
+        Interfaces, NoConfig, Rows, Sharded, Table, TableHost, TableInfo, TableInstance, TableKind, TableSetup, Tables,
+        WorkerTables,
+    };
+
+    use super::*;
+
+    /// Repeats what it is asked.
+    struct Echo;
+
+    #[derive(Debug, Deserialize)]
+    enum Command {}
+
+    #[derive(Debug, Clone, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Asked {
+        Word(u32),
+    }
+
+    impl Table for Echo {
+        const INFO: TableInfo = TableInfo::new("echo", "For tests.");
+        type Config = NoConfig;
+        type Shard = ();
+        type Command = Command;
+        type Reply = u32;
+
+        fn new(_: NoConfig, _: &mut TableSetup<'_>) -> Result<Echo, ConfigError> {
+            Ok(Echo)
+        }
+
+        fn shard(&self, _: u32) {}
+
+        fn command(&self, command: Command) -> Result<u32, ConfigError> {
+            match command {}
+        }
+    }
+
+    impl Sharded for Echo {
+        type Question = Asked;
+        type Row = u32;
+
+        fn visit(&self, (): &mut (), Asked::Word(word): &Asked, _: u64, rows: &mut Rows<u32>) -> Option<u64> {
+            rows.push(*word);
+            None
+        }
+
+        fn answer(&self, _: Asked, rows: Vec<Vec<u32>>) -> Result<u32, ConfigError> {
+            Ok(rows.concat().iter().sum())
+        }
+    }
+
+    fn table() -> Arc<TableInstance> {
+        let (interfaces, tables) = (&Interfaces::new(Vec::new()), &Tables::default());
+        let host = TableHost { name: "echo", interfaces, tables, siblings: 1, workers: 1, in_use: true };
+        TableKind::sharded::<Echo>().create(b"{}", &host).expect("a table").0
+    }
+
+    #[test]
+    fn a_late_answer_is_not_that_of_the_next_question() {
+        let table = table();
+        let mut shards = WorkerTables::new(0, &[Arc::clone(&table)]).expect("a shard");
+        let (control, mut worker) = mail(&Arc::new(Bed::new().expect("a descriptor")));
+        let mut control = [control];
+        let question = |word: u32| {
+            vec![Question::read(&table, &format!(r#"{{"word": {word}}}"#)).expect("a question").expect("one that it knows")]
+        };
+        let given_up = |control: &mut [ControlMail], word| {
+            let error = ask(control, question(word), || vec![0]).unwrap_err();
+            assert_eq!(error.message(), "a worker has died");
+        };
+        given_up(&mut control, 1);
+        let error = ask(&mut control, question(2), Vec::new).unwrap_err();
+        assert_eq!(error.message(), "a worker has not answered the question before");
+        let first = worker.asked.pop().expect("the first question");
+        given_up(&mut control, 3);
+        let third = worker.asked.pop().expect("the third question");
+        for errand in [first, third] {
+            worker.answer_with(errand, &mut shards);
+        }
+        // Answers that wait, and one that comes when the next question has been asked already.
+        given_up(&mut control, 4);
+        let fourth = worker.asked.pop().expect("the fourth question");
+        let answer = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while worker.is_empty() {
+                    std::thread::yield_now();
+                }
+                worker.answer_with(fourth, &mut shards);
+                let fifth = worker.asked.pop().expect("the fifth question");
+                worker.answer_with(fifth, &mut shards);
+            });
+            ask(&mut control, question(5), Vec::new).expect("an answer")
+        });
+        assert_eq!((answer.reply.as_str(), answer.slices), ("5", 1));
+    }
+
+    impl WorkerMail {
+        fn answer_with(&mut self, mut errand: Errand, shards: &mut WorkerTables) {
+            errand.question.visit(shards);
+            assert!(self.answered.push(errand).is_ok(), "there is room for late answers");
+        }
+    }
 }
