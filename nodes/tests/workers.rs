@@ -316,6 +316,36 @@ fn idle_workers_leave_the_core_to_others() {
     assert!(figures.idle + figures.busy > Duration::from_millis(200));
 }
 
+/// Under overload each queue gets its share of the passes, and an idle one between them changes nothing.
+#[test]
+fn full_queues_get_equal_shares() {
+    let graph = "
+version: 1
+interfaces: { a: { driver: test }, b: { driver: test }, c: { driver: test }, out: { driver: test } }
+nodes:
+  a-rx: { kind: rx, interface: a, to: tx }
+  b-rx: { kind: rx, interface: b, to: tx }
+  c-rx: { kind: rx, interface: c, to: tx }
+  tx:   { kind: tx, interface: out }
+";
+    for full in [&["a"][..], &["a", "b"], &["a", "c"], &["b", "c"], &["a", "b", "c"]] {
+        let mut rig = Rig::new(graph);
+        for name in full {
+            rig.feed(name, (0..4_000).map(|number| frame(1, number, [10, 1, 1, 1])));
+        }
+        for _ in 0..4 * full.len() {
+            let graph = &mut rig.engine().graphs_mut()[0];
+            assert_eq!(graph.receive(0), 256);
+            graph.pass(0);
+        }
+        for name in full {
+            assert_eq!(rig.wire(name).arrived(), 4 * 256, "{name} of {full:?}");
+        }
+        rig.run();
+        rig.check();
+    }
+}
+
 #[cfg(debug_assertions)]
 #[test]
 fn a_plain_router_never_touches_the_cold_line() {

@@ -64,27 +64,28 @@ impl Handoffs {
 }
 
 impl WorkerGraph {
-    /// Moves up to `max` packets that other workers have handed over to the inboxes of their nodes; returns how many. Each ring in turn
-    /// is the first.
+    /// Moves up to `max` packets that other workers have handed over to the inboxes of their nodes; returns how many. Of the rings that
+    /// have packets each in turn is the first.
     pub(super) fn take_over(&mut self, max: usize) -> usize {
         let Self { handoffs: Some(handoffs), vectors, pending, nodes, .. } = self else { return 0 };
-        let (count, mut taken) = (handoffs.incoming.len(), 0);
+        let (count, mut taken, mut next) = (handoffs.incoming.len(), 0, None);
         for turn in 0..count {
-            let ring = &mut handoffs.incoming[(handoffs.first + turn) % count];
+            let (at, before) = ((handoffs.first + turn) % count, taken);
             // Nodes only: what lies behind their inboxes is not for others.
-            let lost = ring.pop(max - taken, &mut vectors[..nodes.len()], |to| {
+            let lost = handoffs.incoming[at].pop(max - taken, &mut vectors[..nodes.len()], |to| {
                 pending[to / 64] |= 1 << (to % 64);
                 taken += 1;
             });
             // An inbox has room for what a pass takes, and both ends are of one graph.
             debug_assert_eq!(lost, 0, "packets that were handed over have a place");
+            if taken > before {
+                next.get_or_insert((at + 1) % count);
+            }
             if taken == max {
                 break;
             }
         }
-        if count > 0 {
-            handoffs.first = (handoffs.first + 1) % count;
-        }
+        handoffs.first = next.unwrap_or(handoffs.first);
         taken
     }
 

@@ -162,12 +162,13 @@ impl WorkerGraph {
         self.sources.iter().all(|source| source.queue.due() == Due::Ended) && !self.has_incoming()
     }
 
-    /// Takes up to 256 packets: those that other workers have handed over, then from the receive queues, each queue in turn being the
-    /// first. Returns how many arrived, those lost for want of a buffer included.
+    /// Takes up to 256 packets: those that other workers have handed over, then from the receive queues, of those that have packets
+    /// each in turn being the first. Returns how many arrived, those lost for want of a buffer included.
     pub fn receive(&mut self, now: u64) -> usize {
         let mut arrived = self.take_over(FROM_WORKERS);
         let mut left = VECTOR - arrived;
         let count = self.sources.len();
+        let mut next = None;
         for turn in 0..count {
             let at = (self.next_source + turn) % count;
             let source = &mut self.sources[at];
@@ -177,6 +178,8 @@ impl WorkerGraph {
             if received.arrived() == 0 {
                 continue;
             }
+            // The one behind: if it were the next by number, who stands behind an idle queue would be the first twice as often.
+            next.get_or_insert((at + 1) % count);
             let packets = received.packets as usize;
             let interface = &self.counters.interfaces[source.interface];
             interface.received.add(u64::from(received.arrived()));
@@ -204,9 +207,7 @@ impl WorkerGraph {
                 break;
             }
         }
-        if count > 0 {
-            self.next_source = (self.next_source + 1) % count;
-        }
+        self.next_source = next.unwrap_or(self.next_source);
         self.start_pass();
         arrived
     }
