@@ -2,7 +2,9 @@
 
 use swath_api::{NodeKind, SlotInfo, TableKind};
 
-use super::{BUFFERS_PER_WORKER, EdgePlan, InterfacePlan, MAX_INDEX, NodePlan, Plan, TablePlan, layers, order, slots, wiring};
+use super::{
+    BUFFERS_PER_WORKER, EdgePlan, InterfacePlan, MAX_INDEX, NodePlan, Plan, TablePlan, handoff, layers, order, slots, wiring,
+};
 use crate::driver::DriverKind;
 use crate::parts::{self, NodeView, View};
 use crate::registry::Registry;
@@ -94,6 +96,8 @@ impl Draft {
         if !draft.doubts.nodes.is_any() {
             wiring::warn_unreachable(&draft.nodes, diagnostics);
         }
+        let kinds: Vec<NodeKind> = draft.nodes.iter().filter_map(|node| node.kind).collect();
+        handoff::warn_few_buffers(&draft.engine, engine_span, &kinds, diagnostics);
         layers::check(&draft.nodes, diagnostics);
         draft.slots = slots::place(&draft.nodes, diagnostics);
         slots::check_written(&draft.nodes[..sorted], broken, diagnostics);

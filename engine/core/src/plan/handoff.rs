@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use swath_api::{Context, Frame, Info, NoConfig, Node as Kind, NodeKind, Ownership, Setup, edges, layer};
 
-use super::{EdgePlan, NodePlan, Plan};
-use crate::spec::{Node, NodeSpec, Spanned, Value};
+use super::{BUFFERS_PER_WORKER, EdgePlan, HANDOFF_RING, NodePlan, Plan};
+use crate::spec::{Code, Diagnostic, Diagnostics, EngineSpec, Node, NodeSpec, Span, Spanned, Value};
 
 /// What moves packets to their owners. The engine does it itself, by what the node behind it says.
 struct Handoff;
@@ -30,6 +30,25 @@ impl Kind for Handoff {
     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
         frame.all(Next::Out);
     }
+}
+
+/// Warns if full rings between workers would leave too few buffers to receive into.
+pub(super) fn warn_few_buffers(engine: &EngineSpec, span: Option<Span>, kinds: &[NodeKind], diagnostics: &mut Diagnostics) {
+    let workers = usize::from(engine.workers);
+    let (rings, own) = (workers * (workers - 1) * HANDOFF_RING, workers * BUFFERS_PER_WORKER);
+    let moves = |kind: &NodeKind| kind.info().ownership != Ownership::Any;
+    // Fewer than the workers need by themselves are an error.
+    if engine.buffers < own || engine.buffers >= rings + own || !kinds.iter().any(moves) {
+        return;
+    }
+    let few =
+        format!("{} buffers may run out under overload: the rings between {workers} workers hold up to {rings}", engine.buffers);
+    let mut warning = Diagnostic::warning(Code::FewBuffers, few)
+        .help(format!("raise `buffers` to {} or more, or have fewer `workers`", rings + own));
+    if let Some(span) = span {
+        warning = warning.primary(span, "for so many workers");
+    }
+    diagnostics.push(warning);
 }
 
 impl Plan {
@@ -92,5 +111,52 @@ fn handoff(node: &NodePlan, to: usize, names: &mut HashSet<String>) -> NodePlan 
         edges: kind.edges().iter().map(EdgePlan::fixed).collect(),
         targets: vec![Some(to)],
         inserted: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Owned;
+
+    impl Kind for Owned {
+        const INFO: Info = Info::new("owned", "For tests.").owned();
+        type Config = NoConfig;
+        type Next = Next;
+
+        fn new(_: NoConfig, _: &mut Setup<'_>) -> Result<Owned, swath_api::ConfigError> {
+            Ok(Owned)
+        }
+
+        fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
+            frame.all(Next::Out);
+        }
+    }
+
+    #[test]
+    fn few_buffers_for_many_rings_are_worth_a_word() {
+        let said = |workers, buffers, kinds: &[NodeKind]| {
+            let mut diagnostics = Diagnostics::new();
+            warn_few_buffers(&EngineSpec { workers, buffers, ..EngineSpec::default() }, None, kinds, &mut diagnostics);
+            assert_eq!(diagnostics.errors(), 0);
+            diagnostics
+                .sorted()
+                .iter()
+                .map(|one| format!("{}; {}", one.message, one.help.clone().unwrap_or_default()))
+                .collect::<Vec<_>>()
+        };
+        let (any, owned) = (NodeKind::of::<Handoff>(), NodeKind::of::<Owned>());
+        // 5 * 4 rings and 5 workers, 1024 each.
+        assert_eq!(
+            said(5, 25_599, &[any, owned]),
+            ["25599 buffers may run out under overload: the rings between 5 workers hold up to 20480; \
+              raise `buffers` to 25600 or more, or have fewer `workers`"]
+        );
+        for (workers, buffers, kind) in
+            [(5, 25_600, owned), (5, 25_599, any), (4, 16_384, owned), (1, 1024, owned), (5, 5119, owned)]
+        {
+            assert_eq!(said(workers, buffers, &[kind]), Vec::<String>::new(), "{workers} workers, {buffers} buffers");
+        }
     }
 }

@@ -29,6 +29,9 @@ pub use draft::Draft;
 /// Buffers for each worker, at least: its cache alone may keep 768 that no other worker can have.
 pub const BUFFERS_PER_WORKER: usize = 1024;
 
+/// Packets that the ring from one worker to another takes: what the ticks and the pass of a worker can send, twice over.
+pub const HANDOFF_RING: usize = 1024;
+
 /// Nodes, or interfaces, that a graph may have: their indexes have 16 bits, of which some values are taken.
 const MAX_INDEX: usize = 60_000;
 

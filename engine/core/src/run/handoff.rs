@@ -7,9 +7,7 @@ use swath_api::{Call, Edges, HandoffGauge, HandoffReceiver, HandoffSender, Nexts
 use super::bed::Bed;
 use super::counters::{Counter, slot};
 use super::pass::WorkerGraph;
-
-/// Packets that a ring takes: what ticks and a pass can send, twice over.
-const RING: usize = 1024;
+use crate::plan::HANDOFF_RING;
 
 /// The ends of the rings that are one worker's.
 pub(super) struct Handoffs {
@@ -49,7 +47,7 @@ impl Handoffs {
         let mut all: Vec<Handoffs> = handed.iter().enumerate().map(new).collect();
         for from in 0..workers {
             for to in (0..workers).filter(|to| *to != from) {
-                let (sender, receiver) = handoff(pool, RING);
+                let (sender, receiver) = handoff(pool, HANDOFF_RING);
                 gauges.push(sender.gauge());
                 all[from].outgoing[to] = Some(Outgoing { ring: sender, bed: Arc::clone(&beds[to]), used: false });
                 all[to].incoming.push(receiver);

@@ -193,6 +193,12 @@ OffSubnet = "SW0222", "An address is on no interface's subnet.":
 Doubtful = "SW0223", "A setting of a table is hardly meant.":
     "The table can do what the setting says, and it is hardly what was meant: a rule that another one before \
      it hides, for example. The message says what the table has found. The graph runs all the same.";
+FewBuffers = "SW0224", "Full rings between workers would leave few buffers.":
+    "Packets on their way to another worker wait in a ring, one for each pair of workers and direction, of 1024 \
+     packets each. Under overload rings can be full, and what they hold is missing where packets are received: \
+     so there should be 1024 buffers for each ring, and as many for each worker. The graph runs all the same; with \
+     fewer, packets may be dropped as `out-of-buffers`.";
+
 // The language: variables, included files, templates.
 Variable = "SW0301", "An environment variable is not set.":
     "`${NAME}` stands for the value of an environment variable, and this one is not set where the \
