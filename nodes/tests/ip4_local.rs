@@ -157,7 +157,10 @@ fn rfc_1122_3_2_2_1_what_nobody_takes() {
     let of = |protocol: u8| {
         let mut header = header(OWN, 64, 20);
         header.protocol = protocol.into();
-        packet(header, &[])
+        let mut bytes = packet(header, &[]);
+        // Of a datagram the length, and that there is no checksum (RFC 768).
+        bytes[24..28].copy_from_slice(&[0, 20, 0, 0]);
+        bytes
     };
     for (protocol, cause) in [
         (17, IcmpCause::PORT_UNREACHABLE),

@@ -80,6 +80,11 @@ fn patched(mut bytes: Vec<u8>, at: usize, new: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// UDP of the right length and without a checksum (RFC 768).
+fn datagram(to: [u8; 4]) -> Vec<u8> {
+    patched(plain(to), 24, &[0, 20, 0, 0])
+}
+
 fn to(address: [u8; 4], ethernet_to: common::frames::Mac) -> Vec<u8> {
     ethernet(ethernet_to, 0x0800, &plain(address))
 }
@@ -157,7 +162,7 @@ fn rows() -> Vec<Row> {
     row("4.3.2.7", "no error of a later fragment", patched(plain([9; 4]), 6, &[0, 1]), Drop("error.fragment"));
     row("4.3.3.1", "no route", plain([9; 4]), Error([3, 0, 0, 0, 0, 0]));
     row("4.3.3.1", "no such protocol", patched(plain(OWN), 9, &[253]), Error([3, 2, 0, 0, 0, 0]));
-    row("4.3.3.1", "nobody at this port", plain(OWN), Error([3, 3, 0, 0, 0, 0]));
+    row("4.3.3.1", "nobody at this port", datagram(OWN), Error([3, 3, 0, 0, 0, 0]));
     row("4.3.3.4", "the time to live", ip(FAR, |ip| ip.time_to_live = 1, &[], 20), Error([11, 0, 0, 0, 0, 0]));
     row("4.3.3.5", "an option that cannot be read", ip(FAR, |_| {}, &[7, 3, 3, 0], 20), Error([12, 0, 22, 0, 0, 0]));
     row("4.3.3.6", "an echo request is answered", echo(OWN), Lan(vec![reply(&echo(OWN))]));
@@ -168,7 +173,7 @@ fn rows() -> Vec<Row> {
     row("5.2.2", "the total length below the header's", patched(plain(FAR), 2, &[0, 19]), Drop("ip4.bad-length"));
     row("5.2.2", "more than came", patched(plain(FAR), 2, &[0, 41]), Drop("ip4.too-short"));
     row("5.2.3", "any of the router's addresses", echo([203, 0, 113, 2]), Lan(vec![reply(&echo([203, 0, 113, 2]))]));
-    row("5.2.3", "a broadcast is for the router", plain([192, 168, 1, 255]), Drop("error.to-group"));
+    row("5.2.3", "a broadcast is for the router", datagram([192, 168, 1, 255]), Drop("error.to-group"));
     row(
         "5.2.4.1",
         "a source route chooses the next destination",
@@ -188,8 +193,8 @@ fn rows() -> Vec<Row> {
     row("5.2.7.3", "TTL 0 is not forwarded", ip(FAR, |ip| ip.time_to_live = 0, &[], 20), Error([11, 0, 0, 0, 0, 0]));
     row("5.3.1", "one hop less", ip(FAR, |ip| ip.time_to_live = 2, &[], 20), Forwarded);
     row("5.3.3", "precedence is not changed", marked(0xe0), Forwarded);
-    row("5.3.5.1", "the limited broadcast is not forwarded", plain([255; 4]), Drop("error.to-group"));
-    row("5.3.5.2", "nor is a directed one (RFC 2644)", plain([203, 0, 113, 3]), Drop("error.to-group"));
+    row("5.3.5.1", "the limited broadcast is not forwarded", datagram([255; 4]), Drop("error.to-group"));
+    row("5.3.5.2", "nor is a directed one (RFC 2644)", datagram([203, 0, 113, 3]), Drop("error.to-group"));
     row("5.3.7", "from a group", patched(plain(FAR), 12, &[224, 0, 0, 1]), Drop("ip4.martian-source"));
     row("5.3.7", "to network 127", plain([127, 0, 0, 1]), Drop("lookup.martian"));
     row("5.3.7", "to class E", plain([240, 0, 0, 1]), Drop("lookup.martian"));
