@@ -59,14 +59,14 @@ pub struct Config {
     /// Errors per second that each worker sends at most, on average. Default: 1000.
     #[serde(default = "default_rate")]
     rate: PacketRate,
-    /// How many of them at once, at least 1. Default: 50.
+    /// How many of them at once, at least 1. Default: 200.
     #[serde(default = "default_burst")]
     burst: u32,
     /// Errors per second that each worker sends to one host at most, on average, so that one sender does not use up what is meant for
-    /// all. Default: 10.
+    /// all. Those that tell the MTU (fragmentation needed) do not count. Default: 100.
     #[serde(default = "default_host_rate")]
     host_rate: PacketRate,
-    /// How many of them at once, at least 1. Default: 20.
+    /// How many of them at once, at least 1. Default: 50.
     #[serde(default = "default_host_burst")]
     host_burst: u32,
 }
@@ -80,15 +80,15 @@ fn default_rate() -> PacketRate {
 }
 
 fn default_burst() -> u32 {
-    50
+    200
 }
 
 fn default_host_rate() -> PacketRate {
-    PacketRate::from_packets_per_second(10)
+    PacketRate::from_packets_per_second(100)
 }
 
 fn default_host_burst() -> u32 {
-    20
+    50
 }
 
 /// An error that needs no more to be said.
@@ -226,10 +226,7 @@ impl Settings {
         let lane = *packet.lane_ref();
         let (ip, rest) = packet.header::<Ipv4>().map_err(|_| Next::Malformed)?;
         let cause = self.cause.or_else(|| cause_of(lane)).ok_or(Next::NoCause)?;
-        if cause.icmp_type() == icmp::DESTINATION_UNREACHABLE
-            && cause.code() == icmp::unreachable::FRAGMENTATION_NEEDED
-            && !ip.dont_fragment()
-        {
+        if tells_mtu(cause) && !ip.dont_fragment() {
             return Err(Next::MayFragment);
         }
         if ip.fragment_offset() != 0 {
@@ -253,6 +250,11 @@ impl Settings {
     }
 }
 
+/// Whether an error is one that path MTU discovery waits for (RFC 1191 §4).
+fn tells_mtu(cause: IcmpCause) -> bool {
+    cause.icmp_type() == icmp::DESTINATION_UNREACHABLE && cause.code() == icmp::unreachable::FRAGMENTATION_NEEDED
+}
+
 /// What a lane says of a packet that was refused.
 fn cause_of(lane: Lane) -> Option<IcmpCause> {
     IcmpCause::from_word(lane.adj).or((lane.tx != NO_INTERFACE).then_some(IcmpCause::HOST_UNREACHABLE))
@@ -271,13 +273,17 @@ impl State {
         const SHIFT: u32 = u32::BITS - HOST_BUCKETS_LOG2;
         // Fibonacci hashing: a sender can choose whose bucket it shares, but it can forge the very address, too.
         let host = &mut self.host_buckets[(error.destination.wrapping_mul(0x9e37_79b1) >> SHIFT) as usize];
-        if !settings.host_pace.has(*host, now) {
+        // Without it a connection stalls, and a host may have many of them.
+        let counts = !tells_mtu(error.cause);
+        if counts && !settings.host_pace.has(*host, now) {
             return Some(Next::HostRateLimited);
         }
         if !settings.pace.has(self.bucket, now) {
             return Some(Next::RateLimited);
         }
-        settings.host_pace.take(host, now);
+        if counts {
+            settings.host_pace.take(host, now);
+        }
         settings.pace.take(&mut self.bucket, now);
         None
     }

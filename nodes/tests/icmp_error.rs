@@ -207,22 +207,33 @@ fn rfc_1812_4_3_2_8_rates() {
         let out = kit.run(&packets.iter().map(|ip| (&ip[..], lane)).collect::<Vec<_>>());
         ["ok", "rate-limited", "host-rate-limited"].map(|edge| out.iter().filter(|out| out.edge == edge).count())
     };
-    // As by default: 50 at once and 1000 a second, 20 at once and 10 a second for each host.
+    // As by default: 200 at once and 1000 a second, 50 at once and 100 a second for each host.
     let mut default = kit("{}");
-    assert_eq!(count(&mut default, &[1; 100]), [20, 0, 80]);
-    assert_eq!(count(&mut default, &(2..=40).collect::<Vec<_>>()), [30, 9, 0]);
+    assert_eq!(count(&mut default, &[1; 100]), [50, 0, 50]);
+    assert_eq!(count(&mut default, &(2..=170).collect::<Vec<_>>()), [150, 19, 0]);
     default.tick(SECOND / 1000 - 1);
-    assert_eq!(count(&mut default, &[41]), [0, 1, 0]);
+    assert_eq!(count(&mut default, &[200]), [0, 1, 0]);
     default.tick(SECOND / 1000);
-    assert_eq!(count(&mut default, &[41, 42]), [1, 1, 0]);
-    default.tick(SECOND / 10);
+    assert_eq!(count(&mut default, &[200, 201]), [1, 1, 0]);
+    default.tick(SECOND / 100);
     assert_eq!(count(&mut default, &[1, 1]), [1, 0, 1]);
-    default.tick(SECOND);
+    default.tick(SECOND / 10);
     assert_eq!(count(&mut default, &[1; 10]), [9, 0, 1]);
     let mut narrow = kit(r#"{"rate": 2, "burst": 3, "host-rate": "1kpps", "host-burst": 200}"#);
     assert_eq!(count(&mut narrow, &[1; 100]), [3, 97, 0]);
     narrow.tick(SECOND / 2);
     assert_eq!(count(&mut narrow, &[1; 100]), [1, 99, 0]);
+}
+
+/// As Linux (`icmpv4_mask_allow`: "Don't limit PMTU discovery"), but not without any limit.
+#[test]
+fn the_mtu_is_told_whatever_else_a_host_has_been_told() {
+    let ip = packet(header([8, 8, 8, 8], 64, 1400), &[]);
+    let mut kit = kit(r#"{"host-burst": 1, "burst": 4}"#);
+    let [expired, too_big] = [IcmpCause::TTL_EXCEEDED, IcmpCause::fragmentation_needed(1400)].map(refused);
+    let out = kit.run(&[expired, expired, too_big, too_big, too_big, too_big].map(|lane| (&ip[..], lane)));
+    let edges: Vec<&str> = out.iter().map(|out| out.edge).collect();
+    assert_eq!(edges, ["ok", "host-rate-limited", "ok", "ok", "ok", "rate-limited"]);
 }
 
 #[test]
