@@ -31,8 +31,21 @@ fn the_picture_that_is_shown_is_the_one_that_is_drawn() {
     assert!(std::fs::read_to_string(file).unwrap() == said.out, "docs/images/ip4-router.svg is not what `swath graph` draws");
     let xml = Document::parse(&said.out).unwrap();
     let nodes: Vec<&str> = xml.descendants().filter_map(|element| element.attribute("data-node")).collect();
-    let boxes =
-        ["lan-rx", "wan-rx", "ethernet", "arp", "ip4", "lookup", "rewrite", "resolve", "local", "icmp-error", "own/lookup", "tx"];
+    let boxes = [
+        "lan-rx",
+        "ethernet",
+        "arp",
+        "ip4",
+        "options",
+        "lookup",
+        "rewrite",
+        "resolve",
+        "fragment",
+        "reassembly",
+        "local",
+        "own/lookup",
+        "tx",
+    ];
     assert!(boxes.iter().all(|name| nodes.contains(name)), "{nodes:?}");
 }
 
