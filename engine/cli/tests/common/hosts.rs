@@ -176,6 +176,15 @@ impl Net {
         sum
     }
 
+    /// A counter of a host's kernel, such as `ReasmOKs` of `Ip:`.
+    pub fn counter(&self, name: &str, of: &str, counter: &str) -> u64 {
+        let text = self.sh(name, "cat /proc/net/snmp");
+        let mut lines = text.lines().filter(|line| line.split(' ').next() == Some(of));
+        let (names, values) = (lines.next().unwrap().split(' '), lines.next().unwrap().split(' '));
+        let value = names.zip(values).find(|(name, _)| *name == counter).unwrap().1;
+        value.parse().unwrap()
+    }
+
     /// `swath run` of a graph in a namespace. Returns when it runs.
     pub fn swath(&self, name: &str, graph: &str) -> Swath {
         let place = Place::new();
@@ -183,7 +192,7 @@ impl Net {
         let (report, log) = (place.path("report.json"), place.path("log"));
         let child = Command::new("ip")
             .args(["netns", "exec", &self.namespace(name), env!("CARGO_BIN_EXE_swath"), "run"])
-            .args([graph.as_os_str(), "--stats".as_ref(), "none".as_ref(), "--duration".as_ref(), "60".as_ref()])
+            .args([graph.as_os_str(), "--stats".as_ref(), "none".as_ref(), "--duration".as_ref(), "300".as_ref()])
             .args(["--report".as_ref(), report.as_os_str()])
             .env_remove("SWATH_STATS")
             .env_remove("SWATH_COLOR")
@@ -223,6 +232,13 @@ impl Swath {
     /// What it has said so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Bytes of its heap, and of its stacks, that are in memory; packet memory is not among them.
+    pub fn heap(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
     /// Waits until it says something.
