@@ -4,7 +4,8 @@ use swath_api::Str;
 use swath_api::prelude::*;
 use swath_api::wire::IcmpCause;
 
-use crate::acl::{self, Acl, Fragments, Key, Kind, Outcome, Part, Verdict};
+use crate::acl::{self, Acl, Flowing, Fragments, Key, Kind, Outcome, Part, Ruling, Verdict};
+use crate::sessions::{Key4, Key6, Probe};
 
 /// Asks a table of rules about packets.
 pub struct AclFilter {
@@ -12,6 +13,8 @@ pub struct AclFilter {
     layer: Layer,
     drop_fragments: bool,
     follow: bool,
+    stateful: bool,
+    workers: u32,
     // Scratch space, kept so that it need not be made for each vector.
     space: Box<Space>,
 }
@@ -23,6 +26,9 @@ struct Space {
     verdicts4: [Verdict; VECTOR],
     verdicts6: [Verdict; VECTOR],
     nexts: [Result<Outcome, Next>; VECTOR],
+    probes4: [Probe<Key4>; VECTOR],
+    probes6: [Probe<Key6>; VECTOR],
+    rulings: [Ruling; VECTOR],
 }
 
 /// Settings.
@@ -68,6 +74,17 @@ edges! {
         /// A fragment whose packet's first one has not come, or too long ago, where the table says `fragments: follow-first`. If there are
         /// many, the network reorders, or `fragmented-packets` is too small.
         FirstFragmentUnknown = drop("first-fragment-unknown"),
+        /// A rule `permit+reflect` holds for the packet, but it begins nothing: TCP without SYN, an ICMP answer or error that nobody has asked
+        /// for, a fragment before its first one. After a restart, `sessions: { pick-up: true }` lets TCP connections go on.
+        NoSession = drop("no-session"),
+        /// The packet does not fit the state of its session: a SYN of the side that was called, say, or flags of TCP that exclude each
+        /// other. If there are many, somebody forges packets.
+        Invalid = drop("invalid"),
+        /// Its source has as many sessions as `sessions: { per-source: N }` allows it: it scans, or many hosts are behind it.
+        SourceLimit = drop("source-limit"),
+        /// There is no room for another session, and none gives way: all are established TCP. Raise `sessions: { capacity: N }`, or limit
+        /// sources.
+        SessionsFull = drop("sessions-full"),
         /// The headers that rules ask for are cut off, malformed, or behind more IPv6 extension headers than are walked; or a fragment would
         /// overwrite TCP flags that were looked at (RFC 1858 §3). No honest host sends such: find it by the source in a capture.
         BadHeader = drop("bad-header"),
@@ -78,8 +95,10 @@ impl Node for AclFilter {
     const INFO: Info = Info::new("acl-filter", "Permits and denies IP packets by the rules of a table.")
         .about(
             "Several nodes can ask the same table. Packets are not changed. A rule that binds to `tx` holds only where that interface is \
-             known: behind `ip4-lookup`, before `ip4-rewrite`.",
+             known: behind `ip4-lookup`, before `ip4-rewrite`. Where the table keeps sessions, packets of both directions must pass a node \
+             that asks it, and all packets between two addresses are one worker's.",
         )
+        .owned()
         .uses(&[const { Str::new("acl") }])
         .example(include_str!("../examples/acl-filter.yaml"));
     type Config = Config;
@@ -100,12 +119,21 @@ impl Node for AclFilter {
             verdicts4: [verdict; VECTOR],
             verdicts6: [verdict; VECTOR],
             nexts: [Err(Next::BadHeader); VECTOR],
+            probes4: [Probe::<Key4>::read(&[], 0); VECTOR],
+            probes6: [Probe::<Key6>::read(&[], 0); VECTOR],
+            rulings: [Ruling::Full; VECTOR],
         };
+        let stateful = acl.is_stateful();
+        if stateful {
+            setup.every(Acl::TICK);
+        }
         Ok(AclFilter {
             table,
             layer: config.layer,
             drop_fragments: fragments == Fragments::Drop,
             follow: fragments == Fragments::FollowFirst,
+            stateful,
+            workers: setup.workers(),
             space: Box::new(space),
         })
     }
@@ -115,6 +143,10 @@ impl Node for AclFilter {
             Layer::Ip => self.space.gather4(frame, acl::ip4),
             Layer::Ethernet => self.space.gather4(frame, acl::ethernet4),
         };
+        if self.stateful {
+            self.process_sessions(frame, cx, special);
+            return;
+        }
         let (count, now) = (frame.len(), cx.now());
         let shard = cx.shard(self.table);
         let Space { kinds, keys4, verdicts4, .. } = &mut *self.space;
@@ -135,7 +167,7 @@ impl Node for AclFilter {
             let keys6 = &keys6[..count];
             shard.ip6(keys6, verdicts6, |packet| kinds[packet] == Kind::Ip6 && !uncounted(keys6[packet].part));
         }
-        let Space { kinds, keys4, keys6, verdicts4, verdicts6, nexts } = &mut *self.space;
+        let Space { kinds, keys4, keys6, verdicts4, verdicts6, nexts, .. } = &mut *self.space;
         for (packet, next) in nexts[..count].iter_mut().enumerate() {
             let (part, followed) = match kinds[packet] {
                 Kind::Ip4 => (keys4[packet].part, shard.follow(&keys4[packet], verdicts4[packet], now)),
@@ -162,6 +194,103 @@ impl Node for AclFilter {
             Ok(outcome) => decide(lane, outcome),
             Err(next) => next,
         });
+    }
+    fn tick(&mut self, _: &mut Emit<'_, Next>, cx: &mut Context<'_>) {
+        let now = cx.now();
+        cx.shard(self.table).tick(now);
+    }
+
+    fn owner(&self, frame: &mut Frame<'_, Owner>, _: &Context<'_>) {
+        if !self.stateful {
+            frame.all(Owner::ANY);
+            return;
+        }
+        frame.for_each(|packet| {
+            let bytes = self.layer.network(packet.data());
+            acl::pair_hash(bytes).map_or(Owner::ANY, |hash| Owner::of(hash, self.workers))
+        });
+    }
+}
+
+impl AclFilter {
+    /// Where the table keeps sessions: they are asked first, and rules only about packets that have none.
+    fn process_sessions(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>, special: bool) {
+        let (count, now, layer) = (frame.len(), cx.now(), self.layer);
+        let Space { kinds, keys4, keys6, probes4, probes6, rulings, nexts, .. } = &mut *self.space;
+        let shard = cx.shard(self.table);
+        probes(frame, layer, &keys4[..count], probes4, |packet| kinds[packet] == Kind::Ip4);
+        shard.sessions4(&keys4[..count], &mut probes4[..count], |packet| kinds[packet] == Kind::Ip4, rulings, now);
+        if special && kinds[..count].contains(&Kind::Ip6) {
+            match layer {
+                Layer::Ip => gather6(frame, kinds, keys6, acl::ip6),
+                Layer::Ethernet => gather6(frame, kinds, keys6, acl::ethernet6),
+            }
+            probes(frame, layer, &keys6[..count], probes6, |packet| kinds[packet] == Kind::Ip6);
+            shard.sessions6(&keys6[..count], &mut probes6[..count], |packet| kinds[packet] == Kind::Ip6, rulings, now);
+        }
+        if special {
+            for (ruling, (next, kind)) in rulings.iter().zip(nexts.iter_mut().zip(&*kinds)) {
+                *next = match kind {
+                    Kind::Ip4 | Kind::Ip6 => ruled(*ruling),
+                    Kind::Other => Err(Next::NotIp),
+                    Kind::Bad => Err(Next::BadHeader),
+                };
+            }
+        } else {
+            nexts.iter_mut().zip(&*rulings).for_each(|(next, ruling)| *next = ruled(*ruling));
+        }
+        frame.decide_lanes(&nexts[..count], |lane, next| match *next {
+            Ok(outcome) => decide(lane, outcome),
+            Err(next) => next,
+        });
+    }
+}
+
+impl Layer {
+    /// The IP packet in the bytes of a packet.
+    fn network(self, bytes: &[u8]) -> &[u8] {
+        match self {
+            Layer::Ip => bytes,
+            Layer::Ethernet => acl::network(bytes).map_or(&[], |(_, _, packet)| packet),
+        }
+    }
+}
+
+/// Takes what sessions are known by: most of it is in the keys.
+fn probes<A: Flowing>(
+    frame: &mut Frame<'_, Next>,
+    layer: Layer,
+    keys: &[Key<A>],
+    probes: &mut [Probe<A::Flow>; VECTOR],
+    ours: impl Fn(usize) -> bool,
+) {
+    let mut plain = true;
+    for (packet, (key, probe)) in keys.iter().zip(&mut *probes).enumerate() {
+        *probe = acl::probe(key);
+        plain &= acl::is_plain(key) && ours(packet);
+    }
+    if plain {
+        return;
+    }
+    let (mut at, mut all) = (0, [(); VECTOR]);
+    frame.gather(&mut all, |packet| {
+        if !ours(at) || !acl::is_plain(&keys[at]) {
+            probes[at] = A::read(if ours(at) { layer.network(packet.data()) } else { &[] });
+        }
+        at += 1;
+    });
+}
+
+fn ruled(ruling: Ruling) -> Result<Outcome, Next> {
+    match ruling {
+        Ruling::Session => Ok(Outcome::Reflect),
+        Ruling::Rules(outcome) => Ok(outcome),
+        Ruling::NoSession => Err(Next::NoSession),
+        Ruling::Invalid => Err(Next::Invalid),
+        Ruling::SourceLimit => Err(Next::SourceLimit),
+        Ruling::Full => Err(Next::SessionsFull),
+        Ruling::Fragment => Err(Next::Fragment),
+        Ruling::FirstFragmentUnknown => Err(Next::FirstFragmentUnknown),
     }
 }
 
@@ -198,7 +327,7 @@ fn gather6(
 #[inline(always)]
 fn decide(lane: &mut Lane, outcome: Outcome) -> Next {
     match outcome {
-        Outcome::Permit => Next::Permitted,
+        Outcome::Permit | Outcome::Reflect => Next::Permitted,
         Outcome::Deny => Next::Denied,
         Outcome::DenyByDefault => Next::DeniedByDefault,
         Outcome::Reject => {

@@ -87,5 +87,5 @@ pub const TABLES: &[TableKind] = &[
     TableKind::of::<neighbours::Neighbours>(),
     TableKind::of::<routes4::Routes4>(),
     TableKind::of::<bridge::Bridge>(),
-    TableKind::of::<acl::Acl>(),
+    TableKind::sharded::<acl::Acl>(),
 ];

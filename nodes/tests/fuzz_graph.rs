@@ -56,6 +56,13 @@ tables:
       - { action: deny, destination: 10.0.0.0/31, rx: a }
       - { action: permit, protocol: icmp, icmp-type: 0-8 }
       - { action: permit, protocol: udp, destination-port: 0-32767 }
+  reflecting:
+    kind: acl
+    sessions: { capacity: 64, per-source: 8, pick-up: true }
+    rules:
+      - { action: permit+reflect, destination: 10.0.0.0/31 }
+      - { action: permit+reflect, family: ip6 }
+      - { action: permit, protocol: udp }
 nodes:
 ";
 
@@ -67,8 +74,10 @@ const SETTINGS: &[(&str, &str)] = &[
     ("ip4-input", "martians: allow, options: separate"),
     ("ip4-options", ""),
     ("ip4-options", "source-route: process, drop: []"),
-    ("acl-filter", ""),
-    ("acl-filter", "layer: ethernet"),
+    ("acl-filter", "table: rules"),
+    ("acl-filter", "table: rules, layer: ethernet"),
+    ("acl-filter", "table: reflecting"),
+    ("acl-filter", "table: reflecting, layer: ethernet"),
     ("ip4-dscp", "dscp: 46"),
     ("tcp-mss", ""),
     ("ip4-fragment", "hold: 1"),

@@ -8,6 +8,7 @@ use swath_api::prelude::*;
 use super::rules::Entry;
 use super::settings::{Action, Rule};
 use super::shadow::shadows;
+use super::stateful::Shown;
 use super::{Acl, MOST_RULES, Old, entries, retire};
 
 /// Warnings about single rules of a table, at most.
@@ -66,6 +67,18 @@ pub enum Reply {
         /// Sets of rules before these that workers still have.
         old: usize,
     },
+    /// Sessions.
+    Sessions {
+        /// How many there are of what was asked for.
+        found: usize,
+        /// Those, as many as were asked for.
+        sessions: Vec<Shown>,
+    },
+    /// How many sessions were ended.
+    Ended {
+        /// Sessions.
+        sessions: u64,
+    },
     /// What was counted.
     Hits {
         /// By rule, in their order.
@@ -106,6 +119,7 @@ impl Acl {
                 }
                 let parsed = rule.parse(&self.interfaces).map_err(|error| error.inside("rule"))?;
                 self.check_vlan([&parsed]).map_err(|error| error.inside("rule"))?;
+                self.check_action(&rule).map_err(|error| error.inside("rule"))?;
                 rules.insert(at, Arc::new(Entry::new(rule, parsed)));
             }
             Command::Remove(which) => {
@@ -120,6 +134,9 @@ impl Acl {
                     now.entries.iter().filter_map(|old| old.rule.name.as_deref().map(|name| (name, old))).collect();
                 rules = entries(new, &self.interfaces)?;
                 self.check_vlan(rules.iter().map(|entry| &entry.parsed))?;
+                for (index, entry) in rules.iter().enumerate() {
+                    self.check_action(&entry.rule).map_err(|error| error.inside(&format!("rules[{index}]")))?;
+                }
                 for entry in &mut rules {
                     if let Some(old) = entry.rule.name.as_deref().and_then(|name| named.get(name)) {
                         *entry = Arc::new(old.with(entry));
@@ -138,6 +155,13 @@ impl Acl {
         drop(now);
         self.publish(old, rules);
         Ok(Reply::Done {})
+    }
+
+    fn check_action(&self, rule: &Rule) -> Result<(), ConfigError> {
+        if rule.action == Action::PermitReflect && !self.is_stateful() {
+            return Err(ConfigError::at("action", "the table keeps no sessions: give it `sessions: {}`"));
+        }
+        Ok(())
     }
 
     fn hits(&self, old: &mut Old) -> Reply {

@@ -10,11 +10,16 @@ mod control;
 mod criteria;
 mod fields;
 mod first_fragments;
+mod flowing;
+mod flows;
 mod packet;
 mod rows;
 mod rules;
+#[cfg(test)]
+mod session_tests;
 mod settings;
 mod shadow;
+mod stateful;
 #[cfg(test)]
 mod tests;
 mod trie;
@@ -31,13 +36,20 @@ pub use address::{Address, Prefix};
 pub use classifier::{Classifier, NO_RULE, Scratch};
 pub use control::{Command, Reply};
 pub use criteria::{ANY_PORT, Criteria, Key, NO_PORT, Others, Part, Ports};
+pub use flowing::{Flowing, is_plain, network, pair_hash, probe};
+pub use flows::Ruling;
 pub use packet::{Kind, ethernet4, ethernet6, ip4, ip6};
 pub use rules::{Hits, Outcome, Rules, Verdict};
 pub use settings::{Action, Config, Fragments, Rule};
+pub use stateful::{Question, Row, Shown};
+
+use crate::sessions::{Key4, Key6, Probe};
 
 use first_fragments::FirstFragments;
+use flows::Asking;
 use rules::Entry;
-use settings::{Default_, Parsed};
+use settings::{Default_, Keeping, Parsed};
+use stateful::{Counts, Stores};
 
 /// Rules of a table, at most.
 const MOST_RULES: usize = 1 << 17;
@@ -50,7 +62,7 @@ const FRAGMENTED_PACKETS: u32 = 4096;
 pub struct Acl {
     default: Default_,
     fragments: Fragments,
-    fragmented_packets: usize,
+    fragmented_packets: u32,
     interfaces: Arc<[Interface]>,
     workers: u32,
     // Raised after `current` was replaced.
@@ -61,6 +73,16 @@ pub struct Acl {
     default_hits: Arc<AtomicU64>,
     // Whether a node asks it about packets without their Ethernet header.
     no_vlan: AtomicBool,
+    sessions: Option<Stateful>,
+}
+
+/// Of a table that keeps sessions.
+struct Stateful {
+    settings: Keeping,
+    // By worker.
+    counts: Vec<Arc<Counts>>,
+    // Until the workers take them.
+    stores: Mutex<Vec<Option<Stores>>>,
 }
 
 /// Sets of rules that workers may still have.
@@ -73,9 +95,61 @@ pub struct Shard {
     worker: u32,
     scratch: Box<Scratch>,
     first_fragments: Option<FirstFragments>,
+    policy: Fragments,
+    // `None` if the table keeps none, or if there is no memory for them.
+    stores: Option<Stores>,
 }
 
 impl Shard {
+    /// Decides those IPv4 packets, 256 at most, that are `ours`, by their sessions, and by the rules where they have none.
+    pub fn sessions4(
+        &mut self,
+        keys: &[Key<u32>],
+        probes: &mut [Probe<Key4>],
+        ours: impl Fn(usize) -> bool,
+        rulings: &mut [Ruling; VECTOR],
+        now: u64,
+    ) {
+        let (mut asking, stores) = self.asking(now);
+        match stores {
+            Some(stores) => stores.ip4.decide(&mut asking, (keys, probes), ours, rulings),
+            None => rulings.fill(Ruling::Full),
+        }
+    }
+
+    /// As [`Shard::sessions4`], for IPv6.
+    pub fn sessions6(
+        &mut self,
+        keys: &[Key<u128>],
+        probes: &mut [Probe<Key6>],
+        ours: impl Fn(usize) -> bool,
+        rulings: &mut [Ruling; VECTOR],
+        now: u64,
+    ) {
+        let (mut asking, stores) = self.asking(now);
+        match stores {
+            Some(stores) => stores.ip6.decide(&mut asking, (keys, probes), ours, rulings),
+            None => (0..keys.len()).filter(|packet| ours(*packet)).for_each(|packet| rulings[packet] = Ruling::Full),
+        }
+    }
+
+    fn asking(&mut self, now: u64) -> (Asking<'_>, Option<&mut Stores>) {
+        let Shard { rules, version, worker, scratch, first_fragments, policy, stores } = self;
+        if let Some(stores) = stores {
+            stores.now = now;
+        }
+        let hits = rules.hits(*worker);
+        let epoch = *version as u32;
+        (Asking { rules, hits, scratch, first_fragments, policy: *policy, epoch, now }, stores.as_mut())
+    }
+
+    /// Removes sessions that are over. To be called by [`Acl::TICK`].
+    pub fn tick(&mut self, now: u64) {
+        if let Some(stores) = &mut self.stores {
+            stores.tick(now);
+        }
+    }
+
     /// What is decided for IPv4 packets, 256 at most. Rules that only count do so for packets that are `counted`.
     #[inline]
     pub fn ip4(&mut self, keys: &[Key<u32>], verdicts: &mut [Verdict; VECTOR], counted: impl Fn(usize) -> bool) {
@@ -128,6 +202,14 @@ impl Shard {
 }
 
 impl Acl {
+    /// How often sessions that are over are removed.
+    pub const TICK: std::time::Duration = std::time::Duration::from_millis(20);
+
+    /// Whether it keeps sessions.
+    pub fn is_stateful(&self) -> bool {
+        self.sessions.is_some()
+    }
+
     /// What becomes of fragments.
     pub fn fragments(&self) -> Fragments {
         self.fragments
@@ -170,6 +252,28 @@ impl Acl {
     }
 }
 
+impl Stateful {
+    fn new(settings: Keeping, fragmented_packets: u32, setup: &TableSetup<'_>) -> Result<Stateful, ConfigError> {
+        settings.check()?;
+        let counts: Vec<Arc<Counts>> = (0..setup.workers()).map(|_| Arc::default()).collect();
+        let store = |counts| {
+            Stores::new(settings.share(setup.workers()), fragmented_packets, counts)
+                .map_err(|error| ConfigError::at("sessions", format!("there is no memory for so many sessions: {error}")))
+        };
+        // Whether there is memory is to be known before packets come.
+        let used = if setup.in_use() { &counts[..] } else { &[] };
+        let stores = used.iter().map(|counts| store(counts).map(Some)).collect::<Result<_, _>>()?;
+        Ok(Stateful { settings, counts, stores: Mutex::new(stores) })
+    }
+
+    fn take(&self, worker: u32, acl: &Acl) -> Option<Stores> {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = stores.get_mut(worker as usize).and_then(Option::take);
+        let counts = self.counts.get(worker as usize)?;
+        made.or_else(|| Stores::new(self.settings.share(acl.workers), acl.fragmented_packets, counts).ok())
+    }
+}
+
 /// Lets go of sets of rules that no worker has any more.
 fn retire(old: &mut Old) {
     old.retain(|rules| {
@@ -209,7 +313,10 @@ impl Table for Acl {
             "A rule holds for a packet for which all holds that it says; one that says only its action holds for every packet. `acl-filter` asks \
              the table. Up to 131072 rules are compiled, and looked up for a whole vector of packets at once, so that their number costs \
              little. Many rules stand best in a file: `rules-from: rules.csv`. A rule that can never decide, since another one before \
-             it holds for all of its packets, is worth a warning.",
+             it holds for all of its packets, is worth a warning. A rule `permit+reflect` opens a session, by which the answers come in, \
+             and which is looked up before the rules: TCP connections by their states, UDP, ICMP queries and other protocols by time, \
+             ICMP errors by the packet that they quote, fragments by their first one. When rules change, a session goes on only if they \
+             would permit it again. If the table is full, those give way that are over first, and established TCP never does.",
         )
         .example(include_str!("../../examples/acl.yaml"));
     type Config = Config;
@@ -218,10 +325,12 @@ impl Table for Acl {
     type Reply = Reply;
 
     fn new(config: Config, setup: &mut TableSetup<'_>) -> Result<Acl, ConfigError> {
-        let Config { default, fragments, fragmented_packets, rules } = config;
+        let Config { default, fragments, fragmented_packets, sessions, rules } = config;
+        let reflects = rules.iter().any(|rule| rule.action == Action::PermitReflect);
+        let sessions = sessions.or_else(|| reflects.then(Keeping::default));
         if let Some(packets) = fragmented_packets {
-            if fragments != Fragments::FollowFirst {
-                let text = "first fragments are remembered only with `fragments: follow-first`";
+            if fragments != Fragments::FollowFirst && sessions.is_none() {
+                let text = "first fragments are remembered only with `fragments: follow-first`, and with sessions";
                 return Err(ConfigError::at("fragmented-packets", text));
             }
             if !(64..=1 << 20).contains(&packets) {
@@ -234,11 +343,13 @@ impl Table for Acl {
         control::warn_of_shadows(&entries, setup);
         let used = if setup.in_use() || entries.len() <= SMALL { &entries[..] } else { &[] };
         let (workers, default_hits) = (setup.workers(), Arc::default());
+        let fragmented_packets = fragmented_packets.unwrap_or(FRAGMENTED_PACKETS);
+        let sessions = sessions.map(|settings| Stateful::new(settings, fragmented_packets, setup)).transpose()?;
         let rules = Rules::new(used.to_vec(), default, fragments, interfaces.len() as u16, workers, &default_hits);
         Ok(Acl {
             default,
             fragments,
-            fragmented_packets: fragmented_packets.unwrap_or(FRAGMENTED_PACKETS) as usize,
+            fragmented_packets,
             no_vlan: AtomicBool::new(false),
             interfaces,
             workers,
@@ -246,6 +357,7 @@ impl Table for Acl {
             current: Mutex::new(Arc::new(rules)),
             control: Mutex::default(),
             default_hits,
+            sessions,
         })
     }
 
@@ -256,7 +368,9 @@ impl Table for Acl {
             version: self.version.load(Ordering::Acquire),
             worker,
             scratch: Box::default(),
-            first_fragments: follows.then(|| FirstFragments::new(self.fragmented_packets)),
+            first_fragments: follows.then(|| FirstFragments::new(self.fragmented_packets as usize)),
+            policy: self.fragments,
+            stores: self.sessions.as_ref().and_then(|sessions| sessions.take(worker, self)),
         }
     }
 
@@ -270,6 +384,11 @@ impl Table for Acl {
             shard.rules = Arc::clone(&current);
             shard.version = version;
         }
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        let of = |sessions: &Stateful| stateful::figures(&sessions.counts, sessions.settings.capacity);
+        self.sessions.as_ref().map(of).unwrap_or_default()
     }
 
     fn command(&self, command: Command) -> Result<Reply, ConfigError> {

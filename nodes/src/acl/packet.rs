@@ -1,9 +1,10 @@
 //! From bytes to keys.
 
 use swath_api::Packet;
-use swath_api::wire::{Eth, EtherType, Header, IpProtocol, Ipv4, Ipv6, Vlan};
+use swath_api::wire::{EtherType, Header, IpProtocol, Ipv4, Ipv6};
 
 use super::criteria::{Key, NO_PORT, Part};
+use super::flowing::network;
 
 /// What a packet is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -118,17 +119,6 @@ pub fn ethernet6(packet: &mut Packet<'_>, key: &mut Key<u128>) -> Kind {
     let Some((EtherType::IPV6, vlan, packet)) = network(packet.data()) else { return Kind::Other };
     key.vlan = vlan;
     of_ip6(packet, key)
-}
-
-fn network(frame: &[u8]) -> Option<(EtherType, u16, &[u8])> {
-    let (eth, mut rest) = Eth::parse(frame).ok()?;
-    let (mut ether_type, mut vlan) = (eth.ether_type(), None);
-    while ether_type.is_vlan() {
-        let (tag, inner) = Vlan::parse(rest).ok()?;
-        vlan = vlan.or(Some(tag.vid()));
-        (ether_type, rest) = (tag.ether_type(), inner);
-    }
-    Some((ether_type, vlan.unwrap_or(0), rest))
 }
 
 fn part(offset: u16, more: bool) -> Part {

@@ -49,6 +49,8 @@ pub struct Verdict {
 pub enum Outcome {
     /// The packet passes.
     Permit,
+    /// The packet passes, and opens a session.
+    Reflect,
     /// A rule denies it.
     Deny,
     /// No rule holds, and the default denies it.
@@ -58,7 +60,7 @@ pub enum Outcome {
 }
 
 /// The rules of one version of IP.
-struct Family<A> {
+pub struct Family<A> {
     classifier: Classifier<A>,
     // By place in the classifier; the default last.
     verdicts: Vec<Verdict>,
@@ -67,8 +69,8 @@ struct Family<A> {
 /// A compiled set of rules, which is never changed.
 pub struct Rules {
     pub(super) entries: Vec<Arc<Entry>>,
-    ip4: Family<u32>,
-    ip6: Family<u128>,
+    pub(super) ip4: Family<u32>,
+    pub(super) ip6: Family<u128>,
     pub(super) compile_cycles: u64,
     // By worker, then by rule; the default last. One worker writes each.
     hits: Vec<Box<[AtomicU64]>>,
@@ -169,6 +171,7 @@ impl<A: Address> Family<A> {
             if let Some(criteria) = of(&entry.parsed) {
                 let outcome = match entry.rule.action {
                     Action::Permit => Outcome::Permit,
+                    Action::PermitReflect => Outcome::Reflect,
                     // Who only counts decides nothing.
                     Action::Deny | Action::Count => Outcome::Deny,
                     Action::Reject => Outcome::Reject,
@@ -183,7 +186,13 @@ impl<A: Address> Family<A> {
     }
 
     #[inline]
-    fn decide(&self, keys: &[Key<A>], verdicts: &mut [Verdict; VECTOR], scratch: &mut Scratch, mut count: impl FnMut(usize, u32)) {
+    pub(super) fn decide(
+        &self,
+        keys: &[Key<A>],
+        verdicts: &mut [Verdict; VECTOR],
+        scratch: &mut Scratch,
+        mut count: impl FnMut(usize, u32),
+    ) {
         let mut found = [0; VECTOR];
         self.classifier.classify(keys, &mut found, scratch);
         self.classifier.count(keys, &found, scratch, |packet, rule| count(packet, self.verdicts[rule as usize].rule));

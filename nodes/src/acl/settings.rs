@@ -3,6 +3,8 @@
 use swath_api::Interface;
 use swath_api::prelude::*;
 
+use crate::sessions::{MAX_SESSIONS, Pairing, Settings, Timeouts};
+
 use super::address::Prefix;
 use super::criteria::{Criteria, Others, Part};
 use super::words::{IpPrefix, Protocol, Range, TcpFlags, Written};
@@ -17,12 +19,59 @@ pub struct Config {
     /// What becomes of fragments other than the first of their packet, which have no ports. Default: `skip-l4-rules`.
     #[serde(default)]
     pub(super) fragments: Fragments,
-    /// Packets whose first fragment is remembered, for each worker: 64 to 1048576. Only for `fragments: follow-first`. Default: 4096.
+    /// Packets whose first fragment is remembered, for each worker: 64 to 1048576. Only for `fragments: follow-first`, and with sessions.
+    /// Default: 4096.
     #[serde(default, rename = "fragmented-packets")]
     pub(super) fragmented_packets: Option<u32>,
+    /// What is remembered of flows that a rule `permit+reflect` has let pass. Default: as with `sessions: {}` if there is such a rule, and
+    /// nothing if not.
+    #[serde(default)]
+    pub(super) sessions: Option<Keeping>,
     /// The rules, 131072 at most. The first one that holds for a packet decides.
     #[serde(default)]
     pub(super) rules: Vec<Rule>,
+}
+
+/// How sessions are kept.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Sessions")]
+pub(super) struct Keeping {
+    /// Most sessions of IPv4, and most of IPv6, for all workers together, each of which has its share: 1 to 268435456. One of IPv4 takes
+    /// about 120 bytes. Default: 262144.
+    pub(super) capacity: u32,
+    /// Most sessions that one source address may open, at least 1. Default: any number.
+    pub(super) per_source: Option<u32>,
+    /// Whether a TCP connection of which the beginning was not seen may go on: after a restart, say. Default: false.
+    pub(super) pick_up: bool,
+    /// How long a session lasts without packets.
+    pub(super) timeouts: Timeouts,
+}
+
+impl Default for Keeping {
+    fn default() -> Keeping {
+        Keeping { capacity: 1 << 18, per_source: None, pick_up: false, timeouts: Timeouts::default() }
+    }
+}
+
+impl Keeping {
+    /// Checks what serde cannot.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if !(1..=MAX_SESSIONS).contains(&self.capacity) {
+            let text = format!("a table has 1 to {MAX_SESSIONS} sessions, and not {}", self.capacity);
+            return Err(ConfigError::at("sessions.capacity", text));
+        }
+        if self.per_source == Some(0) {
+            return Err(ConfigError::at("sessions.per-source", "at least 1; leave it out for any number"));
+        }
+        self.timeouts.check("sessions.timeouts")
+    }
+
+    /// The settings of the store of one of so many workers.
+    pub(super) fn share(&self, workers: u32) -> Settings {
+        let Keeping { capacity, per_source, pick_up: pickup, timeouts } = *self;
+        Settings { per_source, pickup, timeouts, ..Settings::new(capacity.div_ceil(workers.max(1)), Pairing::Symmetric) }
+    }
 }
 
 /// What becomes of packets for which no rule holds.
@@ -60,6 +109,10 @@ pub enum Fragments {
 pub enum Action {
     /// The packet passes.
     Permit,
+    /// The packet passes and opens a session: packets of the same flow, in both directions, and ICMP errors about them pass from then on
+    /// without asking the rules, for as long as the rules would still permit the first of them.
+    #[serde(rename = "permit+reflect")]
+    PermitReflect,
     /// The packet is dropped.
     Deny,
     /// As `deny`, but on the edge `rejected`, which can lead to an answer.

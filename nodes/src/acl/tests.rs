@@ -279,7 +279,10 @@ fn mistakes_are_said_where_they_are() {
     let twice = table(r#"{"rules": [{"name": "a", "action": "deny"}, {"name": "a", "action": "permit"}]}"#).unwrap_err();
     assert_eq!(twice.to_string(), "rules[1].name: `a` is given twice, first in `rules[0].name`");
     let unused = table(r#"{"fragmented-packets": 100}"#).unwrap_err();
-    assert_eq!(unused.to_string(), "fragmented-packets: first fragments are remembered only with `fragments: follow-first`");
+    assert_eq!(
+        unused.to_string(),
+        "fragmented-packets: first fragments are remembered only with `fragments: follow-first`, and with sessions"
+    );
     let blind = table(r#"{"rules": [{"action": "deny", "vlan": 7}]}"#).unwrap().node::<AclFilter>("{}").unwrap_err();
     assert!(blind.to_string().starts_with("table: a rule asks for a `vlan`"), "{blind}");
 }

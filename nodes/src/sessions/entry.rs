@@ -59,6 +59,14 @@ pub struct Handle {
     pub(super) generation: u32,
 }
 
+impl Handle {
+    /// Where it lies in its store, from 1 to the capacity: the place of what its owner keeps of it elsewhere.
+    #[inline(always)]
+    pub fn place(self) -> usize {
+        self.place as usize
+    }
+}
+
 /// Which way a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {

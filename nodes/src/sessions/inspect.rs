@@ -142,6 +142,21 @@ impl<K: FlowKey> Sessions<K> {
         }
     }
 
+    /// How many sessions there are of TCP, of UDP, of ICMP queries and of other protocols, in this order.
+    pub fn by_protocol(&self) -> [u32; 4] {
+        let mut counts = [0; 4];
+        for state in State::ALL {
+            let protocol = match state {
+                State::UdpUnreplied | State::Udp => 1,
+                State::IcmpQuery => 2,
+                State::Other => 3,
+                _ => 0,
+            };
+            counts[protocol] += self.states[state as usize];
+        }
+        counts
+    }
+
     /// How many sessions the source of this key has: its address and zone. 0 without a limit.
     pub fn of_source(&self, key: &K) -> u32 {
         self.sources.as_ref().map_or(0, |sources| sources.count(key.source(), &self.seed))

@@ -205,7 +205,8 @@ impl<K: FlowKey> Sessions<K> {
             let Some(session) = self.sessions.get(place as usize) else { continue };
             // Which of both it is nobody can predict, but whether it is one.
             let (forward, reverse) = (session.forward.differs(&probe.key), session.reverse.differs(&probe.key));
-            *found = match forward.min(reverse) == 0 {
+            // Place 0 is nobody's, though its keys are those of packets that have none.
+            *found = match forward.min(reverse) | u64::from(place == 0) == 0 {
                 true => Found::new(session.handle(place), forward != 0),
                 false if place == 0 => Found::NONE,
                 // Two tags were the same.
@@ -257,6 +258,14 @@ impl<K: FlowKey> Sessions<K> {
     pub fn get(&self, found: Found) -> Option<&Session<K>> {
         let Handle { place, generation } = found.raw_handle();
         self.sessions.get(place as usize).filter(|session| session.generation == generation)
+    }
+
+    /// Changes what its owner keeps with a session, if it is still there.
+    pub fn set_data(&mut self, found: Found, data: u32) {
+        let Handle { place, generation } = found.raw_handle();
+        if let Some(session) = self.sessions.get_mut(place as usize).filter(|session| session.generation == generation) {
+            session.data = data;
+        }
     }
 
     /// The session that a handle names, if it is still there.

@@ -30,6 +30,20 @@ impl<K: FlowKey> Probe<K> {
     }
 }
 
+impl Probe<Key4> {
+    /// Of the bytes of a packet.
+    pub fn read(packet: &[u8], zone: u16) -> Probe<Key4> {
+        read4(packet, zone)
+    }
+}
+
+impl Probe<Key6> {
+    /// Of the bytes of a packet.
+    pub fn read(packet: &[u8], zone: u16) -> Probe<Key6> {
+        read6(packet, zone)
+    }
+}
+
 /// The probe of a packet that begins with an IPv4 header that `ip4-input` has found good.
 #[inline(always)]
 pub fn ip4(packet: &mut Packet<'_>, zone: u16) -> Probe<Key4> {
