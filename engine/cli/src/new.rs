@@ -17,6 +17,7 @@ const ORIGIN: (&str, &str) = ("include: templates/ip4-origin.yaml\n", include_st
 const STARTERS: &[Starter] = &[
     Starter::new("quickstart", "graphs/quickstart.yaml", include_str!("../../../graphs/quickstart.yaml")),
     Starter::new("router", "graphs/ip4-router.yaml", include_str!("../../../graphs/ip4-router.yaml")),
+    Starter::new("firewall", "graphs/firewall.yaml", include_str!("../../../graphs/firewall.yaml")),
     Starter::new("bridge", "graphs/bridge.yaml", include_str!("../../../graphs/bridge.yaml")),
 ];
 
