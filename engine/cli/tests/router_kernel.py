@@ -50,6 +50,7 @@ def set_up():
     for which in ("all", "default", "port0", "port1", "host0", "host1"):
         sysctl(f"conf/{which}/rp_filter", 0)
         sysctl(f"conf/{which}/send_redirects", 0)
+        sysctl(f"conf/{which}/accept_source_route", 0)
         sysctl(f"conf/{which}/arp_ignore", 1)
 
 
