@@ -160,7 +160,7 @@ mod tests {
             (r#"{"interfaces": {"lan": "none"}}"#, "interfaces.lan"),
             (r#"{"interfaces": {"none": "kernel"}}"#, "interfaces.none"),
         ] {
-            assert_eq!(kit(config).err().expect(config).path(), path, "{config}");
+            assert_eq!(kit(config).expect_err(config).path(), path, "{config}");
         }
     }
 }

@@ -122,7 +122,7 @@ fn the_first_rule_decides_and_is_counted() {
     assert_eq!(kit.edge(&web), "permitted");
     let rejected = kit.one(&ssh, Lane::received(0));
     // ICMP destination unreachable, communication administratively prohibited (RFC 1812 §5.2.7.1).
-    assert_eq!((rejected.edge, rejected.lane.adj), ("rejected", 0x03_0d_0000));
+    assert_eq!((rejected.edge, rejected.lane.adj), ("rejected", 0x030d_0000));
     assert_eq!((kit.edge(&dns), kit.edge(&other)), ("denied", "denied-by-default"));
     let hits = kit.command("rules", r#"{"hits": {}}"#).unwrap();
     let packets: Vec<&str> = hits.split(r#""packets":"#).skip(1).map(|rest| &rest[..1]).collect();

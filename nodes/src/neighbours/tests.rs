@@ -158,7 +158,7 @@ fn table(workers: u32) -> Neighbours {
     Neighbours {
         entries: Entries::new(PLACES, 1, workers, 42),
         in_use: true,
-        defences: Defences::of(&[interface.clone()]),
+        defences: Defences::of(std::slice::from_ref(&interface)),
         interfaces: vec![interface],
         served: vec![0],
         limit: 1000,

@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn a_panic_while_taking_leaves_what_was_not_taken() {
         let (mut sender, mut receiver) = ring(4);
-        sender.push_all(3, |index| Box::new(index));
+        sender.push_all(3, Box::new);
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| receiver.pop_all(3, |item| assert_ne!(*item, 1))));
         assert!(panic.is_err());
         assert_eq!((receiver.pop(), receiver.pop()), (Some(Box::new(2)), None));

@@ -345,7 +345,12 @@ impl std::fmt::Debug for Engine {
 /// Lets workers process what they have handed each other, in turns, until nothing is left: a ring leads to a later node, so there is an
 /// end to it.
 fn drain(graphs: &mut [WorkerGraph], now: u64) {
-    while graphs.iter_mut().fold(false, |any, graph| graph.drain(now) || any) {}
+    let mut again = true;
+    while again {
+        again = false;
+        // Each has its turn, whether others had something or not.
+        graphs.iter_mut().for_each(|graph| again |= graph.drain(now));
+    }
 }
 
 /// Nothing that is locked here is left half done by a panic.
