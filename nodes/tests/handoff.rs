@@ -76,7 +76,8 @@ fn frames(count: usize, rng: &mut Rng) -> Vec<Vec<u8>> {
 
 /// By flow what left, in order. Nothing is overtaken, and a flow is sent by one worker.
 fn by_flow(sent: Vec<Sent>) -> BTreeMap<u32, Vec<Vec<u8>>> {
-    let (mut flows, mut workers): (BTreeMap<u32, Vec<Vec<u8>>>, BTreeMap<u32, usize>) = Default::default();
+    let mut flows: BTreeMap<u32, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut workers: BTreeMap<u32, usize> = BTreeMap::new();
     for Sent { worker, bytes } in sent {
         let (flow, number) = label(&bytes);
         assert_eq!(*workers.entry(flow).or_insert(worker), worker, "flow {flow} is sent by two workers");

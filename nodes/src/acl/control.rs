@@ -24,7 +24,7 @@ pub enum Command {
         #[serde(default)]
         at: Option<usize>,
         /// The rule.
-        rule: Rule,
+        rule: Box<Rule>,
     },
     /// Removes a rule.
     Remove(Which),
@@ -120,7 +120,7 @@ impl Acl {
                 let parsed = rule.parse(&self.interfaces).map_err(|error| error.inside("rule"))?;
                 self.check_vlan([&parsed]).map_err(|error| error.inside("rule"))?;
                 self.check_action(&rule).map_err(|error| error.inside("rule"))?;
-                rules.insert(at, Arc::new(Entry::new(rule, parsed)));
+                rules.insert(at, Arc::new(Entry::new(*rule, parsed)));
             }
             Command::Remove(which) => {
                 let at = match &which {
