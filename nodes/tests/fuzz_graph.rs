@@ -35,6 +35,7 @@ tables:
     requests: 100kpps
   routes:
     kind: fib4
+    interfaces: [a, b]
     routes:
       - { prefix: 0.0.0.0/1, via: 10.0.0.2 }
       - { prefix: 128.0.0.0/2, via: 10.0.1.2 }
@@ -42,7 +43,11 @@ tables:
       - { prefix: 172.16.0.0/12, blackhole: true }
       - { prefix: 172.16.0.0/13, unreachable: true }
       - { prefix: 172.16.0.0/14, prohibit: true }
-      - { prefix: 192.0.0.0/3, via: [{ to: 10.0.0.2, weight: 3 }, { to: 10.0.1.2 }, { interface: b }] }
+      - { prefix: 192.0.0.0/4, via: [{ to: 10.0.0.2, weight: 3 }, { to: 10.0.1.2 }, { interface: b }] }
+  default-only:
+    kind: fib4
+    interfaces: [a]
+    routes: [{ prefix: 0.0.0.0/0, via: 10.0.0.2 }]
   stations:
     kind: bridge
     static: [{ mac: 02:00:00:00:00:99, interface: a }, { mac: 02:00:00:00:00:98, interface: b }]
@@ -63,6 +68,16 @@ tables:
       - { action: permit+reflect, destination: 10.0.0.0/31 }
       - { action: permit+reflect, family: ip6 }
       - { action: permit, protocol: udp }
+  # One connection is all that it has room for.
+  full:
+    kind: acl
+    sessions: { capacity: 1 }
+    rules:
+      - { action: permit+reflect, protocol: tcp }
+  whole:
+    kind: acl
+    fragments: drop
+    rules: []
 nodes:
 ";
 
@@ -72,21 +87,24 @@ const SETTINGS: &[(&str, &str)] = &[
     ("ethernet-input", ""),
     ("ip4-input", "martians: special, options: separate"),
     ("ip4-input", "martians: allow, options: separate"),
-    ("ip4-options", ""),
-    ("ip4-options", "source-route: process, drop: []"),
+    ("ip4-options", "table: routes"),
+    ("ip4-options", "table: routes, source-route: process, drop: []"),
     ("acl-filter", "table: rules"),
     ("acl-filter", "table: rules, layer: ethernet"),
     ("acl-filter", "table: reflecting"),
     ("acl-filter", "table: reflecting, layer: ethernet"),
+    ("acl-filter", "table: full"),
+    ("acl-filter", "table: whole"),
     ("ip4-dscp", "dscp: 46"),
     ("tcp-mss", ""),
     ("ip4-fragment", "hold: 1"),
     ("ip4-reassembly", "datagrams: 3, per-source: 2, largest: 1000, timeout: 15s"),
     ("ip4-lookup", "table: routes, neighbours: neighbours"),
     ("ip4-rewrite", "neighbours: neighbours"),
-    ("ip4-urpf", "mode: strict"),
-    ("ip4-urpf", "mode: feasible, allow-default: true"),
-    ("ip4-urpf", "mode: loose"),
+    ("ip4-urpf", "table: routes, mode: strict"),
+    ("ip4-urpf", "table: default-only"),
+    ("ip4-urpf", "table: routes, mode: feasible, allow-default: true"),
+    ("ip4-urpf", "table: routes, mode: loose"),
     ("bridge-input", ""),
     ("bridge-input", "forward-reserved: true"),
     ("bridge-flood", "table: stations"),
@@ -186,6 +204,7 @@ fn frame(rng: &mut Rng) -> Vec<u8> {
             ];
             ip4(mac(1), rng.pick(&known), 64, rng.below(600))
         }
+        6 if rng.one_in(4) => tcp(rng),
         6 => icmp(rng),
         7 if rng.one_in(2) => fragment(rng),
         _ => ip4(mac(1), (rng.bits() as u32).to_be_bytes(), rng.bits() as u8, rng.below(700)),
@@ -214,6 +233,23 @@ fn fragment(rng: &mut Rng) -> Vec<u8> {
     ip.fragment_offset = IpFragOffset::try_new(rng.pick(&[0, 0, 1, 2, 3, 100, 8191])).expect("at most 8191");
     ip.ecn = IpEcn::try_new(rng.pick(&[0, 0, 3])).expect("two bits");
     ethernet(mac(1), 0x0800, &packet(ip, &[]))
+}
+
+/// A step of one of two TCP connections, by either side.
+fn tcp(rng: &mut Rng) -> Vec<u8> {
+    let (caller, called) = (([10, 0, 0, 2], [0, rng.pick(&[1, 3])]), ([10, 0, 0, 1], [0, 2]));
+    const SYN: u8 = 0x02;
+    const ACK: u8 = 0x10;
+    let (from, to, flags) = rng.pick(&[(caller, called, SYN), (called, caller, SYN | ACK), (caller, called, ACK)]);
+    let mut ip = header(to.0, 64, 20);
+    (ip.source, ip.protocol) = (from.0, IpNumber::TCP);
+    let mut packet = packet(ip, &[]);
+    packet[20..].fill(0);
+    packet[20..22].copy_from_slice(&from.1);
+    packet[22..24].copy_from_slice(&to.1);
+    // The header's length in words of 32 bits (RFC 9293 §3.1).
+    (packet[32], packet[33]) = (5 << 4, flags);
+    ethernet(mac(1), 0x0800, &packet)
 }
 
 /// An ICMP message with any options.
@@ -306,12 +342,12 @@ fn anything_through_the_router() {
   strangers: { kind: drop }
   ip4: { kind: ip4-input, to: mark }
   mark: { kind: ip4-dscp, dscp: 10, to: lookup }
-  lookup: { kind: ip4-lookup, to: { forward: rewrite, multicast: strangers, local: local, no-route: error } }
+  lookup: { kind: ip4-lookup, table: routes, to: { forward: rewrite, multicast: strangers, local: local, no-route: error } }
   rewrite: { kind: ip4-rewrite, to: { ok: tx, ttl-expired: error, too-big: error, unresolved: resolve } }
   resolve: { kind: ip4-resolve, to: { resolved: tx, request: tx, failed: error } }
   local: { kind: ip4-local, to: { reply: own-lookup, unreachable: error } }
   error: { kind: icmp-error, rate: 1Mpps, burst: 1000000, host-burst: 1000000, to: own-lookup }
-  own-lookup: { kind: ip4-lookup, to: own-rewrite }
+  own-lookup: { kind: ip4-lookup, table: routes, to: own-rewrite }
   own-rewrite: { kind: ip4-rewrite, to: tx }
   tx: { kind: tx }
 ";
@@ -332,7 +368,7 @@ fn anything_through_the_router_after_anything_was_done_to_it() {
   eth: { kind: ethernet-input, to: ip4 }
   ip4: { kind: ip4-input, to: mark }
   mark: { kind: ip4-dscp, dscp: 10, to: lookup }
-  lookup: { kind: ip4-lookup, to: rewrite }
+  lookup: { kind: ip4-lookup, table: routes, to: rewrite }
   rewrite: { kind: ip4-rewrite, to: tx }
   tx: { kind: tx }
 ";

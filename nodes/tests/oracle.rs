@@ -156,7 +156,12 @@ impl Router {
         let total = length - words * 4;
         ip.total_len = total as u16;
         let packet = packet(ip, &vec![1; words * 4]);
-        let station = if rng.one_in(30) { mac(9) } else { INTERFACES[rx].1 };
+        let station = match rng.below(60) {
+            0 | 1 => mac(9),
+            2 => [0xff; 6],
+            3 => [0x01, 0, 0x5e, 0, 0, 1],
+            _ => INTERFACES[rx].1,
+        };
         let ethertype = if rng.one_in(20) { rng.pick(&[0x0806, 0x86dd, 0x8100, 0x88a8, 0x88cc, 0x0026, 0x0008]) } else { 0x0800 };
         let mut frame = ethernet(station, ethertype, &packet);
         if rng.one_in(4) {
@@ -194,6 +199,17 @@ impl Router {
             _ => return Err("eth.other"),
         }
         let packet = &frame[14..];
+        // RFC 1812 §5.3.4. What has no whole header is named below.
+        if to[0] & 1 == 1
+            && let Some(octets) = packet.get(16..20)
+        {
+            let address = u32::from_be_bytes([octets[0], octets[1], octets[2], octets[3]]);
+            let (_, _, own, len, _) = INTERFACES[rx];
+            let subnet_broadcast = network(u32::from_be_bytes(own), len) | u32::MAX >> len;
+            if octets[0] >> 4 != 14 && address != u32::MAX && address != subnet_broadcast {
+                return Err("eth.unicast-in-group-frame");
+            }
+        }
         let ip = match Ipv4HeaderSlice::from_slice(packet) {
             Ok(ip) => ip,
             Err(HeaderSliceError::Content(HeaderError::UnexpectedVersion { .. })) => return Err("ip4.bad-version"),
@@ -298,6 +314,7 @@ fn the_router_does_what_a_slow_one_does() {
         "eth.ip6",
         "eth.not-ours",
         "eth.other",
+        "eth.unicast-in-group-frame",
         "eth.too-short",
         "eth.vlan",
         "ip4.bad-checksum",
