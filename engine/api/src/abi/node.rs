@@ -210,7 +210,7 @@ pub struct NodeHost<'a> {
     pub workers: u32,
     /// All interfaces, by index.
     pub interfaces: &'a Interfaces,
-    /// All tables, by index: those of [`WorkerTables::new`], in the same order.
+    /// All tables, by index: those of `WorkerTables::new`, in the same order.
     pub tables: &'a Tables,
     /// Slots with their places.
     pub slots: &'a [(SlotInfo, u16)],

@@ -202,14 +202,15 @@ fn refused(net: &Net, prefix: &str, graph: &str) -> String {
 fn what_cannot_be_attached_to_is_explained() {
     let Some(net) = two_hosts() else { return };
     let missing = |cap: &str| format!("setpriv --bounding-set -{cap} --inh-caps -{cap}");
-    let privileges = "AF_XDP needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF: run swath as root, or once `setcap \
-                      cap_net_admin,cap_net_raw,cap_bpf,cap_ipc_lock+ep` on its file";
+    let privileges = "AF_XDP needs CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON: run swath as root, or once `setcap \
+                      cap_net_admin,cap_net_raw,cap_bpf,cap_perfmon,cap_ipc_lock+ep` on its file";
     for (prefix, a, expected) in [
         (String::new(), "ring: 100", "100 packets, but a ring has a power of two from 64 to 8192"),
         (String::new(), "queues: 3", "3 queues, but `r-a` has 1: `ethtool -L r-a combined 3`, if it can have more"),
         (missing("net_admin,-sys_admin"), DEFAULT, privileges),
         (missing("net_raw"), DEFAULT, privileges),
         (missing("bpf,-sys_admin"), DEFAULT, privileges),
+        (missing("perfmon,-sys_admin"), "capture: { destinations: [10.0.2.0/24] }", privileges),
     ] {
         assert_eq!(refused(&net, &prefix, &router("", a, DEFAULT)), expected, "{prefix} {a}");
     }

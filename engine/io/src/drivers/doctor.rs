@@ -21,9 +21,9 @@ const POOL: (u32, usize) = (16_384, 2048);
 /// The longest packet that a buffer of the default size carries by AF_XDP.
 const LONGEST: u32 = 2090;
 /// Capabilities that AF_XDP needs, by their number in linux/capability.h.
-const CAPABILITIES: [(&str, u32); 3] = [("cap_net_admin", 12), ("cap_net_raw", 13), ("cap_bpf", 39)];
+const CAPABILITIES: [(&str, u32); 4] = [("cap_net_admin", 12), ("cap_net_raw", 13), ("cap_perfmon", 38), ("cap_bpf", 39)];
 const IPC_LOCK: u32 = 14;
-/// Which includes what CAP_BPF allows.
+/// Which includes what CAP_BPF and CAP_PERFMON allow.
 const SYS_ADMIN: u32 = 21;
 
 /// What was found.
@@ -150,7 +150,7 @@ fn machine() -> Machine {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let bits = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok()).unwrap_or(0);
     let has = |bit: u32| bits >> bit & 1 == 1;
-    let missing = CAPABILITIES.iter().filter(|(name, bit)| !(has(*bit) || *name == "cap_bpf" && has(SYS_ADMIN)));
+    let missing = CAPABILITIES.iter().filter(|(name, bit)| !(has(*bit) || *bit >= 38 && has(SYS_ADMIN)));
     let missing_capabilities = missing.map(|(name, _)| (*name).to_owned()).collect();
     let memlock = if has(IPC_LOCK) { None } else { memlock };
     Machine { hugepages: reserved.all, hugepages_free: reserved.free, memlock, missing_capabilities }
@@ -162,7 +162,7 @@ fn of_machine(machine: &Machine) -> Vec<Finding> {
     if !machine.missing_capabilities.is_empty() {
         let program = std::env::current_exe().map_or_else(|_| "swath".into(), |path| path.display().to_string());
         let what = format!("the process has not {}, which AF_XDP needs", machine.missing_capabilities.join(", "));
-        find(Level::Error, what, format!("sudo setcap cap_net_admin,cap_net_raw,cap_bpf,cap_ipc_lock+ep {program}"));
+        find(Level::Error, what, format!("sudo setcap cap_net_admin,cap_net_raw,cap_bpf,cap_perfmon,cap_ipc_lock+ep {program}"));
     }
     let pool = Geometry::new(POOL.0, POOL.1).bytes();
     if machine.memlock.is_some_and(|limit| limit < pool as u64) {

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A program in the kernel takes packets before its network stack sees them, and hands them to swath; `capture` says which, and the rest
-//! goes on to the kernel. It needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, and Linux 5.9. Nothing is changed on the device but what ends
+//! goes on to the kernel. It needs CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON, and Linux 5.9. Nothing is changed on the device but what ends
 //! with the process: program, sockets and promiscuous mode hang on descriptors, so that a SIGKILL gives everything back to the kernel.
 //!
 //! Packet memory is shared with the kernel: a packet that is received by one such interface and sent by another is copied by the kernel,
@@ -220,9 +220,11 @@ fn check_mtu(plan: &Plan, link: &Link) -> Result<(), ConfigError> {
 /// Why a device cannot be attached to, and what to do.
 fn refused(device: &str, error: &io::Error) -> ConfigError {
     let what = match error.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) => "AF_XDP needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF: run swath as root, or once \
-             `setcap cap_net_admin,cap_net_raw,cap_bpf,cap_ipc_lock+ep` on its file"
-            .into(),
+        Some(libc::EPERM | libc::EACCES) => {
+            "AF_XDP needs CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON: run swath as root, or once \
+             `setcap cap_net_admin,cap_net_raw,cap_bpf,cap_perfmon,cap_ipc_lock+ep` on its file"
+                .into()
+        }
         Some(libc::EBUSY | libc::EEXIST) => {
             format!(
                 "another program has `{device}`, or one of its queues, by XDP: `ip -d link show {device}` and `bpftool net` say which"

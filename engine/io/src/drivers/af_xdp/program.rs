@@ -49,7 +49,8 @@ impl Loaded {
     /// Loads the program.
     ///
     /// # Errors
-    /// EPERM without CAP_BPF and CAP_NET_ADMIN; whatever the kernel's verifier says.
+    /// EPERM without CAP_BPF and CAP_NET_ADMIN; EACCES without CAP_PERFMON if it reads IP headers (the verifier bars what might leak
+    /// by speculation); whatever the kernel's verifier says.
     pub fn new(capture: &Capture, mac: MacAddr) -> io::Result<Loaded> {
         let constants = capture.constants(mac);
         let mut program =

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::capture::Capture;
 
-/// An interface on a device of the Linux kernel, by AF_XDP sockets. It needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF. What it does not
+/// An interface on a device of the Linux kernel, by AF_XDP sockets. It needs CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON. What it does not
 /// capture, the kernel keeps; when swath ends, however it ends, the kernel has everything again.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
