@@ -150,7 +150,7 @@ fn machine() -> Machine {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let bits = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok()).unwrap_or(0);
     let has = |bit: u32| bits >> bit & 1 == 1;
-    let missing = CAPABILITIES.iter().filter(|(name, bit)| !(has(*bit) || *bit >= 38 && has(SYS_ADMIN)));
+    let missing = CAPABILITIES.iter().filter(|(_, bit)| !(has(*bit) || *bit >= 38 && has(SYS_ADMIN)));
     let missing_capabilities = missing.map(|(name, _)| (*name).to_owned()).collect();
     let memlock = if has(IPC_LOCK) { None } else { memlock };
     Machine { hugepages: reserved.all, hugepages_free: reserved.free, memlock, missing_capabilities }
