@@ -39,7 +39,7 @@ fn prefixes() -> Option<Vec<Prefix4>> {
         let output = Command::new(PYTHON).args(["-c", SCRIPT]).output().ok().filter(|output| output.status.success())?;
         let text = String::from_utf8(output.stdout).expect("prefixes");
         // Two tests may write it at once: whole or not at all.
-        let own = cache.with_extension(format!("{:?}", std::thread::current().id()));
+        let own = cache.with_extension(format!("{}-{:?}", std::process::id(), std::thread::current().id()));
         std::fs::write(&own, &text).and_then(|()| std::fs::rename(&own, &cache)).expect("the target directory");
         Some(text)
     });

@@ -47,8 +47,9 @@ fn iperf(net: &Net, from: &str, to: &str, address: &str, args: &str) {
 /// What goes on beside the traffic.
 fn disturb(net: &Net, round: u8) {
     for step in 0..3u8 {
-        net.ip("a", "neigh flush dev eth0");
-        net.ip("b", "neigh flush dev eth0");
+        // While packets pass, entries come back faster than `ip` sees the end of them.
+        net.try_sh("a", "ip neigh flush dev eth0");
+        net.try_sh("b", "ip neigh flush dev eth0");
         sleep(Duration::from_millis(300));
         net.ip("a", &format!("link set eth0 address 02:00:00:01:{round:02x}:{step:02x}"));
         sleep(Duration::from_millis(300));
