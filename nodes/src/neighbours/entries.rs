@@ -217,8 +217,10 @@ impl Entries {
     fn claim(&self) -> Option<(u32, State)> {
         let high = self.high();
         if self.free.load(Ordering::Relaxed) > 0 {
+            // No later one, though all may rest now: who begins after this has seen as much, and may find a place that is freed later.
+            let now = self.version();
             fence(Ordering::SeqCst);
-            let seen = self.seen.iter().map(|seen| seen.0.load(Ordering::Acquire)).min().unwrap_or(OFFLINE);
+            let seen = self.seen.iter().map(|seen| seen.0.load(Ordering::Acquire)).fold(now, u64::min);
             let first = self.hint.fetch_add(SEARCH, Ordering::Relaxed);
             let places = (0..SEARCH.min(high - 1)).map(|at| 1 + first.wrapping_add(at) % (high - 1));
             for place in places {
