@@ -23,7 +23,7 @@ pub(super) const BLOCK: usize = 64;
 const SEARCH: u32 = 64;
 const OFFLINE: u64 = u64::MAX;
 
-/// A neighbour. `since` is when its address was confirmed last, or when asking failed; of a free place the version at which it became free.
+/// A neighbour. `since` is when its address was confirmed last, or when asking failed.
 /// `asked` is when the last request was sent, and how many were: `microseconds:56 | count:8`.
 #[derive(Default)]
 #[repr(align(32))]
@@ -60,6 +60,8 @@ struct Apart<T>(T);
 /// All of them.
 pub(super) struct Entries {
     entries: Box<[Entry]>,
+    // By place: the version at which it became free. Not in the entry, where a worker may be late to write what it has heard of who was there.
+    freed: Box<[AtomicU64]>,
     index: Index,
     marks: Box<[AtomicU64]>,
     version: Apart<AtomicU64>,
@@ -89,6 +91,7 @@ impl Entries {
     pub fn new(places: usize, interfaces: usize, workers: u32, seed: u64) -> Entries {
         Entries {
             entries: (0..places).map(|_| Entry::default()).collect(),
+            freed: (0..places).map(|_| AtomicU64::new(0)).collect(),
             index: Index::new(places, seed),
             marks: (0..places / BLOCK).map(|_| AtomicU64::new(0)).collect(),
             version: Apart::default(),
@@ -165,14 +168,13 @@ impl Entries {
         entry.asked.store(0, Ordering::Relaxed);
         entry.state.store(old.filled(state).0, Ordering::Release);
         self.mark(place);
-        match self.index.insert(key, place) {
-            Inserted::Alone => {
-                if !entry.state().is_live() {
-                    // Forgotten before it was entered.
-                    self.index.remove(key, place);
-                }
-                Some((place, true))
-            }
+        let inserted = self.index.insert(key, place);
+        if !entry.state().is_live() {
+            // Forgotten before it was entered: who forgot it has found nothing to take out.
+            self.index.remove(key, place);
+        }
+        match inserted {
+            Inserted::Alone => Some((place, true)),
             Inserted::Twice { kept, places, count } => {
                 places[..count].iter().filter(|other| **other != kept).for_each(|other| self.remove(*other, key));
                 Some((kept, kept == place))
@@ -207,7 +209,7 @@ impl Entries {
             used.fetch_sub(1, Ordering::Relaxed);
         }
         let version = self.mark(place);
-        entry.since.store(version, Ordering::Relaxed);
+        self.freed[place as usize].store(version, Ordering::Relaxed);
         entry.state.store(state.freed().0, Ordering::Release);
         self.free.fetch_add(1, Ordering::Relaxed);
         true
@@ -226,7 +228,8 @@ impl Entries {
             for place in places {
                 let entry = &self.entries[place as usize];
                 let state = entry.state();
-                if state.kind() == Kind::Free && entry.since() <= seen && entry.swap(state, state.with(Kind::Busy)) {
+                let freed = self.freed[place as usize].load(Ordering::Relaxed);
+                if state.kind() == Kind::Free && freed <= seen && entry.swap(state, state.with(Kind::Busy)) {
                     self.free.fetch_sub(1, Ordering::Relaxed);
                     return Some((place, state));
                 }
