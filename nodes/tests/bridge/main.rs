@@ -187,7 +187,7 @@ fn against_the_oracle(workers: usize, capacity: usize, stations: usize) {
     assert_eq!(rig.count("flood+made"), 2 * rig.count("flood"), "n - 1 copies, of four ports but the one it came from");
     let shown: serde_json::Value = serde_json::from_str(&rig.engine().command("stations", r#"{"show": {}}"#).unwrap()).unwrap();
     assert_eq!((&shown["stations"]["moved"], &shown["stations"]["used"]), (&oracle.moved.into(), &oracle.stations.len().into()));
-    assert!(drops.len() == 8 && oracle.moved > 10, "everything happens: {drops:?}, {} moves", oracle.moved);
+    assert!(drops.len() == 8 && oracle.moved > 0, "everything happens: {drops:?}, {} moves", oracle.moved);
 }
 
 #[test]
