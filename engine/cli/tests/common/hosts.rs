@@ -132,8 +132,11 @@ impl Net {
     }
 
     /// How many of so many echo requests are answered.
+    ///
+    /// `-W` counts only until the first answer. From then on `ping` waits for the last one as long as for the slowest before it, twice,
+    /// or one interval: on a busy machine that has to be much more than what a scheduler takes.
     pub fn ping(&self, name: &str, count: u32, rest: &str) -> u32 {
-        let output = self.command(name, &format!("ping -n -q -i 0.01 -c {count} -W 1 {rest}")).output().unwrap();
+        let output = self.command(name, &format!("ping -n -q -i 0.1 -c {count} -W 1 {rest}")).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         let answered = text.split(" packets transmitted, ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
         answered.unwrap_or_else(|| panic!("{text}"))
