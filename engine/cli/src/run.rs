@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use swath_core::privileges::{self, CapabilitySet};
 use swath_core::run::{Engine, Placement, place};
 use swath_ctl::{Live, Server, Service, Settings};
 
@@ -74,6 +75,8 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let people = Terminal { quiet: events, ..*terminal };
     let mut graph = Graph::open(&args.graph)?.colour(terminal.colour);
     let plan = graph.plan_once(&crate::registry())?;
+    // Before the first thread is started.
+    unprivileged(privileges::gain_no_more())?;
     let live = Live::new(Settings { by_worker: plan.engine.metrics_by_worker });
     // Before interfaces are attached: who cannot be watched as he wants to be touches no network.
     let server = args.metrics.or(plan.engine.metrics).map(|address| serve(address, &live)).transpose()?;
@@ -109,6 +112,8 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     if engine.queues().len() > 1 {
         say_queues(&engine, &placement, &people);
     }
+    // Interfaces are attached and files open: those who look after an interface keep what it takes to attach it again, and nobody else.
+    unprivileged(privileges::keep(CapabilitySet::empty()))?;
     engine.start_on(placement).map_err(|error| Failure::other(format!("a worker could not be started: {error}")))?;
     live.attach(engine.observer());
     if events {
@@ -138,6 +143,10 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let exit = report.deliver(&engine, destination, &people)?;
     drop(server);
     if died { Err(Failure::other("a worker has died")) } else { Ok(exit) }
+}
+
+fn unprivileged(done: std::io::Result<()>) -> Result<(), Failure> {
+    done.map_err(|error| Failure::other(format!("privileges cannot be given up: {error}")))
 }
 
 /// Says which worker receives what.

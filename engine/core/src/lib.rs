@@ -11,6 +11,7 @@
 pub mod driver;
 mod parts;
 pub mod plan;
+pub mod privileges;
 mod registry;
 pub mod run;
 pub mod spec;

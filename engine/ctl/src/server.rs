@@ -12,6 +12,7 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use swath_core::privileges::{self, CapabilitySet};
 use tokio::runtime;
 use tokio::sync::watch;
 
@@ -50,6 +51,10 @@ impl Server {
         let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let (stop, stopped) = watch::channel(false);
         let body = move || {
+            // Strangers talk to it.
+            if let Err(error) = privileges::keep(CapabilitySet::empty()) {
+                tracing::warn!(target: "swath::http", %error, "metrics are served with privileges");
+            }
             // Before the first scrape: it takes a moment.
             clock::tsc_per_second();
             events::handle();

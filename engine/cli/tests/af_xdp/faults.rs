@@ -7,7 +7,7 @@ use super::common::hosts::Net;
 use super::{DEFAULT, count, refused, router, state, two_hosts};
 
 /// A wire between two devices.
-fn wire(a: &str, b: &str) -> String {
+pub fn wire(a: &str, b: &str) -> String {
     format!(
         "version: 1
 interfaces:
@@ -22,24 +22,36 @@ nodes:
     )
 }
 
+/// What can be set of the devices of `r`.
+fn everything(net: &Net) -> String {
+    let of = |device| {
+        let features = net.sh("r", &format!("ethtool -k {device}"));
+        net.ip("r", &format!("-d link show {device}")) + &features + &net.sh("r", &format!("ethtool -l {device}"))
+    };
+    of("r-a") + &of("r-b")
+}
+
 #[test]
 fn after_a_kill_the_kernel_has_everything_again() {
     let Some(net) = two_hosts() else { return };
     net.ip("r", "link set r-a address 02:00:00:00:00:01");
     net.ip("r", "address add 10.0.1.1/24 dev r-a");
     assert!(net.comes_back("a", "10.0.1.1"), "the kernel answers");
-    for ends in ["kill", "end"] {
-        let swath = net.swath("r", &router("", DEFAULT, DEFAULT));
+    let before = everything(&net);
+    for ends in ["kill", "group", "end"] {
+        // `setsid` makes it the leader of a group.
+        let swath = net.swath_by("r", "setsid", &router("", DEFAULT, DEFAULT));
         assert_eq!(state(&net, "r", "r-a"), (true, "1".into()));
         assert_eq!(net.ping("a", 2, "10.0.2.2"), 2);
         assert_eq!(net.ping("a", 1, "10.0.1.1"), 0, "it is swath that has the device");
-        if ends == "kill" {
-            // There is no other process: `ip netns exec` becomes swath.
-            swath.kill();
-        } else {
-            swath.end();
+        // There is no other process: `ip netns exec` becomes swath.
+        match ends {
+            "kill" => swath.kill(),
+            "group" => swath.kill_group(),
+            _ => drop(swath.end()),
         }
         assert!(net.comes_back("a", "10.0.1.1"), "the kernel answers again");
+        assert_eq!(everything(&net), before, "{ends}");
         assert_eq!(state(&net, "r", "r-a"), (false, "0".into()));
         if common::has("bpftool") {
             let left = net.sh("r", "bpftool -j net show");

@@ -1,8 +1,7 @@
-//! What stays with the kernel, and what a user needs who is not root.
+//! What stays with the kernel, where frames are IPv4.
 
 use serde_json::Value;
 
-use super::common;
 use super::{DEFAULT, count, router, two_hosts};
 
 /// The host's own stack keeps port 22 in both directions, though it shares address and MAC address with the graph.
@@ -58,30 +57,4 @@ fn the_kernel_keeps_what_is_not_captured() {
     let (_, log) = swath.end();
     let received = log.lines().find_map(|line| line.strip_prefix("a-rx ")?.split_whitespace().nth(1));
     assert_eq!(received, Some("3"), "two datagrams, and the first fragment of a third: {log}");
-}
-
-/// As another user, with no more than the documentation says.
-#[test]
-fn a_user_with_the_capabilities_is_enough() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let Some(net) = two_hosts() else { return };
-    let place = common::Place::new();
-    // A filter that reads addresses needs the most.
-    let graph = place.text("graph.yaml", &router("", "capture: { destinations: [10.0.2.0/24] }", DEFAULT));
-    let (binary, directory) = (place.path("swath"), graph.parent().unwrap());
-    std::fs::copy(env!("CARGO_BIN_EXE_swath"), &binary).unwrap();
-    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let caps = "-all,+net_admin,+net_raw,+bpf,+perfmon,+ipc_lock";
-    let line = format!(
-        "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps {caps} --ambient-caps {caps} --bounding-set {caps} {} run {} \
-         --duration 5 --stats none",
-        binary.display(),
-        graph.display()
-    );
-    let mut child = net.command("r", &line).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let answered = net.comes_back("a", "10.0.2.2");
-    let mut said = String::new();
-    std::io::Read::read_to_string(child.stderr.as_mut().unwrap(), &mut said).unwrap();
-    child.wait().unwrap();
-    assert!(answered && said.contains("the ledger adds up"), "{said}");
 }

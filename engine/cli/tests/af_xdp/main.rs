@@ -4,7 +4,10 @@
 mod common;
 mod doctor;
 mod faults;
+mod ip6;
 mod kernel_keeps;
+mod own_mac;
+mod privileges;
 
 use common::hosts::Net;
 use serde_json::{Value, json};
@@ -211,6 +214,11 @@ fn what_cannot_be_attached_to_is_explained() {
         (missing("net_raw"), DEFAULT, privileges),
         (missing("bpf,-sys_admin"), DEFAULT, privileges),
         (missing("perfmon,-sys_admin"), "capture: { destinations: [10.0.2.0/24] }", privileges),
+        (
+            format!("prlimit --memlock=65536 {}", missing("ipc_lock")),
+            DEFAULT,
+            "packet memory is more than may be locked: `ulimit -l unlimited`, or CAP_IPC_LOCK, or fewer `engine.buffers`",
+        ),
     ] {
         assert_eq!(refused(&net, &prefix, &router("", a, DEFAULT)), expected, "{prefix} {a}");
     }

@@ -3,12 +3,13 @@
 //! Needs root. Everything is removed in the end, whatever the end is, and every command is bounded in time.
 
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process, kill_process_group};
 
 use super::Place;
 
@@ -190,11 +191,25 @@ impl Net {
 
     /// `swath run` of a graph in a namespace. Returns when it runs.
     pub fn swath(&self, name: &str, graph: &str) -> Swath {
+        self.swath_by(name, "", graph)
+    }
+
+    /// The same, started by a program that becomes it, such as `setpriv`, and perhaps another user.
+    pub fn swath_by(&self, name: &str, prefix: &str, graph: &str) -> Swath {
         let place = Place::new();
         let graph = place.text("graph.yaml", graph);
         let (report, log) = (place.path("report.json"), place.path("log"));
+        let mut program = PathBuf::from(env!("CARGO_BIN_EXE_swath"));
+        if prefix.contains("--reuid") {
+            // Another user may not get to where it was built.
+            program = place.path("swath");
+            std::fs::copy(env!("CARGO_BIN_EXE_swath"), &program).unwrap();
+            std::fs::set_permissions(graph.parent().unwrap(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        }
         let child = Command::new("ip")
-            .args(["netns", "exec", &self.namespace(name), env!("CARGO_BIN_EXE_swath"), "run"])
+            .args(["netns", "exec", &self.namespace(name)])
+            .args(prefix.split_whitespace())
+            .args([program.as_os_str(), "run".as_ref()])
             .args([graph.as_os_str(), "--stats".as_ref(), "none".as_ref(), "--duration".as_ref(), "300".as_ref()])
             .args(["--report".as_ref(), report.as_os_str()])
             .env_remove("SWATH_STATS")
@@ -244,6 +259,12 @@ impl Swath {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
+    /// Its threads: what `/proc/PID/task/TID/status` says of each.
+    pub fn threads(&self) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap()).collect()
+    }
+
     /// Waits until it says something.
     pub fn says(&mut self, text: &str) {
         let start = Instant::now();
@@ -268,6 +289,12 @@ impl Swath {
     /// Ends it at once.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
+        self.wait();
+    }
+
+    /// Ends at once the group of processes that it leads.
+    pub fn kill_group(mut self) {
+        kill_process_group(Pid::from_child(&self.child), Signal::KILL).unwrap();
         self.wait();
     }
 

@@ -35,6 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use swath_api::ConfigError;
 use swath_api::wire::MacAddr;
 use swath_core::driver::{Claim, DriverKind, Port, PortConfig, PortStatus, RxQueue, TxQueue};
+use swath_core::privileges::CapabilitySet;
 
 use super::kernel::netlink::{Link, Netlink};
 use super::kernel::watch::{Attach, Mailbox, Status, Watcher};
@@ -156,6 +157,9 @@ struct Reattach {
 }
 
 impl Attach for Reattach {
+    // Sockets; and that more may wait to be sent than the system's limit.
+    const NEEDS: CapabilitySet = CapabilitySet::NET_RAW.union(CapabilitySet::NET_ADMIN);
+
     fn find(&mut self, netlink: &mut Netlink) -> io::Result<Option<Link>> {
         netlink.link(&self.device)
     }

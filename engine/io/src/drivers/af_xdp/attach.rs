@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use swath_api::Pool;
+use swath_core::privileges::CapabilitySet;
 
 use super::program::{Loaded, Mode};
 use super::promiscuous::Promiscuous;
@@ -207,6 +208,10 @@ impl Reattach {
 }
 
 impl Attach for Reattach {
+    // Sockets; that more may wait to be sent than the system's limit; memory beyond the limit of what may be locked. The program is in the
+    // kernel by now: what it takes to load one, CAP_BPF and CAP_PERFMON, it does not take to attach it.
+    const NEEDS: CapabilitySet = CapabilitySet::NET_RAW.union(CapabilitySet::NET_ADMIN).union(CapabilitySet::IPC_LOCK);
+
     fn find(&mut self, netlink: &mut Netlink) -> io::Result<Option<Link>> {
         let link = netlink.link(&self.plan.device)?;
         if let Some(link) = &link {

@@ -10,6 +10,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::{io, thread};
 
 use swath_api::wire::MacAddr;
+use swath_core::privileges::{CapabilitySet, keep};
 
 use crate::drivers::kernel::netlink::Netlink;
 
@@ -56,6 +57,8 @@ pub(super) fn tell_kernel(device: &Arc<AtomicU32>) -> io::Result<SyncSender<Answ
     let (sender, receiver) = sync_channel::<Answer>(WAITING);
     let (device, mut netlink) = (Arc::clone(device), Netlink::open()?);
     let body = move || {
+        // With more of them it does not do anything else.
+        let _ = keep(CapabilitySet::NET_ADMIN);
         while let Ok(Answer { address, mac }) = receiver.recv() {
             // It has not asked, or has its answer already.
             let _ = netlink.confirm_neighbour(device.load(Ordering::Relaxed), address, mac);

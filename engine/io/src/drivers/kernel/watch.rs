@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use swath_core::privileges::{CapabilitySet, keep};
 
 use super::netlink::{Changes, Link, Netlink};
 
@@ -136,6 +137,9 @@ impl<T> Mailbox<T> {
 
 /// How a driver attaches to its device again.
 pub trait Attach: Send + 'static {
+    /// The capabilities that it takes to do so: the thread that watches keeps these alone.
+    const NEEDS: CapabilitySet;
+
     /// Looks for the device; makes it, if that is the driver's business.
     ///
     /// # Errors
@@ -164,11 +168,14 @@ impl Watcher {
     ///
     /// # Errors
     /// The system refuses.
-    pub fn start(status: &Arc<Status>, link: Link, mut attach: impl Attach) -> io::Result<Watcher> {
+    pub fn start<A: Attach>(status: &Arc<Status>, link: Link, mut attach: A) -> io::Result<Watcher> {
         let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
         let (changes, mut netlink) = (Changes::open()?, Netlink::open()?);
         let (status, end) = (Arc::clone(status), stop.try_clone()?);
         let body = move || {
+            if let Err(error) = keep(A::NEEDS) {
+                status.say(format!("`{}` is watched with more privileges than it takes: {error}", status.device));
+            }
             let mut watch = Watch { status, known: Some(link), failed: None };
             loop {
                 let mut wanted = [PollFd::new(&changes, PollFlags::IN), PollFd::new(&end, PollFlags::IN)];

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use swath_api::ConfigError;
 use swath_api::wire::MacAddr;
 use swath_core::driver::{Claim, DriverKind, Port, PortConfig, PortStatus, RxQueue, TxQueue};
+use swath_core::privileges::CapabilitySet;
 
 use super::kernel::netlink::{Link, Netlink};
 use super::kernel::watch::{Attach, Mailbox, Status, Watcher};
@@ -144,6 +145,8 @@ struct Reattach {
 }
 
 impl Attach for Reattach {
+    const NEEDS: CapabilitySet = CapabilitySet::NET_ADMIN;
+
     fn find(&mut self, netlink: &mut Netlink) -> io::Result<Option<Link>> {
         match netlink.link(&self.tap.settings.device)? {
             None if self.tap.is_ours => Ok(Some(self.tap.make(netlink)?)),
