@@ -31,8 +31,9 @@ pub fn adapt_settings(schema: &Value, owner: &str, with_files: bool, all: &mut M
         properties.insert(name.clone(), adapt(setting, owner));
         if with_files && types(setting).contains(&"array") {
             let from = format!("{name}-from");
-            let about =
-                format!("A file with more of `{name}`: CSV with a header, YAML or JSON. Relative to the file that says so.");
+            let about = format!(
+                "A file with more of `{name}`: CSV with a header, YAML, JSON, or lines. Relative to the file that says so."
+            );
             let either_of = json!({ "anyOf": [{ "required": [name] }, { "required": [&from] }] });
             properties.insert(from, json!({ "type": "string", "minLength": 1, "description": about }));
             if let Some(at) = required.iter().position(|required| required == name) {

@@ -1,7 +1,8 @@
 //! Settings that stand in files of their own: `routes-from: routes.csv`.
 //!
 //! What a setting `NAME-from` names is put behind what the setting `NAME` lists. A CSV file has a
-//! header whose columns are the keys of the entries; a YAML or JSON file is a list of them.
+//! header whose columns are the keys of the entries; a YAML or JSON file is a list of them; a text file
+//! has an entry in each line, which is a string.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,18 +53,21 @@ impl Files<'_> {
         let written = diagnostics.ok(value.expect_str())?;
         let path = beside(self.sources, value.span.file, written);
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_lowercase();
-        let is_csv = extension == "csv";
-        if !is_csv && !matches!(extension.as_str(), "yaml" | "yml" | "json") {
-            diagnostics.push(
-                Diagnostic::error(Code::DataFile, format!("the format of `{written}` is not known"))
-                    .primary(value.span, "")
-                    .help("the name of the file ends with `.csv`, `.yaml`, `.yml` or `.json`"),
-            );
-            return None;
-        }
+        let reader = match extension.as_str() {
+            "csv" => read_csv,
+            "yaml" | "yml" | "json" => read_yaml,
+            "txt" | "list" | "netset" | "ipset" => read_lines,
+            _ => {
+                let message = format!("the format of `{written}` is not known");
+                diagnostics.push(Diagnostic::error(Code::DataFile, message).primary(value.span, "").help(
+                    "the name of the file ends with `.csv`, `.yaml`, `.yml` or `.json`, or of lines with `.txt`, `.list`, \
+                     `.netset` or `.ipset`",
+                ));
+                return None;
+            }
+        };
         let file = self.open(path, value.span, diagnostics)?;
-        let source = self.sources.get(file)?;
-        if is_csv { read_csv(source, diagnostics) } else { read_yaml(source, diagnostics) }
+        reader(self.sources.get(file)?, diagnostics)
     }
 
     fn open(&mut self, path: PathBuf, place: Span, diagnostics: &mut Diagnostics) -> Option<FileId> {
@@ -93,12 +97,32 @@ fn read_yaml(source: &Source, diagnostics: &mut Diagnostics) -> Option<Vec<Value
     }
 }
 
-fn read_csv(source: &Source, diagnostics: &mut Diagnostics) -> Option<Vec<Value>> {
+/// An entry in each line, behind which `#` or `;` begins a comment.
+fn read_lines(source: &Source, diagnostics: &mut Diagnostics) -> Option<Vec<Value>> {
+    check_size(source, diagnostics)?;
+    let text = source.text();
+    let entry = |line: &str| {
+        let shown = line.split(['#', ';']).next().unwrap_or_default();
+        // Lines are parts of the text.
+        let start = shown.as_ptr().addr() - text.as_ptr().addr() + (shown.len() - shown.trim_start().len());
+        let shown = shown.trim();
+        let span = source.span(start..start + shown.len());
+        (!shown.is_empty()).then(|| Value { span, node: Node::Str(shown.into()) })
+    };
+    Some(text.lines().filter_map(entry).collect())
+}
+
+fn check_size(source: &Source, diagnostics: &mut Diagnostics) -> Option<()> {
     if source.text().len() > yaml::MAX_TEXT {
         let message = format!("the file has more than {} bytes", yaml::MAX_TEXT);
         diagnostics.push(Diagnostic::error(Code::TooLarge, message).primary(source.span(0..0), ""));
         return None;
     }
+    Some(())
+}
+
+fn read_csv(source: &Source, diagnostics: &mut Diagnostics) -> Option<Vec<Value>> {
+    check_size(source, diagnostics)?;
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .comment(Some(b'#'))

@@ -227,6 +227,31 @@ fn data_stands_in_files() {
     assert_eq!(text("routes[2].weight"), ("net/data/routes.csv", at(4, 1), "\"172.16.0.0/12\",,5"));
 }
 
+/// As block lists are published: FireHOL's begin with `#`, Spamhaus' have `;`; some are written on Windows.
+#[test]
+fn data_stands_in_lines() {
+    let (sources, spec) = good(&[
+        (
+            "router.yaml",
+            "version: 1\ntables:\n  a: { kind: list, items: [x], items-from: net/drop.txt }\n  b: { kind: list, items-from: level1.netset }\nnodes: { tx: { kind: tx, items-from: none.ipset } }",
+        ),
+        ("net/drop.txt", "; Spamhaus DROP List\r\n1.10.16.0/20 ; SBL256894\r\n\r\n  2001:db8::/32;SBL1\r\n5"),
+        ("level1.netset", "#\n# firehol_level1\n#\n0.0.0.0/8\n10.0.0.1 - 10.0.0.9 # a range\n${NAME}\n"),
+        ("none.ipset", "# nothing\n"),
+    ]);
+    let settings = |index: usize| spec.tables[index].settings.to_json();
+    assert_eq!(settings(0), json!({ "items": ["x", "1.10.16.0/20", "2001:db8::/32", "5"] }));
+    assert_eq!(settings(1), json!({ "items": ["0.0.0.0/8", "10.0.0.1 - 10.0.0.9", "${NAME}"] }));
+    assert_eq!(spec.nodes[0].settings.to_json(), json!({ "items": [] }));
+    let text = |path: &str| {
+        let span = spec.tables[0].settings.locate(path).value.span;
+        let source = sources.get(span.file).unwrap();
+        (source.name(), source.position(span.start as usize), source.slice(span))
+    };
+    assert_eq!(text("items[1]"), ("net/drop.txt", Position { line: 2, column: 1 }, "1.10.16.0/20"));
+    assert_eq!(text("items[2]"), ("net/drop.txt", Position { line: 4, column: 3 }, "2001:db8::/32"));
+}
+
 #[test]
 fn mistakes_in_data_files() {
     assert_snapshot!(told(&[
@@ -235,7 +260,7 @@ fn mistakes_in_data_files() {
             "version: 1
 tables:
   none: { kind: fib4, routes-from: none.csv }
-  text: { kind: fib4, routes-from: routes.txt }
+  text: { kind: fib4, routes-from: routes.dat }
   type: { kind: fib4, routes-from: [routes.csv] }
   many: { kind: fib4, routes-from: many.csv }
   head: { kind: fib4, routes-from: head.csv }
