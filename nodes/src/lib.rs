@@ -15,6 +15,8 @@ pub mod bridge_input;
 pub mod check_paint;
 pub mod classify;
 pub mod counter;
+pub mod deny;
+pub mod deny_list;
 pub mod drop;
 pub mod ethernet_input;
 pub mod fib4;
@@ -54,6 +56,7 @@ pub const NODES: &[NodeKind] = &[
     NodeKind::of::<arp_input::ArpInput>(),
     NodeKind::of::<ip4_input::Ip4Input>(),
     NodeKind::of::<ip4_options::Ip4Options>(),
+    NodeKind::of::<deny::Deny>(),
     NodeKind::of::<acl_filter::AclFilter>(),
     NodeKind::of::<ip4_dscp::Ip4Dscp>(),
     NodeKind::of::<ip4_urpf::Ip4Urpf>(),
@@ -88,4 +91,5 @@ pub const TABLES: &[TableKind] = &[
     TableKind::of::<routes4::Routes4>(),
     TableKind::of::<bridge::Bridge>(),
     TableKind::sharded::<acl::Acl>(),
+    TableKind::of::<deny_list::DenyList>(),
 ];

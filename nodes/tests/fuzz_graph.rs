@@ -74,6 +74,7 @@ tables:
     sessions: { capacity: 1 }
     rules:
       - { action: permit+reflect, protocol: tcp }
+  listed: { kind: deny-list, prefixes: [10.0.0.0/31, 0.0.0.0-0.255.255.255, '::/1'] }
   whole:
     kind: acl
     fragments: drop
@@ -89,6 +90,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("ip4-input", "martians: allow, options: separate"),
     ("ip4-options", "table: routes"),
     ("ip4-options", "table: routes, source-route: process, drop: []"),
+    ("deny", ""),
+    ("deny", "layer: ethernet, match: both"),
     ("acl-filter", "table: rules"),
     ("acl-filter", "table: rules, layer: ethernet"),
     ("acl-filter", "table: reflecting"),

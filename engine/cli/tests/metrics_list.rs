@@ -19,10 +19,14 @@ tables:
   neighbours: { kind: neighbours }
   routes: { kind: fib4 }
   bridge: { kind: bridge, interfaces: [b, c] }
+  listed: { kind: deny-list }
+  rules: { kind: acl, sessions: {} }
 nodes:
   a-rx:    { kind: rx, interface: a, to: eth }
   eth:     { kind: ethernet-input, to: { ip4: ip4 } }
-  ip4:     { kind: ip4-input, to: lookup }
+  ip4:     { kind: ip4-input, to: deny }
+  deny:    { kind: deny, to: filter }
+  filter:  { kind: acl-filter, to: lookup }
   lookup:  { kind: ip4-lookup, to: rewrite }
   rewrite: { kind: ip4-rewrite, to: tx }
   b-rx:    { kind: rx, interface: b, to: learn }

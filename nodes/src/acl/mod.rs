@@ -42,6 +42,7 @@ pub use packet::{Kind, ethernet4, ethernet6, ip4, ip6};
 pub use rules::{Hits, Outcome, Rules, Verdict};
 pub use settings::{Action, Config, Fragments, Rule};
 pub use stateful::{Question, Row, Shown};
+pub use words::IpPrefix;
 
 use crate::sessions::{Key4, Key6, Probe};
 

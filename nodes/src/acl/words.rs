@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -93,6 +94,23 @@ impl Word for IpPrefix {
                 Ok(IpPrefix::V4(Prefix { address: prefix.addr(), len: prefix.len() }))
             }
             Err(_) => Err(format!("`{address}` is not an IP address; write {}", IpPrefix::WHAT)),
+        }
+    }
+}
+
+impl FromStr for IpPrefix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<IpPrefix, String> {
+        IpPrefix::text(text)
+    }
+}
+
+impl fmt::Display for IpPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            IpPrefix::V4(prefix) => write!(f, "{}/{}", Ipv4Addr::from_bits(prefix.address), prefix.len),
+            IpPrefix::V6(prefix) => write!(f, "{}/{}", Ipv6Addr::from_bits(prefix.address), prefix.len),
         }
     }
 }

@@ -1,0 +1,204 @@
+//! `deny`: drops packets by a list of addresses.
+
+use swath_api::Str;
+use swath_api::prelude::*;
+use swath_api::wire::{EtherType, Header, Ipv4, Ipv6};
+
+use crate::acl;
+use crate::deny_list::DenyList;
+
+/// Asks a list of addresses about packets.
+pub struct Deny {
+    table: Handle<DenyList>,
+    layer: Layer,
+    sides: Match,
+    // Scratch space, kept so that it need not be made for each vector.
+    space: Box<Space>,
+}
+
+/// Of each packet its source and its destination, and whether they are in the list.
+struct Space {
+    kinds: [Kind; VECTOR],
+    ip4: [[u32; VECTOR]; 2],
+    ip6: [[u128; VECTOR]; 2],
+    found4: [[u32; VECTOR]; 2],
+    found6: [[bool; VECTOR]; 2],
+    nexts: [Next; VECTOR],
+}
+
+const SOURCE: usize = 0;
+const DESTINATION: usize = 1;
+
+/// What a packet is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Ip4,
+    Ip6,
+    Other,
+    Bad,
+}
+
+/// Settings.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The list, of kind `deny-list`. Default: the only one.
+    #[serde(default)]
+    table: Option<String>,
+    /// Which address of a packet is looked up. Default: `source`.
+    #[serde(default, rename = "match")]
+    sides: Match,
+    /// What packets start with at this node: `ip` behind `ip4-input` and its like, or `ethernet`, VLAN tags included. Default: `ip`.
+    #[serde(default)]
+    layer: Layer,
+}
+
+/// Which address is looked up.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Match {
+    /// Who has sent the packet: against what comes in.
+    #[default]
+    Source,
+    /// Whom the packet is for: against what goes out to them.
+    Destination,
+    /// Either. A packet of which both are in the list counts by its source.
+    Both,
+}
+
+/// What packets start with.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Layer {
+    /// An Ethernet header.
+    Ethernet,
+    /// An IPv4 or an IPv6 header.
+    #[default]
+    Ip,
+}
+
+edges! {
+    /// Where packets go.
+    pub enum Next {
+        /// Packets whose address is not in the list.
+        Ok = required("ok", layer::SAME),
+        /// Packets that are neither IPv4 nor IPv6, such as ARP; the list does not speak of them.
+        NotIp = edge("not-ip", layer::SAME),
+        /// The source is in the list. If it is wanted, ask the table by which prefix (`lookup`), and remove that.
+        SourceListed = drop("source-listed"),
+        /// The destination is in the list. A host that sends many such is worth a look: it may be infected.
+        DestinationListed = drop("destination-listed"),
+        /// The IP header is cut off. No honest host sends such: find it by the source in a capture.
+        BadHeader = drop("bad-header"),
+    }
+}
+
+impl Node for Deny {
+    const INFO: Info = Info::new("deny", "Drops IP packets whose source or destination is in a list.")
+        .about(
+            "Put it before whatever costs more, such as `acl-filter`, behind a `switch` if interfaces differ. For several lists, so that each \
+             has its counter, put several nodes one behind the other.",
+        )
+        .uses(&[const { Str::new("deny-list") }])
+        .example(include_str!("../examples/deny.yaml"));
+    type Config = Config;
+    type Next = Next;
+
+    fn new(config: Config, setup: &mut Setup<'_>) -> Result<Deny, ConfigError> {
+        let space = Space {
+            kinds: [Kind::Bad; VECTOR],
+            ip4: [[0; VECTOR]; 2],
+            ip6: [[0; VECTOR]; 2],
+            found4: [[0; VECTOR]; 2],
+            found6: [[false; VECTOR]; 2],
+            nexts: [Next::Ok; VECTOR],
+        };
+        let table = setup.table("table", config.table.as_deref())?;
+        Ok(Deny { table, layer: config.layer, sides: config.sides, space: Box::new(space) })
+    }
+
+    fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
+        let list = cx.table(self.table);
+        let shard = cx.shard(self.table);
+        let count = frame.len();
+        let has6 = self.space.gather(frame, self.layer);
+        let Space { kinds, ip4, ip6, found4, found6, nexts } = &mut *self.space;
+        for side in self.sides.sides() {
+            list.contain4(&ip4[*side][..count], &mut found4[*side]);
+            if has6 {
+                shard.ip6().contain(&ip6[*side][..count], &mut found6[*side]);
+            }
+        }
+        let mut denied = [0; 2];
+        for (packet, (kind, next)) in kinds[..count].iter().zip(&mut *nexts).enumerate() {
+            let listed = |side: usize| match kind {
+                Kind::Ip4 => found4[side][packet] != 0,
+                _ => found6[side][packet],
+            };
+            *next = match kind {
+                Kind::Other => Next::NotIp,
+                Kind::Bad => Next::BadHeader,
+                Kind::Ip4 | Kind::Ip6 => match self.sides.sides().iter().find(|side| listed(**side)) {
+                    None => Next::Ok,
+                    Some(side) => {
+                        denied[*side] += 1;
+                        if *side == SOURCE { Next::SourceListed } else { Next::DestinationListed }
+                    }
+                },
+            };
+        }
+        shard.count(denied[SOURCE], denied[DESTINATION]);
+        frame.decide_lanes(&nexts[..count], |_, next| *next);
+    }
+}
+
+impl Match {
+    fn sides(self) -> &'static [usize] {
+        match self {
+            Match::Source => &[SOURCE],
+            Match::Destination => &[DESTINATION],
+            Match::Both => &[SOURCE, DESTINATION],
+        }
+    }
+}
+
+impl Layer {
+    /// The version of IP of a packet, and the packet.
+    fn network(self, bytes: &[u8]) -> (Option<u8>, &[u8]) {
+        match self {
+            Layer::Ip => (bytes.first().map(|first| first >> 4), bytes),
+            Layer::Ethernet => match acl::network(bytes) {
+                Some((EtherType::IPV4, _, packet)) => (Some(4), packet),
+                Some((EtherType::IPV6, _, packet)) => (Some(6), packet),
+                _ => (None, &[]),
+            },
+        }
+    }
+}
+
+impl Space {
+    /// Takes the addresses of all packets. `true` if there is one of IPv6 among them.
+    fn gather(&mut self, frame: &mut Frame<'_, Next>, layer: Layer) -> bool {
+        let Space { kinds, ip4, ip6, .. } = self;
+        let (mut at, mut has6) = (0, false);
+        frame.gather(kinds, |packet| {
+            let bytes = packet.data();
+            let (version, packet) = layer.network(bytes);
+            let kind = match version {
+                Some(4) => Ipv4::parse(packet).map_or(Kind::Bad, |(ip, _)| {
+                    (ip4[SOURCE][at], ip4[DESTINATION][at]) = (ip.src_bits(), ip.dst_bits());
+                    Kind::Ip4
+                }),
+                Some(6) => Ipv6::parse(packet).map_or(Kind::Bad, |(ip, _)| {
+                    (ip6[SOURCE][at], ip6[DESTINATION][at]) = (ip.src_bits(), ip.dst_bits());
+                    Kind::Ip6
+                }),
+                _ => Kind::Other,
+            };
+            has6 |= kind == Kind::Ip6;
+            at += 1;
+            kind
+        });
+        has6
+    }
+}
