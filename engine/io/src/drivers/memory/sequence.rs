@@ -61,6 +61,19 @@ impl Own {
         }
     }
 
+    /// The first of them from a flow on.
+    #[inline]
+    fn first_from(&self, flow: u32) -> Option<u32> {
+        let Own::Some(bits) = self else { return Some(flow) };
+        let (word, bit) = (flow as usize / 64, flow % 64);
+        let first = bits.get(word)? & (u64::MAX << bit);
+        if first != 0 {
+            return Some(flow - bit + first.trailing_zeros());
+        }
+        let (behind, bits) = bits[word + 1..].iter().enumerate().find(|(_, bits)| **bits != 0)?;
+        Some((word + 1 + behind) as u32 * 64 + bits.trailing_zeros())
+    }
+
     fn is_empty(&self) -> bool {
         matches!(self, Own::Some(bits) if bits.iter().all(|word| *word == 0))
     }
@@ -126,26 +139,42 @@ impl Sequence {
 
     #[inline]
     fn advance(&mut self) {
-        loop {
-            self.at += 1;
-            match &mut self.order {
-                Order::RoundRobin { round } => {
-                    self.step.flow += 1;
-                    self.step.size += 1;
-                    if self.step.flow == self.flows {
-                        *round += 1;
-                        // Shifted by one each round: else a flow would always have the same size where one count divides the other.
-                        self.step = Step { flow: 0, size: (*round % u64::from(self.sizes)) as u32 };
-                    } else if self.step.size == self.sizes {
-                        self.step.size = 0;
-                    }
+        match &mut self.order {
+            // Straight to the next of our own: what is other queues' costs nothing, however many they are.
+            Order::RoundRobin { round } => {
+                let next = self.own.first_from(self.step.flow + 1).filter(|flow| *flow < self.flows);
+                let from = self.step.flow;
+                let next = next.unwrap_or_else(|| {
+                    *round += 1;
+                    self.at += u64::from(self.flows - from);
+                    // Shifted by one each round: else a flow would always have the same size where one count divides the other.
+                    self.step = Step { flow: 0, size: (*round % u64::from(self.sizes)) as u32 };
+                    self.own.first_from(0).unwrap_or_default()
+                });
+                let passed = next - self.step.flow;
+                self.at += u64::from(passed);
+                self.step = Step { flow: next, size: add(self.step.size, passed, self.sizes) };
+            }
+            Order::Random { seed } => loop {
+                self.at += 1;
+                self.step = random(*seed, self.at, self.flows, self.sizes);
+                if self.own.has(self.step.flow) || self.at >= self.limit {
+                    break;
                 }
-                Order::Random { seed } => self.step = random(*seed, self.at, self.flows, self.sizes),
-            }
-            if self.own.has(self.step.flow) || self.at >= self.limit {
-                break;
-            }
+            },
         }
+    }
+}
+
+/// The size that comes so many packets behind another.
+#[inline]
+fn add(size: u32, packets: u32, sizes: u32) -> u32 {
+    let sum = u64::from(size) + u64::from(packets);
+    match sum.checked_sub(u64::from(sizes)) {
+        None => sum as u32,
+        // Mostly there is one size, or the next packet is our own.
+        Some(rest) if rest < u64::from(sizes) => rest as u32,
+        Some(rest) => (rest % u64::from(sizes)) as u32,
     }
 }
 
