@@ -131,12 +131,12 @@ fn mixed(place: &Place) -> PathBuf {
     place.capture("mixed.pcap", packets)
 }
 
-/// Replays the mixed capture, and returns what was sent by each interface and the report.
-fn route(place: &Place, input: &Path, name: &str, workers: &str) -> (PathBuf, String) {
+/// Replays the mixed capture through a router, and returns what was sent by each interface and the report.
+fn route(place: &Place, graph: &Path, input: &Path, name: &str, workers: &str) -> (PathBuf, String) {
     let directory = place.path(name);
     std::fs::create_dir(&directory).unwrap();
     let said = replay(
-        &forwarder(),
+        graph,
         &[
             "--in",
             &at("lan", input),
@@ -159,7 +159,7 @@ fn the_same_input_gives_the_same_bytes() {
     let place = Place::new();
     let input = mixed(&place);
     for workers in ["1", "2"] {
-        let runs = ["first", "second"].map(|run| route(&place, &input, &format!("{run}-{workers}"), workers));
+        let runs = ["first", "second"].map(|run| route(&place, &forwarder(), &input, &format!("{run}-{workers}"), workers));
         for file in ["lan.pcap", "wan.pcap"] {
             let [first, second] = [0, 1].map(|run| std::fs::read(runs[run].0.join(file)).unwrap());
             assert!(first.len() > 1000 && first == second, "{workers} workers, {file}");
@@ -168,20 +168,31 @@ fn the_same_input_gives_the_same_bytes() {
     }
 }
 
+/// On queues that packets are dealt to by their flows, and with handoffs that deal them anew.
 #[test]
 fn the_number_of_workers_makes_no_difference() {
     let place = Place::new();
     let input = mixed(&place);
-    let (one, report) = route(&place, &input, "one", "1");
+    let (one, report) = route(&place, &forwarder(), &input, "one", "1");
     let report = without_buffers(&report);
     assert_eq!(report["received"], 4000);
     assert!(report["sent"].as_u64().unwrap() > 3000, "{report}");
-    for workers in ["2", "4"] {
-        let (more, same) = route(&place, &input, workers, workers);
-        assert_eq!(without_buffers(&same), report, "{workers} workers");
-        let said = said(["replay".as_ref(), "--compare".as_ref(), one.as_os_str(), more.as_os_str()]);
-        assert_eq!(said.code, 0, "{}", said.out);
-        assert!(said.out.starts_with("equal: "), "{}", said.out);
+    let mut text = std::fs::read_to_string(forwarder()).unwrap();
+    for (from, to) in [
+        ("to: ethernet }\n  ethernet:", "to: by-frame }\n  by-frame: { kind: handoff, to: ethernet }\n  ethernet:"),
+        ("to: lookup }\n", "to: by-packet }\n  by-packet: { kind: handoff, layer: ip, to: lookup }\n"),
+    ] {
+        assert!(text.contains(from), "{text}");
+        text = text.replacen(from, to, 1);
+    }
+    for (name, graph) in [("dealt", forwarder()), ("handed", place.text("handed.yaml", &text))] {
+        for workers in ["1", "2", "4"] {
+            let (more, same) = route(&place, &graph, &input, &format!("{name}-{workers}"), workers);
+            assert_eq!(without_buffers(&same), report, "{name}, {workers} workers");
+            let said = said(["replay".as_ref(), "--compare".as_ref(), one.as_os_str(), more.as_os_str()]);
+            assert_eq!(said.code, 0, "{}", said.out);
+            assert!(said.out.starts_with("equal: "), "{}", said.out);
+        }
     }
 }
 

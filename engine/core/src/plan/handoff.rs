@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use swath_api::{Context, Frame, Info, NoConfig, Node as Kind, NodeKind, Ownership, Setup, edges, layer};
 
-use super::{BUFFERS_PER_WORKER, EdgePlan, HANDOFF_RING, NodePlan, Plan};
+use super::{BUFFERS_PER_WORKER, EdgePlan, NodePlan, Plan, handoff_ring};
 use crate::spec::{Code, Diagnostic, Diagnostics, EngineSpec, Node, NodeSpec, Span, Spanned, Value};
 
 /// What moves packets to their owners. The engine does it itself, by what the node behind it says.
@@ -35,7 +35,7 @@ impl Kind for Handoff {
 /// Warns if full rings between workers would leave too few buffers to receive into.
 pub(super) fn warn_few_buffers(engine: &EngineSpec, span: Option<Span>, kinds: &[NodeKind], diagnostics: &mut Diagnostics) {
     let workers = usize::from(engine.workers);
-    let (rings, own) = (workers * (workers - 1) * HANDOFF_RING, workers * BUFFERS_PER_WORKER);
+    let (rings, own) = (workers * (workers - 1) * handoff_ring(engine), workers * BUFFERS_PER_WORKER);
     let moves = |kind: &NodeKind| kind.info().ownership != Ownership::Any;
     // Fewer than the workers need by themselves are an error.
     if engine.buffers < own || engine.buffers >= rings + own || !kinds.iter().any(moves) {
@@ -158,5 +158,15 @@ mod tests {
         {
             assert_eq!(said(workers, buffers, &[kind]), Vec::<String>::new(), "{workers} workers, {buffers} buffers");
         }
+    }
+
+    #[test]
+    fn rings_take_up_to_half_of_the_buffers() {
+        let ring = |workers, buffers| handoff_ring(&EngineSpec { workers, buffers, ..EngineSpec::default() });
+        // As many as there are by default.
+        assert_eq!([1, 2, 3, 4, 8].map(|workers| ring(workers, 16_384)), [4096, 4096, 1024, 1024, 1024]);
+        assert_eq!([2, 3, 4, 8].map(|workers| ring(workers, 65_536)), [4096, 4096, 2048, 1024]);
+        // 2 * 2048 is half of 8192; and never less than a replay needs.
+        assert_eq!([8192, 8191, 2048].map(|buffers| ring(2, buffers)), [2048, 1024, 1024]);
     }
 }

@@ -29,8 +29,10 @@ pub use draft::Draft;
 /// Buffers for each worker, at least: its cache alone may keep 768 that no other worker can have.
 pub const BUFFERS_PER_WORKER: usize = 1024;
 
-/// Packets that the ring from one worker to another takes: what the ticks and the pass of a worker can send, twice over.
+/// Packets that the ring from one worker to another takes at least: what the ticks and the pass of a worker can send, twice over.
 pub const HANDOFF_RING: usize = 1024;
+/// And at most: more would let packets wait for longer than is good for them, where a worker has more to do than it can.
+const LONGEST_HANDOFF_RING: usize = 4096;
 
 /// Nodes, or interfaces, that a graph may have: their indexes have 16 bits, of which some values are taken.
 const MAX_INDEX: usize = 60_000;
@@ -119,6 +121,15 @@ impl EdgePlan {
     pub(crate) fn names(edges: &[EdgePlan]) -> Vec<&str> {
         edges.iter().filter(|edge| edge.named).map(|edge| &*edge.name).collect()
     }
+}
+
+/// Packets that the ring from one worker to another takes: as many as half of the buffers allow for all rings together. The longer a ring,
+/// the longer the other worker may stand still, on a core that it shares with others, before packets for it are lost.
+pub(crate) fn handoff_ring(engine: &EngineSpec) -> usize {
+    let workers = usize::from(engine.workers);
+    let share = engine.buffers / 2 / (workers * workers.saturating_sub(1)).max(1);
+    // A power of two, as rings are.
+    share.checked_ilog2().map_or(0, |exponent| 1 << exponent).clamp(HANDOFF_RING, LONGEST_HANDOFF_RING)
 }
 
 impl Plan {

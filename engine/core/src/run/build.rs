@@ -15,7 +15,7 @@ use super::handoff::Handoffs;
 use super::pass::{FREE, Running, Source, TRANSMIT, WorkerGraph};
 use crate::driver::{Claim, Due, Opener, Port, PortConfig, RxQueue, TxQueue};
 use crate::parts::{self, Part, Parts, Teller};
-use crate::plan::{EdgePlan, NodePlan, Plan};
+use crate::plan::{EdgePlan, NodePlan, Plan, handoff_ring};
 use crate::spec::{Code, Diagnostic, Diagnostics, Doubts};
 
 /// How a plan is built.
@@ -40,7 +40,7 @@ pub(super) fn build(mut plan: Plan, options: &BuildOptions<'_>, diagnostics: &mu
     let beds =
         diagnostics.ok(beds.map_err(|error| Diagnostic::error(Code::Refused, format!("no descriptor for a worker: {error}"))))?;
     let handed: Vec<Arc<[Counter]>> = (0..workers).map(|_| (0..workers).map(|_| Counter::default()).collect()).collect();
-    let (handoffs, rings) = Handoffs::all(&beds, &handed, options.pool);
+    let (handoffs, rings) = Handoffs::all(&beds, &handed, handoff_ring(&plan.engine), options.pool);
     let mut handoffs = handoffs.into_iter().map(|ends| (workers > 1).then_some(ends));
     let mut sources = assign(ports.iter_mut().map(|port| port.receive_queues()), workers);
     let assigned = sources.iter().map(|queues| queues.iter().map(|(interface, queue, _)| (*interface, *queue)).collect()).collect();

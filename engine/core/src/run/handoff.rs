@@ -7,7 +7,6 @@ use swath_api::{Call, Edges, HandoffGauge, HandoffReceiver, HandoffSender, Nexts
 use super::bed::Bed;
 use super::counters::{Counter, slot};
 use super::pass::WorkerGraph;
-use crate::plan::HANDOFF_RING;
 
 /// The ends of the rings that are one worker's.
 pub(super) struct Handoffs {
@@ -30,9 +29,14 @@ struct Outgoing {
 }
 
 impl Handoffs {
-    /// The rings between so many workers, one set of ends for each, and what tells how full they are. `beds` and `handed` are those of
-    /// the workers.
-    pub fn all(beds: &[Arc<Bed>], handed: &[Arc<[Counter]>], pool: &Arc<Pool>) -> (Vec<Handoffs>, Vec<HandoffGauge>) {
+    /// The rings between so many workers, for so many packets, one set of ends for each, and what tells how full they are. `beds` and
+    /// `handed` are those of the workers.
+    pub fn all(
+        beds: &[Arc<Bed>],
+        handed: &[Arc<[Counter]>],
+        packets: usize,
+        pool: &Arc<Pool>,
+    ) -> (Vec<Handoffs>, Vec<HandoffGauge>) {
         let workers = beds.len();
         let mut gauges = Vec::new();
         let new = |(worker, handed): (usize, &Arc<[Counter]>)| Handoffs {
@@ -47,7 +51,7 @@ impl Handoffs {
         let mut all: Vec<Handoffs> = handed.iter().enumerate().map(new).collect();
         for from in 0..workers {
             for to in (0..workers).filter(|to| *to != from) {
-                let (sender, receiver) = handoff(pool, HANDOFF_RING);
+                let (sender, receiver) = handoff(pool, packets);
                 gauges.push(sender.gauge());
                 all[from].outgoing[to] = Some(Outgoing { ring: sender, bed: Arc::clone(&beds[to]), used: false });
                 all[to].incoming.push(receiver);

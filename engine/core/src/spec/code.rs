@@ -195,8 +195,8 @@ Doubtful = "SW0223", "A setting of a table is hardly meant.":
      it hides, for example. The message says what the table has found. The graph runs all the same.";
 FewBuffers = "SW0224", "Full rings between workers would leave few buffers.":
     "Packets on their way to another worker wait in a ring, one for each pair of workers and direction, of 1024 \
-     packets each. Under overload rings can be full, and what they hold is missing where packets are received: \
-     so there should be 1024 buffers for each ring, and as many for each worker. The graph runs all the same; with \
+     packets each, or more if there are many buffers. Under overload rings can be full, and what they hold is \
+     missing where packets are received: so there should be 1024 buffers for each ring, and as many for each worker. The graph runs all the same; with \
      fewer, packets may be dropped as `out-of-buffers`.";
 
 // The language: variables, included files, templates.
