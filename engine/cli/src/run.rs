@@ -31,13 +31,17 @@ Type=notify) is told when it is up and what it does, and fed its watchdog while 
 Examples:
   swath run graphs/quickstart.yaml
   swath run graphs/quickstart.yaml --duration 10s --report report.json
-  swath run graphs/quickstart.yaml --metrics 127.0.0.1:9474 --log-format json")]
+  swath run graphs/quickstart.yaml --metrics 127.0.0.1:9474 --log-format json
+  swath run graphs/quickstart.yaml --dry-run")]
 pub struct RunArgs {
     /// The graph file
     pub graph: PathBuf,
     /// End after this time: `10s`, `500ms`, or a number of seconds
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub duration: Option<Duration>,
+    /// Attach the interfaces, write which worker receives what and on which core, and end before the first packet
+    #[arg(long, conflicts_with_all = ["duration", "report"])]
+    pub dry_run: bool,
     /// What to say each second
     #[arg(long, value_enum, value_name = "HOW", env = "SWATH_STATS", hide_env = true, default_value = "auto")]
     pub stats: Stats,
@@ -79,7 +83,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     unprivileged(privileges::gain_no_more())?;
     let live = Live::new(Settings { by_worker: plan.engine.metrics_by_worker });
     // Before interfaces are attached: who cannot be watched as he wants to be touches no network.
-    let server = args.metrics.or(plan.engine.metrics).map(|address| serve(address, &live)).transpose()?;
+    let server = args.metrics.or(plan.engine.metrics).filter(|_| !args.dry_run).map(|address| serve(address, &live)).transpose()?;
     let (pool, pages) = packet_memory(&plan.engine)?;
     let mut engine = graph.build(plan, &pool, Time::Real)?;
     let destination = args.report.as_deref().map(Destination::open).transpose()?;
@@ -109,8 +113,13 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
             tracing::warn!(target: "swath::engine", "{warning}");
         }
     }
-    if engine.queues().len() > 1 {
-        say_queues(&engine, &placement, &people);
+    let queues = queues(&engine, &placement);
+    if args.dry_run {
+        terminal.data(&(queues.join("\n") + "\n"))?;
+        return Ok(Exit::Ok);
+    }
+    if queues.len() > 1 {
+        queues.iter().for_each(|line| people.say(line));
     }
     // Interfaces are attached and files open: those who look after an interface keep what it takes to attach it again, and nobody else.
     unprivileged(privileges::keep(CapabilitySet::empty()))?;
@@ -149,9 +158,9 @@ fn unprivileged(done: std::io::Result<()>) -> Result<(), Failure> {
     done.map_err(|error| Failure::other(format!("privileges cannot be given up: {error}")))
 }
 
-/// Says which worker receives what.
-fn say_queues(engine: &Engine, placement: &Placement, terminal: &Terminal) {
-    for (worker, queues) in engine.queues().iter().enumerate() {
+/// Which worker receives what: a line for each.
+fn queues(engine: &Engine, placement: &Placement) -> Vec<String> {
+    let line = |(worker, queues): (usize, &Vec<(usize, usize)>)| {
         let core = match placement.cpus.get(worker).map(Vec::as_slice) {
             Some([core]) => format!(" on core {core}"),
             _ => String::new(),
@@ -159,8 +168,9 @@ fn say_queues(engine: &Engine, placement: &Placement, terminal: &Terminal) {
         let name = |(interface, queue): &(usize, usize)| format!("{} queue {queue}", engine.interfaces()[*interface].name);
         let queues =
             if queues.is_empty() { "what it is handed".into() } else { queues.iter().map(name).collect::<Vec<_>>().join(", ") };
-        terminal.say(format!("worker {worker}{core}: {queues}"));
-    }
+        format!("worker {worker}{core}: {queues}")
+    };
+    engine.queues().iter().enumerate().map(line).collect()
 }
 
 fn serve(address: SocketAddr, live: &Arc<Live>) -> Result<Server, Failure> {

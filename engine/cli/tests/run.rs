@@ -122,3 +122,28 @@ nodes:
     assert_eq!(said.code, 1);
     assert!(said.err.contains("error: `engine.cores` names core 1000, which this process may not use: it has "), "{}", said.err);
 }
+
+#[test]
+fn a_dry_run_says_which_worker_receives_what() {
+    let place = Place::new();
+    let text = "version: 1
+engine: { workers: 3, metrics: '127.0.0.1:1' }
+interfaces:
+  a: { driver: memory, generate: { packets: [udp 10.0.0.1:1 > 10.0.0.2:2] } }
+  b: { driver: pcap, read: in.pcap, write: out.pcap }
+nodes:
+  a-rx: { kind: rx, interface: a, to: tx }
+  b-rx: { kind: rx, interface: b, to: tx }
+  tx:   { kind: tx, interface: b }
+";
+    place.capture("in.pcap", [(0, [1; 60])]);
+    let graph = place.text("graph.yaml", text);
+    let dry = said(["run".as_ref(), graph.as_os_str(), "--dry-run".as_ref()]);
+    assert_eq!(dry.code, 0, "{}", dry.err);
+    let lines: Vec<&str> = dry.out.lines().map(|line| line.split_once(": ").unwrap().1).collect();
+    assert_eq!(lines, ["a queue 0, b queue 0", "a queue 1, b queue 1", "a queue 2, b queue 2"], "{}", dry.out);
+    assert!(dry.out.lines().enumerate().all(|(at, line)| line.starts_with(&format!("worker {at}"))), "{}", dry.out);
+    // A graph that cannot run cannot be tried either.
+    std::fs::remove_file(place.path("in.pcap")).unwrap();
+    assert_ne!(said(["run".as_ref(), graph.as_os_str(), "--dry-run".as_ref()]).code, 0);
+}
