@@ -6,7 +6,7 @@
 //!
 //! | kind | owner of a packet |
 //! |---|---|
-//! | sessions of an ACL | [`Owner::of`] the [flow hash](crate::flow), which both directions share |
+//! | sessions of an ACL | [`Owner::of`] a hash of both addresses, which both directions share; not of ports, which fragments lack |
 //! | source NAT, leaving | [`Owner::of`] [`flow::word_hash`](crate::flow::word_hash) of the inside address |
 //! | source NAT, coming back | the worker that has the external port: [`Owner::of_range`], or a look-up in the shared part of the table |
 //! | an ICMP error | as the packet that it quotes |
