@@ -28,7 +28,7 @@ impl Seed {
     /// secret one was added. Two keys that somebody has chosen share a sum with a probability of 2^-64 over the seeds. A second such
     /// product spreads it over the 64 bits of which the index takes some.
     #[inline(always)]
-    pub(super) fn hash<const N: usize>(&self, words: [u64; N]) -> u64 {
+    pub(crate) fn hash<const N: usize>(&self, words: [u64; N]) -> u64 {
         const { assert!(N <= 6 && N.is_multiple_of(2)) };
         let mut sum = 0_u128;
         for at in (0..N).step_by(2) {

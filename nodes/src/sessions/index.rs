@@ -39,7 +39,7 @@ impl Bucket {
     }
 }
 
-pub(super) struct Index {
+pub(crate) struct Index {
     buckets: HugeArray<Bucket>,
     mask: usize,
 }

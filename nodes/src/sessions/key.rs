@@ -55,6 +55,36 @@ impl Key4 {
         Key4::with(addresses, id.into(), FRAGMENT | u16::from(protocol.0), zone)
     }
 
+    /// Where its packets come from: address and port.
+    #[inline(always)]
+    pub fn source_end(self) -> (u32, u16) {
+        ((self.0[0] >> 32) as u32, (self.0[0] >> 16) as u16)
+    }
+
+    /// Where its packets go: address and port.
+    #[inline(always)]
+    pub fn destination_end(self) -> (u32, u16) {
+        ((self.0[1] >> 32) as u32, (self.0[1] >> 16) as u16)
+    }
+
+    /// The protocol.
+    #[inline(always)]
+    pub fn protocol(self) -> IpProtocol {
+        IpProtocol(self.0[0] as u8)
+    }
+
+    /// Its words, as they are compared.
+    #[inline(always)]
+    pub fn words(self) -> [u64; 2] {
+        self.0
+    }
+
+    /// The zone.
+    #[inline(always)]
+    pub fn zone(self) -> u16 {
+        self.0[1] as u16
+    }
+
     #[inline(always)]
     fn with(addresses: u64, ports: u32, protocol: u16, zone: u16) -> Key4 {
         let (from, to) = (u64::from(ports) & 0xffff_0000, (u64::from(ports) & 0xffff) << 16);
@@ -200,6 +230,14 @@ mod tests {
         assert_eq!((key.reversed().flow(), key.reversed().reversed()), (back, key));
         assert_eq!(key.ordered(), key.reversed().ordered());
         assert!(key.ordered() == key || key.ordered() == key.reversed());
+    }
+
+    #[test]
+    fn the_parts_of_a_key() {
+        let flow = "10.0.0.5:4000 > 192.0.2.1:53 udp zone 3".parse().unwrap();
+        let key = Key4::of(&flow).unwrap();
+        assert_eq!((key.source_end(), key.destination_end()), ((0x0a00_0005, 4000), (0xc000_0201, 53)));
+        assert_eq!((key.protocol(), key.zone()), (IpProtocol::UDP, 3));
     }
 
     proptest! {

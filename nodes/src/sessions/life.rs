@@ -177,6 +177,13 @@ impl<K: FlowKey> Sessions<K> {
         (before - self.len) as usize
     }
 
+    /// Removes the session of a key if it is over: for who cares at once that it has gone.
+    pub fn expire_key(&mut self, key: &K, now: u64, gone: Gone<'_, K>) {
+        if let Some(Handle { place, .. }) = self.find(key).handle().filter(|handle| self.is_over(handle.place, now)) {
+            self.remove(place, Cause::Expired, gone);
+        }
+    }
+
     /// Looks at one session that is due: whether it has gone.
     fn expire_one(&mut self, class: usize, now: u64, gone: Gone<'_, K>) -> Option<bool> {
         let place = self.wheels.due(class, units_at(now))?;

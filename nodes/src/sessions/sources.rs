@@ -1,4 +1,4 @@
-//! How many sessions each source has: exact, and never more counters than sessions.
+//! How many sessions each source has, or whatever else is counted by a key: exact, and never more counters than sessions.
 
 use swath_api::memory::HugeArray;
 use zerocopy::FromZeros;
@@ -15,7 +15,7 @@ struct Source {
     next: u32,
 }
 
-pub(super) struct Sources {
+pub(crate) struct Sources {
     index: Index,
     sources: HugeArray<Source>,
     /// The first free place below `high`.
@@ -55,6 +55,13 @@ impl Sources {
         if source.sessions == 0 {
             source.next = std::mem::replace(&mut self.free, place);
             self.index.remove(seed.hash(source.key), place);
+        }
+    }
+
+    /// As [`Sources::remove`], by the key.
+    pub fn remove_key(&mut self, key: [u64; 4], seed: &Seed) {
+        if let Some(place) = self.find(key, seed.hash(key)) {
+            self.remove(place, seed);
         }
     }
 
