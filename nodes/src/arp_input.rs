@@ -87,7 +87,7 @@ impl Node for ArpInput {
                 Err(reason) => return reason,
             };
             let Some(interface) = table.interface(rx) else { return Next::NotServed };
-            let is_for_us = table.own(rx).any(|(own, _)| own == message.target);
+            let is_for_us = table.answers_for(rx, message.target);
             match judge(table, rx, &message) {
                 Ok(()) => {}
                 Err(Next::Conflict) if table.defend(rx, message.sender, now) => return defend(packet, &message, interface.mac, rx),

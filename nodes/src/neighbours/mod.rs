@@ -58,6 +58,8 @@ pub struct Neighbours {
     // Where `age` goes on, and when it was called last.
     aged: AtomicU32,
     clock: AtomicU64,
+    // Addresses that are answered for, beside those of the interfaces.
+    proxies: Vec<(u16, Prefix4)>,
     // Commands one after the other.
     control: Mutex<()>,
 }
@@ -127,6 +129,13 @@ impl Neighbours {
     pub fn is_own(&self, address: Ipv4Addr) -> bool {
         let own = |interface: &Interface| interface.addresses.iter().any(|(own, _)| *own == IpAddr::V4(address));
         self.interfaces.iter().any(own)
+    }
+
+    /// Whether requests for an address that come in by an interface are answered.
+    pub fn answers_for(&self, interface: u16, address: Ipv4Addr) -> bool {
+        let own = || self.own(interface).any(|(own, _)| own == address);
+        let proxied = |(at, prefix): &(u16, Prefix4)| *at == interface && prefix.contains(address.to_bits());
+        own() || self.proxies.iter().any(proxied)
     }
 
     /// Whether a hardware address is one of the interfaces' own.
@@ -305,6 +314,12 @@ impl Table for Neighbours {
         if !(1..=LIMIT_MAX).contains(&config.limit) {
             return Err(ConfigError::at("limit", format!("`{}` is not in 1 to {LIMIT_MAX}", config.limit)));
         }
+        let mut proxies = Vec::new();
+        for (index, proxy) in config.proxy.iter().enumerate() {
+            let names = interfaces.iter().map(|interface| &*interface.name);
+            let at = find_served(names, &served, &proxy.interface).map_err(|error| error.inside(&format!("proxy[{index}]")))?;
+            proxies.extend(proxy.prefixes.iter().map(|prefix| (at, *prefix)));
+        }
         // What is made only to be checked takes little memory, and is not full because of that.
         let places = if setup.in_use() { PLACES } else { 4 * BLOCK };
         let table = Neighbours {
@@ -318,6 +333,7 @@ impl Table for Neighbours {
             counts: (0..setup.workers()).map(|_| Counts::default()).collect(),
             aged: AtomicU32::new(0),
             clock: AtomicU64::new(0),
+            proxies,
             control: Mutex::new(()),
         };
         for (index, neighbour) in config.entries.iter().enumerate() {

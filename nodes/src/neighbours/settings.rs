@@ -7,6 +7,8 @@ use swath_api::prelude::*;
 use swath_api::units::{Duration, PacketRate};
 use swath_api::wire::MacAddr;
 
+use crate::fib4::Prefix4;
+
 use super::SECOND;
 use super::resolve::Times;
 
@@ -20,6 +22,10 @@ pub struct Config {
     /// Neighbours that are known from the start and never expire.
     #[serde(default, rename = "static")]
     pub(super) entries: Vec<Neighbour>,
+    /// Addresses that are nobody's on the link, and that ARP requests are answered for as for the interface's own: those of a NAT's pool
+    /// (RFC 1027).
+    #[serde(default)]
+    pub(super) proxy: Vec<Proxy>,
     /// The most neighbours of one interface that are taken in by themselves, 1 to 32768; those that do not answer count, too. The last
     /// eighth is for neighbours that introduce themselves, so that a scan of empty addresses cannot keep them out. Default: 4096.
     #[serde(default = "default_limit")]
@@ -115,6 +121,16 @@ pub struct Neighbour {
     /// The interface that it is reached over. Default: the one whose subnet has the address.
     #[serde(default)]
     pub(super) interface: Option<String>,
+}
+
+/// Addresses that are answered for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Proxy {
+    /// The interface that the requests come in by.
+    pub(super) interface: String,
+    /// The addresses.
+    pub(super) prefixes: Vec<Prefix4>,
 }
 
 /// What the control side may ask, while workers forward.
