@@ -35,6 +35,9 @@ pub mod ip4_rewrite;
 pub mod ip4_urpf;
 mod leaf4;
 pub mod meter;
+pub mod nat44;
+pub mod nat44_in2out;
+pub mod nat44_out2in;
 pub mod neighbours;
 mod own4;
 mod pace;
@@ -58,10 +61,12 @@ pub const NODES: &[NodeKind] = &[
     NodeKind::of::<ip4_options::Ip4Options>(),
     NodeKind::of::<deny::Deny>(),
     NodeKind::of::<acl_filter::AclFilter>(),
+    NodeKind::of::<nat44_out2in::Nat44Out2in>(),
     NodeKind::of::<ip4_dscp::Ip4Dscp>(),
     NodeKind::of::<ip4_urpf::Ip4Urpf>(),
     NodeKind::of::<ip4_lookup::Ip4Lookup>(),
     NodeKind::of::<tcp_mss::TcpMss>(),
+    NodeKind::of::<nat44_in2out::Nat44In2out>(),
     NodeKind::of::<ip4_rewrite::Ip4Rewrite>(),
     NodeKind::of::<ip4_fragment::Ip4Fragment>(),
     NodeKind::of::<ip4_resolve::Ip4Resolve>(),
@@ -92,4 +97,5 @@ pub const TABLES: &[TableKind] = &[
     TableKind::of::<bridge::Bridge>(),
     TableKind::sharded::<acl::Acl>(),
     TableKind::of::<deny_list::DenyList>(),
+    TableKind::sharded::<nat44::Nat44>(),
 ];

@@ -79,6 +79,27 @@ tables:
     kind: acl
     fragments: drop
     rules: []
+  nat:
+    kind: nat44
+    inside-prefixes: [192.168.1.0/24, 10.0.0.2/32, 10.0.0.4/32]
+    pool: ['10.0.0.1:515-520']
+    static: [{ inside: 192.168.1.11, protocol: tcp, port: 2 }]
+    per-user: { ports: 3, sessions: 20 }
+    sessions: { capacity: 30 }
+    fragment-timeout: 20ms
+    waiting-fragments: 2
+  one-port:
+    kind: nat44
+    inside-prefixes: [192.168.1.0/24, 10.0.0.2/32, 10.0.0.4/32]
+    pool: ['10.0.0.1:515']
+    mapping: endpoint-dependent
+    fragment-timeout: 20ms
+  served:
+    kind: nat44
+    inside-prefixes: [192.168.1.0/24]
+    static: [{ inside: 192.168.1.11, outside: 10.0.0.1, protocol: tcp, port: 2 }]
+    per-user: { sessions: 1 }
+    fragment-timeout: 20ms
 nodes:
 ";
 
@@ -98,6 +119,11 @@ const SETTINGS: &[(&str, &str)] = &[
     ("acl-filter", "table: reflecting, layer: ethernet"),
     ("acl-filter", "table: full"),
     ("acl-filter", "table: whole"),
+    ("nat44-in2out", "table: nat"),
+    ("nat44-in2out", "table: one-port"),
+    ("nat44-in2out", "table: one-port, hairpin: true"),
+    ("nat44-out2in", "table: nat"),
+    ("nat44-out2in", "table: served"),
     ("ip4-dscp", "dscp: 46"),
     ("tcp-mss", ""),
     ("ip4-fragment", "hold: 1"),
@@ -147,6 +173,10 @@ fn alone(kind: NodeKind, settings: &str) -> String {
     let node = format!("  subject: {{ kind: {name}, {settings}{comma}to: {{ {to} }} }}\n  end: {{ kind: drop }}\n");
     let source = match kind.info() {
         info if info.input.as_str() == layer::NONE => "",
+        // Without mappings there is nothing that it could translate.
+        info if info.kind.as_str() == "nat44-out2in" && settings == "table: nat" => {
+            "  source: { kind: scramble, interface: a, to: leave }\n  leave: { kind: nat44-in2out, table: nat, to: { ok: subject, other: subject } }\n"
+        }
         info if info.reads.as_slice().is_empty() => "  source: { kind: scramble, interface: a, to: subject }\n",
         // What it reads has to be written.
         _ => "  source: { kind: scramble, interface: a, to: paint }\n  paint: { kind: paint, color: 3, to: subject }\n",

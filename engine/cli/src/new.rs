@@ -18,6 +18,7 @@ const STARTERS: &[Starter] = &[
     Starter::new("quickstart", "graphs/quickstart.yaml", include_str!("../../../graphs/quickstart.yaml")),
     Starter::new("router", "graphs/ip4-router.yaml", include_str!("../../../graphs/ip4-router.yaml")),
     Starter::new("firewall", "graphs/firewall.yaml", include_str!("../../../graphs/firewall.yaml")),
+    Starter::new("nat", "graphs/nat-gateway.yaml", include_str!("../../../graphs/nat-gateway.yaml")),
     Starter::new("bridge", "graphs/bridge.yaml", include_str!("../../../graphs/bridge.yaml")),
 ];
 

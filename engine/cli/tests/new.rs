@@ -5,8 +5,13 @@ mod common;
 use common::{Place, graph, said, said_by, swath};
 
 /// What can be started from, and the graph that it is.
-const STARTERS: [(&str, &str); 4] =
-    [("quickstart", "quickstart.yaml"), ("router", "ip4-router.yaml"), ("firewall", "firewall.yaml"), ("bridge", "bridge.yaml")];
+const STARTERS: [(&str, &str); 5] = [
+    ("quickstart", "quickstart.yaml"),
+    ("router", "ip4-router.yaml"),
+    ("firewall", "firewall.yaml"),
+    ("nat", "nat-gateway.yaml"),
+    ("bridge", "bridge.yaml"),
+];
 
 /// A graph with what it includes in its place, for it is to be one file.
 fn whole(graph_text: &str) -> String {

@@ -1,0 +1,240 @@
+//! What a table tells of its sessions, in numbers and one by one.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use swath_api::prelude::*;
+use swath_api::units::Duration;
+use swath_api::wire::IpProtocol;
+
+use crate::sessions::{Filter, Flow, FlowKey, Key4, Record, Sessions, State};
+
+use super::flows::{Behind, Flows, Refused4};
+use super::settings::{Filtering, Mapping, Pooling};
+use super::{End, INSIDE, Nat44, Shard};
+
+/// Sessions of one answer, if the question does not say.
+const LISTED: usize = 1000;
+
+/// What a worker tells of its sessions. It alone writes.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    by_protocol: [AtomicU64; 4],
+    gauges: [AtomicU64; GAUGES.len()],
+    totals: [AtomicU64; TOTALS.len()],
+}
+
+const PROTOCOLS: [&str; 4] = ["tcp", "udp", "icmp", "other"];
+
+const GAUGES: [(&str, &str); 3] = [
+    ("nat44_mappings", "Inside addresses and ports that have an address and port outside; endpoint-independent mapping only."),
+    ("nat44_ports", "Ports of the pool, for TCP, UDP and ICMP each."),
+    ("nat44_ports_free", "Ports of the pool that nobody has; with endpoint-dependent mapping all of them are anybody's."),
+];
+
+const TOTALS: [(&str, &str); 8] = [
+    ("nat44_opened_sessions_total", "Sessions opened."),
+    ("nat44_expired_sessions_total", "Sessions that were silent for too long."),
+    ("nat44_evicted_sessions_total", "Sessions that gave way to new ones because the table was full."),
+    ("nat44_ended_sessions_total", "Sessions ended by command."),
+    ("nat44_exhausted_ports_total", "Packets that found no port."),
+    ("nat44_exhausted_sessions_total", "Packets that found no room for a session, because none gave way."),
+    ("nat44_user_limit_total", "Packets of inside addresses that have as much as they may."),
+    ("nat44_filtered_total", "Packets from outside to a mapping that may not be answered by their sender."),
+];
+
+impl Counts {
+    pub(super) fn tell(&self, sessions: &Sessions<Key4>, behind: &Behind, refused: &Refused4) {
+        let by_protocol = sessions.by_protocol().map(u64::from);
+        let (free, ports) = behind.ports.count();
+        let gauges = [behind.mappings.len().into(), ports, free];
+        let totals = sessions.totals();
+        let Refused4 { ports, sessions, user, filtered } = *refused;
+        let totals = [totals.opened, totals.expired, totals.evicted, totals.removed, ports, sessions, user, filtered];
+        let tell =
+            |told: &[AtomicU64], now: &[u64]| told.iter().zip(now).for_each(|(told, now)| told.store(*now, Ordering::Relaxed));
+        tell(&self.by_protocol, &by_protocol);
+        tell(&self.gauges, &gauges);
+        tell(&self.totals, &totals);
+    }
+}
+
+/// The figures of all workers.
+pub(super) fn figures(workers: &[Arc<Counts>], capacity: u32) -> Vec<Figure> {
+    let sum = |of: &dyn Fn(&Counts) -> &AtomicU64| workers.iter().map(|counts| of(counts).load(Ordering::Relaxed)).sum();
+    let known = "Sessions, those included that are over and not removed yet.";
+    let of = |(index, name)| Figure::gauge("nat44_sessions", known, sum(&|counts| &counts.by_protocol[index])).of("protocol", name);
+    let mut figures: Vec<Figure> = (0..).zip(PROTOCOLS).map(of).collect();
+    figures.push(Figure::gauge("nat44_sessions_capacity", "Sessions that there can be.", capacity.into()));
+    let gauges = GAUGES.iter().enumerate();
+    figures.extend(gauges.map(|(index, (name, help))| Figure::gauge(name, help, sum(&|counts| &counts.gauges[index]))));
+    let totals = TOTALS.iter().enumerate();
+    figures.extend(totals.map(|(index, (name, help))| Figure::total(name, help, sum(&|counts| &counts.totals[index]))));
+    figures
+}
+
+/// What the control side may ask.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Command {
+    /// Says how large the table is.
+    Show {},
+}
+
+/// What may be asked of the sessions of all workers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Question {
+    /// Lists sessions.
+    Sessions {
+        /// Which; all that every given word fits.
+        #[serde(default)]
+        which: Filter,
+        /// Sessions of the answer, at most.
+        #[serde(default = "listed")]
+        limit: usize,
+    },
+    /// Ends sessions. Their ports are free when they were the last of a mapping.
+    EndSessions {
+        /// Which; all that every given word fits.
+        which: Filter,
+    },
+}
+
+fn listed() -> usize {
+    LISTED
+}
+
+/// A session, or a number of them.
+#[derive(Debug)]
+pub enum Row {
+    /// One.
+    Session(Record),
+    /// So many have ended.
+    Ended(u64),
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// Sizes.
+    #[serde(rename_all = "kebab-case")]
+    Table {
+        /// Sessions that there are, as of the last tick of each worker.
+        sessions: u64,
+        /// Sessions that there can be.
+        capacity: u32,
+        /// Mappings that there are.
+        mappings: u64,
+        /// Addresses of the pool.
+        addresses: usize,
+        /// Ports of the pool that nobody has, of the three protocols together.
+        ports_free: u64,
+        /// All of those.
+        ports: u64,
+        /// How ports are given.
+        mapping: Mapping,
+        /// Who may answer.
+        filtering: Filtering,
+        /// Which address a host gets.
+        pooling: Pooling,
+    },
+    /// Sessions.
+    Sessions {
+        /// How many there are of what was asked for.
+        found: usize,
+        /// Those, as many as were asked for.
+        sessions: Vec<Shown>,
+    },
+    /// How many sessions were ended.
+    Ended {
+        /// Sessions.
+        sessions: u64,
+    },
+}
+
+/// A session as it is told.
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    /// Its packets from inside, as they are there: `10.0.0.5:4000 > 192.0.2.1:53 udp`. Of ICMP queries, ports are the identifier.
+    flow: String,
+    /// What the inside end is outside.
+    outside: String,
+    /// Whether its first packet came from outside.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    inbound: bool,
+    /// Where it stands.
+    state: State,
+    /// How long it has been there.
+    age: Duration,
+    /// How long ago a packet prolonged it.
+    idle: Duration,
+}
+
+impl Nat44 {
+    pub(super) fn carry_out(&self, command: Command) -> Reply {
+        let Command::Show {} = command;
+        let sum = |of: &dyn Fn(&Counts) -> u64| self.counts.iter().map(|counts| of(counts)).sum::<u64>();
+        let gauge = |index: usize| sum(&|counts| counts.gauges[index].load(Ordering::Relaxed));
+        Reply::Table {
+            sessions: sum(&|counts| counts.by_protocol.iter().map(|count| count.load(Ordering::Relaxed)).sum()),
+            capacity: self.rules.capacity,
+            mappings: gauge(0),
+            addresses: self.rules.pool.addresses().len(),
+            ports_free: gauge(2),
+            ports: gauge(1),
+            mapping: self.rules.mapping,
+            filtering: self.rules.filtering,
+            pooling: self.rules.pooling,
+        }
+    }
+}
+
+impl Sharded for Nat44 {
+    type Question = Question;
+    type Row = Row;
+
+    fn visit(&self, shard: &mut Shard, question: &Question, at: u64, rows: &mut Rows<Row>) -> Option<u64> {
+        let (now, place) = (shard.now, at as u32);
+        let Flows { sessions, behind, .. } = shard.flows.as_mut()?;
+        let next = match question {
+            Question::Sessions { which, .. } => sessions.list(place, now, which, |_, record| rows.push(Row::Session(record))),
+            Question::EndSessions { which } => {
+                let mut ended = 0;
+                let next = sessions.remove_where(place, which, &mut |session, _| {
+                    behind.gone(session);
+                    ended += 1;
+                });
+                rows.push(Row::Ended(ended));
+                next
+            }
+        };
+        next.map(u64::from)
+    }
+
+    fn answer(&self, question: Question, rows: Vec<Vec<Row>>) -> Result<Reply, ConfigError> {
+        let Question::Sessions { limit, .. } = question else {
+            let ended = rows.iter().flatten().map(|row| if let Row::Ended(ended) = row { *ended } else { 0 });
+            return Ok(Reply::Ended { sessions: ended.sum() });
+        };
+        let found = rows.iter().map(Vec::len).sum();
+        let sessions = rows.into_iter().flatten().take(limit).filter_map(|row| match row {
+            Row::Session(record) => shown(&record),
+            Row::Ended(_) => None,
+        });
+        Ok(Reply::Sessions { found, sessions: sessions.collect() })
+    }
+}
+
+fn shown(record: &Record) -> Option<Shown> {
+    let (forward, reverse) = (Key4::of(&record.forward)?, Key4::of(record.reverse.as_ref()?)?);
+    let inbound = forward.zone() != INSIDE;
+    let (inside, outside) = if inbound { (reverse, forward) } else { (forward, reverse) };
+    let (flow, end) = (Flow { zone: 0, ..inside.flow() }, End::from(outside.destination_end()));
+    let address = Ipv4Addr::from_bits(end.address);
+    let has_port = [IpProtocol::TCP, IpProtocol::UDP, IpProtocol::ICMP, IpProtocol::SCTP].contains(&inside.protocol());
+    let outside = if has_port { SocketAddrV4::new(address, end.port).to_string() } else { address.to_string() };
+    Some(Shown { flow: flow.to_string(), outside, inbound, state: record.state, age: record.age, idle: record.idle })
+}

@@ -1,0 +1,427 @@
+//! The sessions of a worker with the mappings behind them, and how packets are decided with them.
+
+use swath_api::VECTOR;
+use swath_api::wire::IpProtocol;
+
+use crate::sessions::{Direction, Event, Found, Key4, Opening, Probe, Refused, Seed, Session, Sessions, Sources, Tracked};
+
+use super::datagrams::First;
+use super::mappings::Mappings;
+use super::pool::Ports;
+use super::settings::{Filtering, Mapping, Pooling, Rules};
+use super::{End, INSIDE, Nat44, OUTSIDE, Target, chosen};
+
+/// What becomes of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// It gets this address and port, at the end that is translated.
+    Translate(End),
+    /// It is an ICMP error: what it quotes gets this address and port, and itself the address.
+    Quote(End),
+    /// It is a fragment without ports: it gets this address.
+    Address(u32),
+    /// It is a fragment whose first one is not there yet, of this packet.
+    Wait(Key4),
+    /// It is none that is translated.
+    Other,
+    /// It is dropped.
+    Refuse(Refusal),
+}
+
+/// Why a packet is not translated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It belongs to no session and opens none.
+    NoSession,
+    /// Its session does not allow it.
+    Invalid,
+    /// There is a mapping, and the sender may not answer.
+    Filtered,
+    /// No port, or no room for a session.
+    Exhausted,
+    /// The inside address has as much as it may.
+    UserLimit,
+    /// A protocol without ports.
+    Protocol,
+    /// Cut short, or an ICMP error that is none.
+    Malformed,
+}
+
+/// What belongs to sessions, and goes with them.
+pub(super) struct Behind {
+    pub(super) mappings: Mappings,
+    pub(super) ports: Ports,
+    /// By mapping and peer: who may answer.
+    peers: Option<Sources>,
+    user_sessions: Option<Sources>,
+    user_ports: Option<Sources>,
+    seed: Seed,
+}
+
+/// A worker's part.
+pub(super) struct Flows {
+    pub(super) sessions: Sessions<Key4>,
+    pub(super) behind: Behind,
+    pub(super) totals: Refused4,
+}
+
+/// What was refused, by reason.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Refused4 {
+    pub(super) ports: u64,
+    pub(super) sessions: u64,
+    pub(super) user: u64,
+    pub(super) filtered: u64,
+}
+
+impl Flows {
+    pub(super) fn new(rules: &Rules, worker: u32) -> std::io::Result<Flows> {
+        // A new session has its place before another one gives way to it.
+        let capacity = rules.sessions.capacity + 1;
+        let counters = |limit: Option<u32>| limit.map(|limit| Sources::new(capacity, limit)).transpose();
+        let depends = rules.filtering == Filtering::AddressDependent && rules.mapping == Mapping::EndpointIndependent;
+        let mut ports = Ports::new(&rules.pool, worker, rules.port_seed.unwrap_or_else(|| Seed::random().hash([0, 0])))?;
+        for forward in rules.statics.ports() {
+            if let Some(place) = rules.pool.find(forward.outside.address) {
+                ports.reserve(place, forward.outside, forward.protocol);
+            }
+        }
+        let mappings = if rules.mapping == Mapping::EndpointIndependent { capacity } else { 1 };
+        let behind = Behind {
+            mappings: Mappings::new(mappings, Seed::random())?,
+            ports,
+            peers: counters(depends.then_some(u32::MAX))?,
+            user_sessions: counters(rules.per_user.sessions)?,
+            user_ports: counters(rules.per_user.ports)?,
+            seed: Seed::random(),
+        };
+        Ok(Flows { sessions: Sessions::new(rules.sessions, Seed::random())?, behind, totals: Refused4::default() })
+    }
+
+    /// Decides packets of a frame that leave (`SIDE` is inside) or come in. `firsts` has for each first fragment what its packet is known by.
+    #[inline]
+    pub(super) fn decide<const SIDE: u16>(
+        &mut self,
+        asking: &Asking<'_>,
+        probes: &[Probe<Key4>],
+        firsts: &[Key4; VECTOR],
+        acts: &mut [Act; VECTOR],
+    ) {
+        let mut found = [Found::NONE; VECTOR];
+        self.sessions.look_up(probes, &mut found);
+        for (packet, (probe, found)) in probes.iter().zip(found).enumerate() {
+            let act = match self.sessions.track(found, probe.event, asking.now) {
+                Tracked::Pass => self.pass::<SIDE>(probe, found),
+                tracked => self.without::<SIDE>(asking, probe, tracked),
+            };
+            if probe.first_fragment {
+                asking.learn::<SIDE>(probe, &firsts[packet], act);
+            }
+            acts[packet] = act;
+        }
+    }
+
+    /// A packet of a session.
+    #[inline(always)]
+    fn pass<const SIDE: u16>(&self, probe: &Probe<Key4>, found: Found) -> Act {
+        let Some(session) = self.sessions.get(found) else { return Act::Refuse(Refusal::NoSession) };
+        let other = if found.direction() == Direction::Forward { session.reverse() } else { session.forward() };
+        let end = translated_end::<SIDE>(other);
+        if probe.event == Event::IcmpError { Act::Quote(end) } else { Act::Translate(end) }
+    }
+
+    /// A packet that had no session when its frame was looked up, one whose session is over, or does not allow it.
+    #[cold]
+    fn without<const SIDE: u16>(&mut self, asking: &Asking<'_>, probe: &Probe<Key4>, tracked: Tracked) -> Act {
+        let Asking { nat, hairpin, now } = *asking;
+        let ends = (probe.key.source_end().0, probe.key.destination_end().0);
+        match probe.event {
+            Event::Fragment => return asking.fragment::<SIDE>(probe),
+            Event::Malformed if nat.concerns::<SIDE>(ends.0, ends.1) => return Act::Refuse(Refusal::Malformed),
+            Event::Malformed => return Act::Other,
+            _ => {}
+        }
+        let tracked = if tracked == Tracked::Unknown {
+            // A packet before it in its frame may have opened one.
+            let found = self.sessions.find(&probe.key);
+            let tracked = self.sessions.track(found, probe.event, now);
+            if tracked == Tracked::Pass {
+                return self.pass::<SIDE>(probe, found);
+            }
+            tracked
+        } else {
+            tracked
+        };
+        // A query the other way is one of its own, though it has the same identifier (RFC 5508 §3.2).
+        if tracked == Tracked::Invalid && probe.event != Event::Query {
+            return Act::Refuse(Refusal::Invalid);
+        }
+        // With it go its port, and who may answer.
+        let behind = &mut self.behind;
+        self.sessions.expire_key(&probe.key, now, &mut |gone, _| behind.gone(gone));
+        let target = if SIDE == INSIDE { nat.leaving(probe, hairpin) } else { nat.target(probe) };
+        let opened = match target {
+            Target::Other => return Act::Other,
+            // RFC 5508 REQ-4, REQ-5: what it is about is nobody's.
+            _ if probe.event == Event::IcmpError => Err(Refusal::NoSession),
+            target if SIDE == INSIDE => self.leave(nat, probe, target, now),
+            target => match self.enter(nat, probe, target, now) {
+                // A host that asks whether the router is there.
+                Err(Refusal::NoSession) if probe.event == Event::Query => return Act::Other,
+                done => done,
+            },
+        };
+        opened.map_or_else(
+            |refusal| {
+                match refusal {
+                    Refusal::UserLimit => self.totals.user += 1,
+                    Refusal::Filtered => self.totals.filtered += 1,
+                    _ => {}
+                }
+                Act::Refuse(refusal)
+            },
+            Act::Translate,
+        )
+    }
+
+    /// Opens a session for a packet that leaves, and says what its source becomes.
+    fn leave(&mut self, nat: &Nat44, probe: &Probe<Key4>, target: Target, now: u64) -> Result<End, Refusal> {
+        let (rules, protocol, inside) = (&nat.rules, probe.key.protocol(), End::from(probe.key.source_end()));
+        let (outside, mapping) = match target {
+            Target::Static(outside) => (outside, 0),
+            _ if !Ports::has_protocol(protocol) => return Err(Refusal::Protocol),
+            _ => match rules.mapping {
+                Mapping::EndpointIndependent => self.mapping(rules, inside, protocol)?,
+                Mapping::EndpointDependent => (self.for_peer(rules, probe, inside)?, 0),
+            },
+        };
+        self.open(probe, outside_key(&probe.key, outside), mapping, now).map(|()| outside)
+    }
+
+    /// The mapping of what is inside, a new one if it has none.
+    fn mapping(&mut self, rules: &Rules, inside: End, protocol: IpProtocol) -> Result<(End, u32), Refusal> {
+        let behind = &mut self.behind;
+        if let Some(place) = behind.mappings.of_inside(inside, protocol) {
+            let outside = behind.mappings.get(place).map(|mapped| mapped.outside());
+            return outside.map(|outside| (outside, place)).ok_or(Refusal::NoSession);
+        }
+        if let Some(users) = &mut behind.user_ports
+            && users.add(user(inside.address), &behind.seed).is_none()
+        {
+            return Err(Refusal::UserLimit);
+        }
+        let mut choose = |place: usize| {
+            let port = behind.ports.choose(place, inside.port, protocol)?;
+            let outside = End { address: rules.pool.addresses()[place].address, port };
+            let mapping = behind.mappings.enter(inside, outside, protocol);
+            if mapping.is_none() {
+                behind.ports.give_back(outside, protocol);
+            }
+            mapping.map(|mapping| (outside, mapping))
+        };
+        let made = places(rules, inside.address).find_map(&mut choose);
+        made.ok_or_else(|| {
+            self.totals.ports += 1;
+            if let Some(users) = &mut self.behind.user_ports {
+                users.remove_key(user(inside.address), &self.behind.seed);
+            }
+            Refusal::Exhausted
+        })
+    }
+
+    /// A port for one peer, which may be others' for others.
+    fn for_peer(&mut self, rules: &Rules, probe: &Probe<Key4>, inside: End) -> Result<End, Refusal> {
+        let Flows { sessions, behind, totals } = self;
+        let choose = |place: usize| {
+            let address = rules.pool.addresses()[place].address;
+            let is_free = |port: u16| !sessions.find(&outside_key(&probe.key, End { address, port })).is_some();
+            let port = behind.ports.choose_for_peer(place, inside.port, probe.key.protocol(), is_free)?;
+            Some(End { address, port })
+        };
+        places(rules, inside.address).find_map(choose).ok_or_else(|| {
+            totals.ports += 1;
+            Refusal::Exhausted
+        })
+    }
+
+    /// Opens a session for a packet that comes in, and says what its destination becomes.
+    fn enter(&mut self, nat: &Nat44, probe: &Probe<Key4>, target: Target, now: u64) -> Result<End, Refusal> {
+        let outside = End::from(probe.key.destination_end());
+        let (inside, mapping) = match target {
+            Target::Static(inside) => (inside, 0),
+            _ => {
+                let mappings = &self.behind.mappings;
+                let place = mappings.of_outside(outside, probe.key.protocol()).ok_or(Refusal::NoSession)?;
+                let inside = mappings.get(place).map(|mapped| mapped.inside()).ok_or(Refusal::NoSession)?;
+                let may_answer = match nat.rules.filtering {
+                    Filtering::EndpointIndependent => true,
+                    Filtering::AddressDependent => self.behind.knows(outside, &probe.key),
+                    Filtering::AddressAndPortDependent => false,
+                };
+                if !may_answer {
+                    return Err(Refusal::Filtered);
+                }
+                (inside, place)
+            }
+        };
+        self.open(probe, inside_key(&probe.key, inside), mapping, now).map(|()| inside)
+    }
+
+    fn open(&mut self, probe: &Probe<Key4>, reverse: Key4, mapping: u32, now: u64) -> Result<(), Refusal> {
+        let Flows { sessions, behind, totals } = self;
+        let (inside, outside) = if probe.key.zone() == INSIDE { (probe.key, reverse) } else { (reverse, probe.key) };
+        // Before others give way to this session, so that its mapping is not among what goes with them.
+        if !behind.hold(inside, outside, mapping) {
+            return Err(Refusal::UserLimit);
+        }
+        let opened = sessions.open(Opening { probe, reverse, data: mapping }, now, &mut |gone, _| behind.gone(gone));
+        opened.map(|_| ()).map_err(|refused| {
+            behind.release(inside, outside, mapping);
+            match refused {
+                Refused::Full => {
+                    totals.sessions += 1;
+                    Refusal::Exhausted
+                }
+                _ => Refusal::NoSession,
+            }
+        })
+    }
+}
+
+impl Behind {
+    /// A session more. `false`, and nothing has changed, if the inside address may not have it.
+    fn hold(&mut self, inside: Key4, outside: Key4, mapping: u32) -> bool {
+        if let Some(users) = &mut self.user_sessions
+            && users.add(user(inside.source_end().0), &self.seed).is_none()
+        {
+            // A mapping that was made for this session goes with it.
+            if mapping != 0 {
+                self.mappings.hold(mapping);
+                self.release_mapping(mapping);
+            }
+            return false;
+        }
+        if mapping != 0 {
+            self.mappings.hold(mapping);
+            if let Some(peers) = &mut self.peers {
+                // There are as many places as sessions.
+                let _ = peers.add(peer(&outside), &self.seed);
+            }
+        }
+        true
+    }
+
+    /// A session less.
+    fn release(&mut self, inside: Key4, outside: Key4, mapping: u32) {
+        if let Some(users) = &mut self.user_sessions {
+            users.remove_key(user(inside.source_end().0), &self.seed);
+        }
+        if mapping != 0 {
+            if let Some(peers) = &mut self.peers {
+                peers.remove_key(peer(&outside), &self.seed);
+            }
+            self.release_mapping(mapping);
+        }
+    }
+
+    fn release_mapping(&mut self, mapping: u32) {
+        let Some(gone) = self.mappings.release(mapping) else { return };
+        let (inside, outside, protocol) = (gone.inside(), gone.outside(), gone.protocol());
+        self.ports.give_back(outside, protocol);
+        if let Some(users) = &mut self.user_ports {
+            users.remove_key(user(inside.address), &self.seed);
+        }
+    }
+
+    /// To be told of each session that goes.
+    pub(super) fn gone(&mut self, session: &Session<Key4>) {
+        let (forward, reverse) = (session.forward(), session.reverse());
+        let (inside, outside) = if forward.zone() == INSIDE { (forward, reverse) } else { (reverse, forward) };
+        self.release(inside, outside, session.data());
+    }
+
+    /// Whether what is outside has spoken to the sender of a packet.
+    fn knows(&self, outside: End, key: &Key4) -> bool {
+        debug_assert_eq!(End::from(key.destination_end()), outside);
+        self.peers.as_ref().is_some_and(|peers| peers.count(peer(key), &self.seed) > 0)
+    }
+}
+
+/// What packets are asked about.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    pub(super) nat: &'a Nat44,
+    /// Whether only packets from inside to the outside of others inside are meant.
+    pub(super) hairpin: bool,
+    pub(super) now: u64,
+}
+
+impl Asking<'_> {
+    /// A fragment that has no ports.
+    fn fragment<const SIDE: u16>(&self, probe: &Probe<Key4>) -> Act {
+        let (source, destination) = (probe.key.source_end().0, probe.key.destination_end().0);
+        let own = if SIDE == INSIDE { source } else { destination };
+        let concerned = self.nat.concerns::<SIDE>(source, destination) && (!self.hairpin || self.nat.is_ours(destination));
+        match self.nat.datagrams.find(&probe.key, self.now) {
+            _ if !concerned => Act::Other,
+            Some(First::Address(address)) if address == own => Act::Other,
+            Some(First::Address(address)) => Act::Address(address),
+            _ => Act::Wait(probe.key),
+        }
+    }
+
+    /// Remembers what becomes of a first fragment.
+    #[cold]
+    fn learn<const SIDE: u16>(&self, probe: &Probe<Key4>, first: &Key4, act: Act) {
+        let own = if SIDE == INSIDE { probe.key.source_end() } else { probe.key.destination_end() };
+        match act {
+            Act::Translate(end) => self.nat.datagrams.translated(first, end.address, self.now),
+            Act::Other => self.nat.datagrams.translated(first, own.0, self.now),
+            _ => {}
+        }
+    }
+}
+
+/// The places of the addresses that a host may get, in their order.
+fn places(rules: &Rules, inside: u32) -> impl Iterator<Item = usize> {
+    let count = rules.pool.addresses().len();
+    let first = chosen(inside, count);
+    let tried = if rules.pooling == Pooling::Paired { count.min(1) } else { count };
+    (0..tried).map(move |step| (first + step) % count)
+}
+
+/// The end of a key of the other side that packets of `SIDE` get.
+#[inline(always)]
+fn translated_end<const SIDE: u16>(other: Key4) -> End {
+    // Outside packets go to the outside end; inside ones come from the inside end.
+    End::from(if SIDE == INSIDE { other.destination_end() } else { other.source_end() })
+}
+
+/// The key of answers from outside, for a packet from inside that leaves from this end.
+fn outside_key(inside: &Key4, outside: End) -> Key4 {
+    key(inside.destination_end().into(), outside, inside.protocol(), OUTSIDE)
+}
+
+/// The key of answers from inside, for a packet from outside that is for this end.
+fn inside_key(outside: &Key4, inside: End) -> Key4 {
+    key(inside, outside.source_end().into(), outside.protocol(), INSIDE)
+}
+
+fn key(source: End, destination: End, protocol: IpProtocol, zone: u16) -> Key4 {
+    // An ICMP query has one identifier, which stands for both ports.
+    let both = protocol == IpProtocol::ICMP;
+    let inside_port = if zone == INSIDE { source.port } else { destination.port };
+    let (from, to) = if both { (inside_port, inside_port) } else { (source.port, destination.port) };
+    let addresses = u64::from(source.address) << 32 | u64::from(destination.address);
+    Key4::new(addresses, u32::from(from) << 16 | u32::from(to), protocol, zone)
+}
+
+fn user(inside: u32) -> [u64; 4] {
+    [inside.into(), 0, 0, 0]
+}
+
+/// Who may answer to what: the key of packets from there, without the port that they come from.
+fn peer(outside: &Key4) -> [u64; 4] {
+    let [from, to] = outside.words();
+    [from & !0xffff_0000, to, 0, 0]
+}

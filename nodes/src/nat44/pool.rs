@@ -1,0 +1,267 @@
+//! The addresses outside with their ports: whose they are, and which are free.
+
+use swath_api::Owner;
+use swath_api::flow::mix;
+use swath_api::memory::HugeArray;
+use swath_api::wire::IpProtocol;
+
+use super::End;
+
+/// An address with the ports that hosts get of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PoolAddress {
+    pub(super) address: u32,
+    pub(super) first: u16,
+    pub(super) last: u16,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Pool {
+    // In order.
+    addresses: Vec<PoolAddress>,
+    workers: u32,
+}
+
+impl Pool {
+    pub(super) fn new(mut addresses: Vec<PoolAddress>, workers: u32) -> Pool {
+        addresses.sort_unstable_by_key(|entry| entry.address);
+        Pool { addresses, workers }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.addresses.is_empty()
+    }
+
+    pub(super) fn addresses(&self) -> &[PoolAddress] {
+        &self.addresses
+    }
+
+    /// The place of an address.
+    pub(super) fn find(&self, address: u32) -> Option<usize> {
+        match &self.addresses[..] {
+            [only] => (only.address == address).then_some(0),
+            several => several.binary_search_by_key(&address, |entry| entry.address).ok(),
+        }
+    }
+
+    /// Whether hosts get this port of the address at a place.
+    pub(super) fn has(&self, place: usize, port: u16) -> bool {
+        self.addresses.get(place).is_some_and(|entry| (entry.first..=entry.last).contains(&port))
+    }
+
+    /// The worker that a port of the address at a place belongs to.
+    pub(super) fn owner(&self, place: usize, port: u16) -> Option<Owner> {
+        let PoolAddress { first, last, .. } = self.addresses.get(place).filter(|_| self.has(place, port))?;
+        Some(Owner::of_range(u32::from(port - first), u32::from(last - first) + 1, self.workers))
+    }
+
+    /// The ports that a worker has of the address at a place, the last included; `None` if they do not suffice for it.
+    fn part(&self, place: usize, worker: u32) -> Option<(u16, u16)> {
+        let PoolAddress { first, last, .. } = self.addresses.get(place)?;
+        let part = Owner::range(worker, u32::from(last - first) + 1, self.workers);
+        (!part.is_empty()).then(|| (first + part.start as u16, first + (part.end - 1) as u16))
+    }
+}
+
+/// Words of 64 ports of an address and a protocol.
+const WORDS: usize = 1024;
+/// TCP, UDP and ICMP.
+const KINDS: usize = 3;
+/// Ports below are those of services (RFC 4787 REQ-3).
+const WELL_KNOWN: u16 = 1024;
+/// How many ports are tried for one peer where a port serves many.
+const TRIES: usize = 512;
+
+/// The ports of a worker: a bit is set if somebody has it.
+pub(super) struct Ports {
+    taken: HugeArray<u64>,
+    // By address and protocol.
+    free: Vec<u32>,
+    parts: Vec<Option<(u16, u16)>>,
+    addresses: Vec<u32>,
+    random: u64,
+}
+
+impl Ports {
+    pub(super) fn new(pool: &Pool, worker: u32, seed: u64) -> std::io::Result<Ports> {
+        let parts: Vec<_> = (0..pool.addresses.len()).map(|place| pool.part(place, worker)).collect();
+        let ports = |part: &Option<(u16, u16)>| part.map_or(0, |(first, last)| u32::from(last - first) + 1);
+        let free = parts.iter().flat_map(|part| [ports(part); KINDS]).collect();
+        let taken = HugeArray::new((parts.len() * KINDS).max(1) * WORDS)?;
+        let addresses = pool.addresses.iter().map(|entry| entry.address).collect();
+        Ok(Ports { taken, free, parts, addresses, random: seed ^ u64::from(worker) << 32 })
+    }
+
+    /// Whether ports of this protocol are given away.
+    pub(super) fn has_protocol(protocol: IpProtocol) -> bool {
+        kind(protocol).is_some()
+    }
+
+    /// Takes a port for good.
+    pub(super) fn reserve(&mut self, place: usize, end: End, protocol: IpProtocol) {
+        let is_ours = self.parts.get(place).copied().flatten().is_some_and(|(first, last)| (first..=last).contains(&end.port));
+        if let Some(row) = row(place, protocol).filter(|_| is_ours) {
+            self.take(row, end.port);
+        }
+    }
+
+    /// Takes a free port of the address at a place, as near to the one inside as can be (RFC 4787 REQ-3, REQ-4): the same; one of the same
+    /// range, well-known or not, and with UDP of the same parity, too; of the same range; any.
+    pub(super) fn choose(&mut self, place: usize, wanted: u16, protocol: IpProtocol) -> Option<u16> {
+        let (row, part) = (row(place, protocol)?, self.parts.get(place).copied().flatten()?);
+        if self.free[row] == 0 {
+            return None;
+        }
+        let port = self.search(row, part, wanted, protocol)?;
+        self.take(row, port);
+        Some(port)
+    }
+
+    fn search(&mut self, row: usize, (first, last): (u16, u16), wanted: u16, protocol: IpProtocol) -> Option<u16> {
+        if (first..=last).contains(&wanted) && !self.is_taken(row, wanted) {
+            return Some(wanted);
+        }
+        let low = (first, last.min(WELL_KNOWN - 1));
+        let high = (first.max(WELL_KNOWN), last);
+        let ranges = if wanted < WELL_KNOWN { [low, high] } else { [high, low] };
+        // Bits of even ports.
+        let same = if wanted.is_multiple_of(2) { 0x5555_5555_5555_5555 } else { 0xaaaa_aaaa_aaaa_aaaa };
+        let parity = if protocol == IpProtocol::UDP { same } else { !0 };
+        let random = self.next_random();
+        let ranges = ranges.into_iter().filter(|(first, last)| first <= last);
+        ranges.into_iter().find_map(|range| {
+            let start = range.0 + (random % (u64::from(range.1 - range.0) + 1)) as u16;
+            [parity, !0].into_iter().find_map(|mask| self.first_free(row, range, start, mask))
+        })
+    }
+
+    /// The first free port of a range from `start` on, and then from its beginning.
+    fn first_free(&self, row: usize, (first, last): (u16, u16), start: u16, mask: u64) -> Option<u16> {
+        let words = &self.taken[row * WORDS..(row + 1) * WORDS];
+        let from = |first: u16, last: u16| {
+            (first / 64..=last / 64).find_map(|at| {
+                let below = if at == first / 64 { !0 << (first % 64) } else { !0 };
+                let above = if at == last / 64 { !0 >> (63 - last % 64) } else { !0 };
+                let free = !words[usize::from(at)] & mask & below & above;
+                (free != 0).then(|| at * 64 + free.trailing_zeros() as u16)
+            })
+        };
+        from(start, last).or_else(|| from(first, start))
+    }
+
+    /// A port for one peer where ports are nobody's: one that `is_free`, as near to the one inside as can be.
+    pub(super) fn choose_for_peer(
+        &mut self,
+        place: usize,
+        wanted: u16,
+        protocol: IpProtocol,
+        is_free: impl Fn(u16) -> bool,
+    ) -> Option<u16> {
+        let (row, (first, last)) = (row(place, protocol)?, self.parts.get(place).copied().flatten()?);
+        let usable = |ports: &Ports, port: u16| (first..=last).contains(&port) && !ports.is_taken(row, port) && is_free(port);
+        if usable(self, wanted) {
+            return Some(wanted);
+        }
+        (0..TRIES).find_map(|attempt| {
+            let random = first + (self.next_random() % (u64::from(last - first) + 1)) as u16;
+            // Most of them with the parity of the one inside.
+            let port = if attempt < TRIES / 2 { random & !1 | wanted & 1 } else { random };
+            usable(self, port).then_some(port)
+        })
+    }
+
+    /// Gives a port back.
+    pub(super) fn give_back(&mut self, end: End, protocol: IpProtocol) {
+        let place = self.addresses.binary_search(&end.address).ok();
+        let Some(row) = place.and_then(|place| row(place, protocol)) else { return };
+        self.taken[row * WORDS + usize::from(end.port / 64)] &= !(1 << (end.port % 64));
+        self.free[row] += 1;
+    }
+
+    /// Ports that can still be had, and all of them, of the three protocols together.
+    pub(super) fn count(&self) -> (u64, u64) {
+        let all = |part: &Option<(u16, u16)>| part.map_or(0, |(first, last)| u64::from(last - first) + 1);
+        (self.free.iter().map(|free| u64::from(*free)).sum(), self.parts.iter().map(all).sum::<u64>() * KINDS as u64)
+    }
+
+    fn take(&mut self, row: usize, port: u16) {
+        self.taken[row * WORDS + usize::from(port / 64)] |= 1 << (port % 64);
+        self.free[row] -= 1;
+    }
+
+    fn is_taken(&self, row: usize, port: u16) -> bool {
+        self.taken[row * WORDS + usize::from(port / 64)] >> (port % 64) & 1 != 0
+    }
+
+    /// Splitmix64: its seed is what nobody knows.
+    fn next_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.random)
+    }
+}
+
+fn kind(protocol: IpProtocol) -> Option<usize> {
+    [IpProtocol::TCP, IpProtocol::UDP, IpProtocol::ICMP].iter().position(|known| *known == protocol)
+}
+
+fn row(place: usize, protocol: IpProtocol) -> Option<usize> {
+    Some(place * KINDS + kind(protocol)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ports(first: u16, last: u16, workers: u32, worker: u32) -> Ports {
+        let pool = Pool::new(vec![PoolAddress { address: 1, first, last }], workers);
+        Ports::new(&pool, worker, 7).unwrap()
+    }
+
+    #[test]
+    fn all_ports_are_given_away_once() {
+        for (first, last) in [(1, 65535), (1024, 65535), (1000, 1100), (64, 127), (63, 128), (5, 5)] {
+            let mut ports = ports(first, last, 1, 0);
+            let mut given: Vec<u16> = (0..=last - first).map(|_| ports.choose(0, 40, IpProtocol::UDP).unwrap()).collect();
+            assert_eq!(ports.choose(0, 40, IpProtocol::UDP), None);
+            given.sort_unstable();
+            assert_eq!(given, Vec::from_iter(first..=last));
+            ports.give_back(End { address: 1, port: first }, IpProtocol::UDP);
+            assert_eq!(ports.choose(0, 40, IpProtocol::UDP), Some(first));
+            // Those of other protocols are others.
+            assert!(ports.choose(0, 40, IpProtocol::TCP).is_some());
+        }
+    }
+
+    /// RFC 4787 REQ-3 and REQ-4.
+    #[test]
+    fn range_and_parity() {
+        let mut ports = ports(1, 65535, 1, 0);
+        for wanted in [1, 80, 1023, 1024, 5000, 65535] {
+            assert_eq!(ports.choose(0, wanted, IpProtocol::UDP), Some(wanted));
+            for _ in 0..300 {
+                let port = ports.choose(0, wanted, IpProtocol::UDP).unwrap();
+                assert_eq!(port % 2, wanted % 2, "{port} for {wanted}");
+                assert!(
+                    (port < 1024) == (wanted < 1024) || wanted < 1024 && (0..1024).filter(|p| p % 2 == wanted % 2).count() < 602
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn workers_have_parts_of_their_own() {
+        let pool = Pool::new(vec![PoolAddress { address: 1, first: 1024, last: 2023 }], 3);
+        let mut all = Vec::new();
+        for worker in 0..3 {
+            let mut ports = Ports::new(&pool, worker, 1).unwrap();
+            while let Some(port) = ports.choose(0, 1500, IpProtocol::TCP) {
+                assert_eq!(pool.owner(0, port), Some(Owner::worker(worker)));
+                all.push(port);
+            }
+        }
+        all.sort_unstable();
+        assert_eq!(all, Vec::from_iter(1024..=2023));
+        assert_eq!((pool.owner(0, 1023), pool.owner(0, 2024)), (None, None));
+    }
+}
