@@ -29,6 +29,8 @@ pub enum Traffic {
     Exceptions,
     /// Each packet meets another rule of the filter.
     Rules,
+    /// Each packet is of another session of an address translator, of so many.
+    Translated(u32),
 }
 
 /// The router's address on the side that receives.
@@ -51,6 +53,9 @@ impl Case {
             filter("acl-router-1", "IPv4 router with a filter of 1 rule, which permits all", 1),
             filter("acl-router-100", "the same with 100 rules, met equally often", 100),
             filter("acl-router-1000", "the same with 1000 rules, met equally often", 1000),
+            case("nat-1", "IPv4 router with NAT44, 1 session, leaving", Traffic::Translated(1)),
+            case("nat-10k", "the same with 10,240 sessions in random order", Traffic::Translated(10_240)),
+            case("nat-1m", "the same with 1,048,576 sessions", Traffic::Translated(1 << 20)),
         ]
     }
 
@@ -65,6 +70,15 @@ impl Case {
             0 => String::new(),
             _ => format!("  rules:\n    kind: acl\n    rules:\n{}", rules.collect::<String>()),
         };
+        let (nat, before_rewrite) = match self.traffic {
+            // Enough addresses that each of a million sessions has a port.
+            Traffic::Translated(_) => (
+                "  nat: { kind: nat44, inside-prefixes: [10.0.0.0/8], pool: [203.0.113.0/26], sessions: { capacity: 2097152 } }\n",
+                "snat",
+            ),
+            _ => ("", "rewrite"),
+        };
+        let snat = if nat.is_empty() { "" } else { "  snat:    { kind: nat44-in2out, to: rewrite }\n" };
         let routes: String = self.routes.iter().map(|prefix| format!("      - {{ prefix: {prefix}, via: 192.0.2.2 }}\n")).collect();
         format!(
             "version: 1
@@ -78,12 +92,12 @@ tables:
     kind: fib4
     routes:
       - {{ prefix: 0.0.0.0/0, via: 192.0.2.2 }}
-{routes}{rules}nodes:
+{routes}{rules}{nat}nodes:
   rx:      {{ kind: rx, interface: in, to: eth }}
   eth:     {{ kind: ethernet-input, to: ip4 }}
   ip4:     {{ kind: ip4-input, to: {after_check} }}
-{filter}  lookup:  {{ kind: ip4-lookup, to: rewrite }}
-  rewrite: {{ kind: ip4-rewrite, to: tx }}
+{filter}  lookup:  {{ kind: ip4-lookup, to: {before_rewrite} }}
+{snat}  rewrite: {{ kind: ip4-rewrite, to: tx }}
   tx:      {{ kind: tx }}
 "
         )
@@ -120,9 +134,17 @@ tables:
             Traffic::Rules => (server.destination, server.port),
             _ => (destination, 53),
         };
-        let builder = PacketBuilder::ethernet2(SENDER_MAC, OUR_MAC).ipv4([198, 51, 100, 7], destination.to_be_bytes(), ttl);
+        let (source, source_port) = match self.traffic {
+            // In no order: an odd factor visits each of a power of two, or of 10 * 2^10, once.
+            Traffic::Translated(count) => {
+                let session = (number.wrapping_mul(0x9e37_7a5b) % u64::from(count)) as u32;
+                ((0x0a00_0000 + session / 16).to_be_bytes(), 2000 + (session % 16) as u16)
+            }
+            _ => ([198, 51, 100, 7], 4000),
+        };
+        let builder = PacketBuilder::ethernet2(SENDER_MAC, OUR_MAC).ipv4(source, destination.to_be_bytes(), ttl);
         let mut frame = Vec::with_capacity(60);
-        builder.udp(4000, port).write(&mut frame, &[0u8; 18]).unwrap_or_default();
+        builder.udp(source_port, port).write(&mut frame, &[0u8; 18]).unwrap_or_default();
         frame
     }
 
@@ -134,6 +156,7 @@ tables:
             // So that exceptions stand at other places in each vector.
             Traffic::Exceptions => 5,
             Traffic::Rules => 16,
+            Traffic::Translated(count) => (count as usize / VECTOR).max(1),
         }
     }
 }

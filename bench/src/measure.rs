@@ -53,7 +53,9 @@ pub struct Measurement {
 pub fn measure(case: &Case, settings: &Settings) -> Result<Measurement, String> {
     claim_core(settings.core)?;
     let mut rig = Rig::new(case);
-    rig.run(WARM_UP);
+    // Each packet once at least: what it opens is there then.
+    let warm_up = WARM_UP.max(case.vectors());
+    rig.run(warm_up);
     let before = rig.node_cycles();
     let (wall, cpu) = (Instant::now(), cpu_seconds());
     let mut blocks: Vec<(u64, u64, [u64; BLOCK])> = Vec::with_capacity(settings.samples / BLOCK + 1);
@@ -67,7 +69,7 @@ pub fn measure(case: &Case, settings: &Settings) -> Result<Measurement, String> 
     let share = (cpu_seconds() - cpu) / wall.elapsed().as_secs_f64();
     let after = rig.node_cycles();
     // The rest of the round that the measurement has begun, so that what is checked starts at the first packet.
-    let done = WARM_UP + blocks.len() * BLOCK;
+    let done = warm_up + blocks.len() * BLOCK;
     rig.run(done.next_multiple_of(case.vectors()) - done);
     let left = rig.observe(case.vectors());
     verify::check(case, &left)?;
