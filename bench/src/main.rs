@@ -10,10 +10,14 @@ mod cases;
 #[path = "../../nodes/tests/common/classbench.rs"]
 mod classbench;
 mod classifiers;
+mod kernel;
 mod measure;
 mod rig;
+mod scrape;
 mod store;
 mod verify;
+mod wake;
+mod workers;
 
 use std::process::Command;
 
@@ -41,10 +45,27 @@ struct Arguments {
     /// Runs so many vectors under callgrind's eyes instead: how this program counts its own instructions.
     #[arg(long, hide = true)]
     vectors: Option<usize>,
+    /// With `vectors`: by so many workers, step by step.
+    #[arg(long, hide = true)]
+    workers: Option<usize>,
+    /// With `workers`: with a handoff between them.
+    #[arg(long, hide = true)]
+    handoff: bool,
     /// Measures with the kernels that this process has chosen, and prints JSON: how this program calls itself.
     #[arg(long, hide = true)]
     child: bool,
 }
+
+/// What is measured of workers as threads, or of several: name, meaning, and how.
+type Threads = (&'static str, &'static str, fn() -> Result<(), String>);
+const THREADS: [Threads; 6] = [
+    ("workers", "packets per second by 1 and 2 workers, with and without a handoff", workers::scale),
+    ("overload", "what is forwarded of up to ten times what can be", workers::overload),
+    ("overload-af-packet", "the same on devices of the kernel; as root", kernel::report),
+    ("scrape", "what it costs the workers of 100 nodes that somebody looks at their metrics", scrape::report),
+    ("workers-instructions", "instructions and cache misses per packet of 1, 2, 4 and 8 workers", workers::instructions),
+    ("wake", "how long packets wait for a worker that sleeps, and what it costs to be idle", wake::report),
+];
 
 fn main() {
     let arguments = Arguments::parse();
@@ -52,6 +73,18 @@ fn main() {
         Case::all().iter().for_each(|case| println!("{:<28} {}", case.name, case.about));
         classifiers::ALL.iter().for_each(|rules| println!("{:<28} the classifier of rules alone", rules.name));
         store::all().iter().for_each(|case| println!("{:<28} {}", case.name, case.about));
+        THREADS.iter().for_each(|(name, about, _)| println!("{name:<28} {about}"));
+        return;
+    }
+    if let Some((_, _, run)) = THREADS.iter().find(|(name, ..)| arguments.case.as_deref() == Some(*name)) {
+        if !arguments.child {
+            println!("{}\n", measure::machine());
+        }
+        run().unwrap_or_else(|error| fail(&error));
+        return;
+    }
+    if let (Some(vectors), Some(workers)) = (arguments.vectors, arguments.workers) {
+        workers::step(workers, arguments.handoff, vectors);
         return;
     }
     let settings = Settings { samples: arguments.samples, core: arguments.core };
@@ -63,7 +96,11 @@ fn main() {
     let wanted = |name: &str| arguments.case.as_deref().is_some_and(|case| case == name || case == "sessions");
     let stores: Vec<_> = store::all().into_iter().filter(|case| wanted(case.name)).collect();
     if !stores.is_empty() {
-        println!("{}\n\n| case | what | median | best | bytes per session |\n|---|---|---|---|---|", measure::machine());
+        println!(
+            "{}; {}\n\n| case | what | median | best | bytes per session |\n|---|---|---|---|---|",
+            measure::machine(),
+            measure::CYCLES
+        );
         stores.iter().for_each(|case| store::report(case, &settings).unwrap_or_else(|error| fail(&error)));
         return;
     }
@@ -85,7 +122,7 @@ fn main() {
         }
         return;
     }
-    println!("{}", measure::machine());
+    println!("{}; {}", measure::machine(), measure::CYCLES);
     let failures: usize = cases.iter().map(|case| report(case, &settings)).sum();
     if arguments.case.is_none() {
         classify(classifiers, &settings);
@@ -97,7 +134,7 @@ fn main() {
 
 /// Measures classifiers, which have no SIMD kernels, in this process.
 fn classify<'a>(classifiers: impl Iterator<Item = &'a classifiers::Rules>, settings: &Settings) {
-    println!("{}\n\n### Classifiers of rules, alone\n", measure::machine());
+    println!("{}; {}\n\n### Classifiers of rules, alone\n", measure::machine(), measure::CYCLES);
     println!("| rules | shape | median | best twentieth | compiled in | memory |");
     println!("|---|---|---|---|---|---|");
     if let Err(error) = measure::claim_core(settings.core) {

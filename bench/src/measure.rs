@@ -190,6 +190,9 @@ fn cpu_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
+/// What graphs are measured in.
+pub const CYCLES: &str = "TSC cycles per packet, 256 per vector";
+
 /// One line on what this ran on.
 pub fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
@@ -205,5 +208,5 @@ pub fn machine() -> String {
     };
     let commit = output("git", &["describe", "--always", "--dirty"]).unwrap_or_default();
     let date = output("date", &["-u", "+%Y-%m-%d %H:%M UTC"]).unwrap_or_default();
-    format!("{model}, Linux {}, commit {commit}, {date}; TSC cycles per packet, 256 per vector", kernel.trim())
+    format!("{model}, Linux {}, commit {commit}, {date}", kernel.trim())
 }

@@ -42,16 +42,7 @@ impl Rig {
         let packets = (0..count as u64).map(|number| case.packet(number)).collect();
         let shared = Arc::new(Shared { packets, ..Shared::default() });
         *SHARED.lock().expect("no other rig") = Some(Arc::clone(&shared));
-        let (mut sources, mut diagnostics) = (SourceMap::new(), Diagnostics::new());
-        let file = sources.add(case.name, case.graph());
-        let spec = Spec::read(file, &mut sources, &Nothing, &mut diagnostics);
-        let geometry = Geometry::new(spec.engine.buffers as u32, spec.engine.buffer_size);
-        let pool = Pool::new(region(geometry));
-        let registry = Registry::new(swath_nodes::NODES, swath_nodes::TABLES, DRIVERS);
-        let options = BuildOptions { pool: &pool, virtual_time: false };
-        let plan = Plan::new(spec, &registry, &mut diagnostics);
-        let engine = plan.and_then(|plan| Engine::build(plan, &options, &mut diagnostics));
-        let engine = engine.unwrap_or_else(|| panic!("{}", diagnostics.render(&sources, false)));
+        let engine = build(case.name, case.graph(), DRIVERS, false);
         Rig { engine, shared }
     }
 
@@ -98,6 +89,20 @@ impl Rig {
 #[inline(never)]
 fn graph_pass(graph: &mut swath_core::run::WorkerGraph) {
     graph.pass(0);
+}
+
+/// Builds a graph of the product's kinds on interfaces of these drivers.
+pub fn build(name: &str, graph: String, drivers: &[DriverKind], virtual_time: bool) -> Engine {
+    let (mut sources, mut diagnostics) = (SourceMap::new(), Diagnostics::new());
+    let file = sources.add(name, graph);
+    let spec = Spec::read(file, &mut sources, &Nothing, &mut diagnostics);
+    let geometry = Geometry::new(spec.engine.buffers as u32, spec.engine.buffer_size);
+    let pool = Pool::new(region(geometry));
+    let registry = Registry::new(swath_nodes::NODES, swath_nodes::TABLES, drivers);
+    let options = BuildOptions { pool: &pool, virtual_time };
+    let plan = Plan::new(spec, &registry, &mut diagnostics);
+    let engine = plan.and_then(|plan| Engine::build(plan, &options, &mut diagnostics));
+    engine.unwrap_or_else(|| panic!("{}", diagnostics.render(&sources, false)))
 }
 
 /// Packet memory on huge pages if the kernel gives them for the asking.
