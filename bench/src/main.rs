@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod af_xdp;
 mod cases;
 #[path = "../../nodes/tests/common/classbench.rs"]
 mod classbench;
@@ -19,7 +20,7 @@ mod verify;
 mod wake;
 mod workers;
 
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use clap::Parser;
 
@@ -54,6 +55,8 @@ struct Arguments {
     /// Measures with the kernels that this process has chosen, and prints JSON: how this program calls itself.
     #[arg(long, hide = true)]
     child: bool,
+    #[command(flatten)]
+    af_xdp: af_xdp::Options,
 }
 
 /// What is measured of workers as threads, or of several: name, meaning, and how.
@@ -67,13 +70,28 @@ const THREADS: [Threads; 6] = [
     ("wake", "how long packets wait for a worker that sleeps, and what it costs to be idle", wake::report),
 ];
 
-fn main() {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.case.as_deref() != Some(af_xdp::NAME) {
+        graph_costs(&arguments);
+        return ExitCode::SUCCESS;
+    }
+    if !arguments.child {
+        return af_xdp::run_apart().unwrap_or_else(|error| fail(&error));
+    }
+    match af_xdp::run(arguments.af_xdp, arguments.core) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn graph_costs(arguments: &Arguments) {
     if arguments.list {
         Case::all().iter().for_each(|case| println!("{:<28} {}", case.name, case.about));
         classifiers::ALL.iter().for_each(|rules| println!("{:<28} the classifier of rules alone", rules.name));
         store::all().iter().for_each(|case| println!("{:<28} {}", case.name, case.about));
         THREADS.iter().for_each(|(name, about, _)| println!("{name:<28} {about}"));
+        println!("{:<28} {}", af_xdp::NAME, af_xdp::ABOUT);
         return;
     }
     if let Some((_, _, run)) = THREADS.iter().find(|(name, ..)| arguments.case.as_deref() == Some(*name)) {
