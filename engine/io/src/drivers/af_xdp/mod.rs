@@ -35,6 +35,8 @@ mod attach;
 mod capture;
 mod checksum;
 mod chunks;
+#[cfg(test)]
+mod kernel_tests;
 pub(super) mod lifeline;
 mod neighbours;
 #[cfg(test)]

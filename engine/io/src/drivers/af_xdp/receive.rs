@@ -18,7 +18,7 @@ use super::socket::{FRAME, Memory, Socket};
 use super::totals::Figures;
 use crate::drivers::kernel::watch::{Mailbox, Status};
 
-/// Chunks that are missing in the fill ring before it is filled again.
+/// Chunks that are missing in the fill ring before it is filled again; of a short one, half of it.
 const FILL: usize = 64;
 /// The bits of an address that name the chunk; those above are the offset in it.
 const CHUNK: u64 = libc::XSK_UNALIGNED_BUF_ADDR_MASK;
@@ -73,6 +73,11 @@ impl Receiving {
         if self.fill.write(address) {
             self.out.insert((address / LINE as u64) as u32);
         }
+    }
+
+    /// How many chunks may be missing.
+    fn low(&self) -> usize {
+        FILL.min(self.wanted.div_ceil(2))
     }
 
     /// Gives the kernel chunks of the pool to write to.
@@ -206,7 +211,7 @@ impl ReceiveQueue {
             self.figures.completed(completed);
             cache.free(&mut self.side.back);
         }
-        if self.side.wanted.saturating_sub(self.side.out.count()) >= FILL.min(self.side.wanted) {
+        if self.side.wanted.saturating_sub(self.side.out.count()) >= self.side.low() {
             self.side.fill(cache);
         }
     }
@@ -269,7 +274,7 @@ impl RxQueue for ReceiveQueue {
 
     fn readable(&self) -> Option<BorrowedFd<'_>> {
         // Where frames are missing because the pool was empty, nothing comes, and only asking again helps.
-        let starved = self.side.out.count() < FILL.min(self.side.wanted);
+        let starved = self.side.out.count() < self.side.low();
         (self.status.is_up() && !starved).then(|| self.side.socket.as_fd())
     }
 }
