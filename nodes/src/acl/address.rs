@@ -11,8 +11,8 @@ pub trait Address: Copy + Ord + Hash + Default + Send + Sync + std::fmt::Debug +
     fn masked(self, len: u8) -> Self;
     /// Its first 16 bits.
     fn top(self) -> usize;
-    /// The byte so many behind these.
-    fn byte(self, level: u8) -> u8;
+    /// The 16 bits that have so many to their right, at most its length less 16.
+    fn bits_above(self, right: u8) -> u16;
 }
 
 impl Address for u32 {
@@ -29,8 +29,8 @@ impl Address for u32 {
     }
 
     #[inline(always)]
-    fn byte(self, level: u8) -> u8 {
-        (self >> (8 - 8 * level.min(1))) as u8
+    fn bits_above(self, right: u8) -> u16 {
+        self.wrapping_shr(right.into()) as u16
     }
 }
 
@@ -48,8 +48,8 @@ impl Address for u128 {
     }
 
     #[inline(always)]
-    fn byte(self, level: u8) -> u8 {
-        (self >> (104 - 8 * level.min(13))) as u8
+    fn bits_above(self, right: u8) -> u16 {
+        self.wrapping_shr(right.into()) as u16
     }
 }
 

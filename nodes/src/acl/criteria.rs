@@ -122,25 +122,12 @@ impl Others {
         self.source_ports != ANY_PORT || self.destination_ports != ANY_PORT || self.tcp_flags.0 != 0
     }
 
-    /// Whether it holds for this protocol in such a part of a packet; `lenient` if what is not known is not asked.
-    pub(super) fn takes(&self, carried: usize, lenient: bool) -> bool {
+    /// Whether a rule that asks for this protocol, these parts, and something of the header behind IP, or not, holds for such a protocol and
+    /// part ([`Key::carried`]); `lenient` if what is not known is not asked.
+    pub(super) fn takes((own, parts, layer4): (Option<u8>, u8, bool), carried: usize, lenient: bool) -> bool {
         let (part, protocol) = (carried >> 8, carried as u8);
-        let known = lenient || part != Part::Later as usize || !self.asks_layer4();
-        self.parts >> part & 1 != 0 && self.protocol.is_none_or(|own| own == protocol) && known
-    }
-
-    /// Whether everything holds that has no field of its own in the classifier.
-    #[inline]
-    pub(super) fn rest_holds<A>(&self, key: &Key<A>) -> bool {
-        let (mask, value) = self.tcp_flags;
-        (key.tcp_flags & mask == value || key.part == Part::Later)
-            && self.dscp.is_none_or(|dscp| dscp == key.dscp)
-            && self.vlan.is_none_or(|vlan| vlan == key.vlan)
-    }
-
-    /// Whether [`Others::rest_holds`] asks anything.
-    pub(super) fn asks_rest(&self) -> bool {
-        self.tcp_flags.0 != 0 || self.dscp.is_some() || self.vlan.is_some()
+        let known = lenient || part != Part::Later as usize || !layer4;
+        parts >> part & 1 != 0 && own.is_none_or(|own| own == protocol) && known
     }
 
     /// Whether every packet for which the other one holds is one for which this holds.
@@ -163,15 +150,19 @@ impl Others {
 }
 
 impl<A: Address> Criteria<A> {
-    /// Whether addresses, ports and interfaces are as it asks. Of fragments other than the first, ports are not asked.
-    pub(super) fn holds(&self, key: &Key<A>) -> bool {
+    /// Whether it holds. Of fragments other than the first, ports and flags are not asked.
+    pub(super) fn holds(&self, key: &Key<A>, lenient: bool) -> bool {
         let inside = |prefix: &Prefix<A>, address: A| address.masked(prefix.len) == prefix.address;
         let port = |(first, last): Ports, port: u32| port == NO_PORT || (u32::from(first)..=u32::from(last)).contains(&port);
-        let Others { source_ports, destination_ports, rx, tx, .. } = self.others;
+        let Others { source_ports, destination_ports, protocol, tcp_flags: (mask, flags), parts, dscp, vlan, rx, tx } = self.others;
         inside(&self.source, key.source)
             && inside(&self.destination, key.destination)
             && port(source_ports, key.source_port)
             && port(destination_ports, key.destination_port)
+            && Others::takes((protocol, parts, self.others.asks_layer4()), key.carried(), lenient)
+            && (key.tcp_flags & mask == flags || key.part == Part::Later)
+            && dscp.is_none_or(|dscp| dscp == key.dscp)
+            && vlan.is_none_or(|vlan| vlan == key.vlan)
             && rx.is_none_or(|rx| rx == key.rx)
             && tx.is_none_or(|tx| tx == key.tx)
     }

@@ -1,10 +1,13 @@
 //! The fields by which rules are told apart, and how a value of each becomes a small number.
 
+use std::hash::Hash;
+
 use hashbrown::HashMap;
+use swath_api::VECTOR;
 
 use super::address::{Address, Prefix};
-use super::criteria::{ANY_PORT, Criteria, Key, NO_PORT, Part, Ports};
-use super::rows::{Builder, Rows, Set};
+use super::criteria::{ANY_PORT, Criteria, Key, NO_PORT, Others, Part, Ports};
+use super::rows::Set;
 use super::trie::Trie;
 
 /// A field with a table of its own.
@@ -12,17 +15,32 @@ use super::trie::Trie;
 pub(super) enum Field {
     Source,
     Destination,
-    SourcePort,
     DestinationPort,
     /// Protocol, and which part of a packet.
     Carried,
+    TcpFlags,
+    SourcePort,
     Rx,
     Tx,
+    Dscp,
+    Vlan,
 }
 
+/// Behind all values of the flags of TCP: a packet of which they are not known.
+const NO_FLAGS: u16 = 256;
+
 impl Field {
-    pub(super) const ALL: [Field; 7] =
-        [Field::Source, Field::Destination, Field::DestinationPort, Field::Carried, Field::SourcePort, Field::Rx, Field::Tx];
+    /// Those whose values are not addresses.
+    pub(super) const SMALL: [Field; 8] = [
+        Field::DestinationPort,
+        Field::Carried,
+        Field::TcpFlags,
+        Field::SourcePort,
+        Field::Rx,
+        Field::Tx,
+        Field::Dscp,
+        Field::Vlan,
+    ];
 
     /// Whether rules that stand together agree in it, so that its summaries are sparse.
     pub(super) fn tells_words(self) -> bool {
@@ -37,68 +55,127 @@ impl Field {
             Field::SourcePort => rule.others.source_ports != ANY_PORT,
             Field::DestinationPort => rule.others.destination_ports != ANY_PORT,
             Field::Carried => rule.others.protocol.is_some() || rule.others.parts != 0b111 || rule.others.asks_layer4(),
+            Field::TcpFlags => rule.others.tcp_flags.0 != 0,
             Field::Rx => rule.others.rx.is_some(),
             Field::Tx => rule.others.tx.is_some(),
+            Field::Dscp => rule.others.dscp.is_some(),
+            Field::Vlan => rule.others.vlan.is_some(),
+        }
+    }
+
+    /// The value in a packet of a field that is neither address nor port.
+    #[inline(always)]
+    fn plain<A>(self, key: &Key<A>) -> u16 {
+        match self {
+            Field::Carried => key.carried() as u16,
+            Field::TcpFlags if key.part == Part::Later => NO_FLAGS,
+            Field::TcpFlags => key.tcp_flags.into(),
+            Field::Rx => key.rx,
+            Field::Tx => key.tx,
+            Field::Dscp => key.dscp.into(),
+            _ => key.vlan,
         }
     }
 }
 
 /// From values of a field to numbers; what no rule tells apart has one number.
 pub(super) enum Numbers {
-    /// No rule asks.
-    None,
     Prefixes(Trie),
     /// By port, and that of an unknown one.
     Ports(Box<[u16]>, u32),
-    /// The value is its number.
-    Plain(u16),
+    /// By value; the last one is also that of all beyond.
+    Plain(Box<[u16]>),
 }
 
-/// The numbers of a field, and for each group of rules their sets.
-pub(super) struct Tables {
-    pub(super) numbers: Numbers,
-    /// By group; `None` if nothing in the group asks, or if it would take too much memory.
-    pub(super) rows: Vec<Option<Rows>>,
-}
-
-/// Makes the tables of a field. `lenient`: see [`Others::takes`](super::criteria::Others::takes).
-pub(super) fn tables<A: Address>(
-    field: Field,
-    rules: &[Criteria<A>],
-    groups: &[Vec<u32>],
-    interfaces: u16,
-    lenient: bool,
-) -> Tables {
-    let asks: Vec<bool> = groups.iter().map(|group| group.iter().any(|rule| field.is_asked(&rules[*rule as usize]))).collect();
-    if !asks.contains(&true) {
-        return Tables { numbers: Numbers::None, rows: groups.iter().map(|_| None).collect() };
-    }
-    let mut making = Making { groups, builders: groups.iter().map(|group| Builder::new(group.len())).collect(), asks };
-    let numbers = match field {
-        Field::Source => making.prefixes(|rule| rules[rule as usize].source),
-        Field::Destination => making.prefixes(|rule| rules[rule as usize].destination),
-        Field::SourcePort => making.ports(|rule| rules[rule as usize].others.source_ports),
-        Field::DestinationPort => making.ports(|rule| rules[rule as usize].others.destination_ports),
-        Field::Carried => {
-            making.plain(Part::ALL.len() as u16 * 256, |rule, value| rules[rule as usize].others.takes(value.into(), lenient))
+impl Numbers {
+    /// The number of an address in each packet.
+    #[inline]
+    pub(super) fn addresses<A: Address>(&self, field: Field, keys: &[Key<A>], numbers: &mut [u32; VECTOR]) {
+        match self {
+            Numbers::Prefixes(trie) if field == Field::Source => trie.lookup(keys, |key| key.source, numbers),
+            Numbers::Prefixes(trie) => trie.lookup(keys, |key| key.destination, numbers),
+            _ => {}
         }
-        Field::Rx => making.plain(interfaces + 1, |rule, value| rules[rule as usize].others.rx.is_none_or(|rx| rx == value)),
-        Field::Tx => making.plain(interfaces + 1, |rule, value| rules[rule as usize].others.tx.is_none_or(|tx| tx == value)),
-    };
-    let rows = making.builders.into_iter().zip(making.asks).map(|(builder, asks)| if asks { builder.finish() } else { None });
-    Tables { numbers, rows: rows.collect() }
+    }
+
+    /// Changes numbers by the number of a field's value in each packet.
+    #[inline(always)]
+    pub(super) fn each<A: Address>(
+        &self,
+        field: Field,
+        keys: &[Key<A>],
+        numbers: &mut [u32; VECTOR],
+        change: impl Fn(&mut u32, u32),
+    ) {
+        let port = |ports: &[u16], none: u32, port: u32| ports.get(port as usize).map_or(none, |number| (*number).into());
+        let plain = |values: &[u16], value: u16| values[usize::from(value).min(values.len() - 1)].into();
+        match (self, field) {
+            (Numbers::Ports(ports, none), Field::SourcePort) => {
+                walk(keys, numbers, |key| port(ports, *none, key.source_port), change)
+            }
+            (Numbers::Ports(ports, none), _) => walk(keys, numbers, |key| port(ports, *none, key.destination_port), change),
+            (Numbers::Plain(values), Field::Carried) => walk(keys, numbers, |key| plain(values, Field::Carried.plain(key)), change),
+            (Numbers::Plain(values), Field::TcpFlags) => {
+                walk(keys, numbers, |key| plain(values, Field::TcpFlags.plain(key)), change)
+            }
+            (Numbers::Plain(values), _) => walk(keys, numbers, |key| plain(values, field.plain(key)), change),
+            (Numbers::Prefixes(_), _) => {}
+        }
+    }
+
+    /// Bytes.
+    pub(super) fn memory(&self) -> usize {
+        match self {
+            Numbers::Prefixes(trie) => trie.memory(),
+            Numbers::Ports(values, _) | Numbers::Plain(values) => size_of_val(&**values),
+        }
+    }
 }
 
-struct Making<'a> {
-    groups: &'a [Vec<u32>],
-    builders: Vec<Builder>,
-    asks: Vec<bool>,
+#[inline(always)]
+fn walk<A>(keys: &[Key<A>], numbers: &mut [u32; VECTOR], number: impl Fn(&Key<A>) -> u32, change: impl Fn(&mut u32, u32)) {
+    keys.iter().zip(numbers).for_each(|(key, slot)| change(slot, number(key)));
 }
 
-impl Making<'_> {
-    fn push(&mut self, sets: &[Set]) {
-        let groups = self.builders.iter_mut().zip(sets).zip(&self.asks);
-        groups.filter(|(_, asks)| **asks).for_each(|((builder, set), _)| builder.push(set));
+/// The rules whose sets are made, in groups: of each the rules by their places.
+pub(super) struct Making<'a, A> {
+    pub(super) rules: &'a [Criteria<A>],
+    pub(super) groups: &'a [Vec<u32>],
+    /// How many interfaces there are.
+    pub(super) interfaces: u16,
+    /// See [`Others::takes`].
+    pub(super) lenient: bool,
+}
+
+impl<A: Address> Making<'_, A> {
+    /// The numbers of a field. `sink` gets the sets of each group for each number, in order.
+    pub(super) fn numbers(&self, field: Field, sink: &mut dyn FnMut(&[Set])) -> Numbers {
+        let lenient = self.lenient;
+        let behind_interfaces = self.interfaces + 1;
+        let is = |own: &Option<u16>, value: u16| own.is_none_or(|own| own == value);
+        match field {
+            Field::Source => self.prefixes(|rule| rule.source, sink),
+            Field::Destination => self.prefixes(|rule| rule.destination, sink),
+            Field::SourcePort => self.ports(|others| others.source_ports, sink),
+            Field::DestinationPort => self.ports(|others| others.destination_ports, sink),
+            Field::Carried => {
+                let asked = |others: &Others| (others.protocol, others.parts, others.asks_layer4());
+                let takes = |asked: &(Option<u8>, u8, bool), value| Others::takes(*asked, usize::from(value), lenient);
+                self.plain(Part::ALL.len() as u16 * 256, asked, takes, sink)
+            }
+            Field::TcpFlags => {
+                let takes = |(mask, flags): &(u8, u8), value| value == NO_FLAGS || value as u8 & mask == *flags;
+                self.plain(NO_FLAGS + 1, |others| others.tcp_flags, takes, sink)
+            }
+            Field::Rx => self.plain(behind_interfaces, |others| others.rx, is, sink),
+            Field::Tx => self.plain(behind_interfaces, |others| others.tx, is, sink),
+            Field::Dscp => self.plain(64, |others| others.dscp.map(u16::from), is, sink),
+            Field::Vlan => self.plain(1 << 12, |others| others.vlan, is, sink),
+        }
+    }
+
+    fn empty(&self) -> Vec<Set> {
+        self.groups.iter().map(|group| Set::new(group.len())).collect()
     }
 
     /// For each rule its group and place.
@@ -107,26 +184,45 @@ impl Making<'_> {
         groups.flat_map(|(group, rules)| rules.iter().zip(0..).map(move |(rule, place)| (*rule, group, place)))
     }
 
-    fn empty(&self) -> Vec<Set> {
-        self.groups.iter().map(|group| Set::new(group.len())).collect()
-    }
-
-    fn plain(&mut self, values: u16, takes: impl Fn(u32, u16) -> bool) -> Numbers {
-        for value in 0..values {
-            let mut sets = self.empty();
-            self.places().filter(|(rule, ..)| takes(*rule, value)).for_each(|(_, group, place)| sets[group].insert(place));
-            self.push(&sets);
+    /// By what rules ask, of which there is little, as a rule.
+    fn plain<K: Hash + Eq + Copy>(
+        &self,
+        values: u16,
+        asked: impl Fn(&Others) -> K,
+        takes: impl Fn(&K, u16) -> bool,
+        sink: &mut dyn FnMut(&[Set]),
+    ) -> Numbers {
+        let mut by_asked: HashMap<K, Vec<Set>> = HashMap::new();
+        for (rule, group, place) in self.places() {
+            let sets = by_asked.entry(asked(&self.rules[rule as usize].others)).or_insert_with(|| self.empty());
+            sets[group].insert(place);
         }
-        Numbers::Plain(values - 1)
+        let by_asked: Vec<(K, Vec<Set>)> = by_asked.into_iter().collect();
+        let mut known: HashMap<Vec<u32>, u16> = HashMap::new();
+        let number = |value: u16| {
+            let taken: Vec<u32> = (0..).zip(&by_asked).filter(|(_, (asked, _))| takes(asked, value)).map(|(at, _)| at).collect();
+            let next = known.len() as u16;
+            *known.entry(taken).or_insert_with_key(|taken| {
+                let mut sets = self.empty();
+                for at in taken {
+                    sets.iter_mut().zip(&by_asked[*at as usize].1).for_each(|(set, other)| set.add(other));
+                }
+                sink(&sets);
+                next
+            })
+        };
+        Numbers::Plain((0..values).map(number).collect())
     }
 
-    fn prefixes<A: Address>(&mut self, prefix: impl Fn(u32) -> Prefix<A>) -> Numbers {
+    fn prefixes(&self, prefix: impl Fn(&Criteria<A>) -> Prefix<A>, sink: &mut dyn FnMut(&[Set])) -> Numbers {
         let mut by_prefix: HashMap<Prefix<A>, Vec<(usize, u32)>> = HashMap::new();
-        self.places().for_each(|(rule, group, place)| by_prefix.entry(prefix(rule)).or_default().push((group, place)));
+        for (rule, group, place) in self.places() {
+            by_prefix.entry(prefix(&self.rules[rule as usize])).or_default().push((group, place));
+        }
         let mut sets = self.empty();
         let any = by_prefix.remove(&Prefix::default()).unwrap_or_default();
         any.iter().for_each(|(group, place)| sets[*group].insert(*place));
-        self.push(&sets);
+        sink(&sets);
         let mut prefixes: Vec<Prefix<A>> = by_prefix.keys().copied().collect();
         prefixes.sort_unstable();
         // Those around the one at hand, whose rules are in the sets.
@@ -138,16 +234,16 @@ impl Making<'_> {
             }
             by_prefix[at].iter().for_each(|(group, place)| sets[*group].insert(*place));
             around.push(*at);
-            self.push(&sets);
+            sink(&sets);
         }
         Numbers::Prefixes(Trie::new(&prefixes))
     }
 
-    fn ports(&mut self, ports: impl Fn(u32) -> Ports) -> Numbers {
+    fn ports(&self, ports: impl Fn(&Others) -> Ports, sink: &mut dyn FnMut(&[Set])) -> Numbers {
         // By port: what begins there, and what has ended before it.
         let mut events: Vec<(u32, bool, u32, usize, u32)> = Vec::new();
         for (rule, group, place) in self.places() {
-            let (first, last) = ports(rule);
+            let (first, last) = ports(&self.rules[rule as usize].others);
             events.push((first.into(), true, rule, group, place));
             events.push((u32::from(last) + 1, false, rule, group, place));
         }
@@ -159,7 +255,7 @@ impl Making<'_> {
         if events.first().is_some_and(|(port, ..)| *port > 0) {
             // Ports before those of all rules.
             known.insert(sum, 0);
-            self.push(&sets);
+            sink(&sets);
         }
         let mut rest = &events[..];
         while let Some((port, ..)) = rest.first().filter(|(port, ..)| *port < NO_PORT) {
@@ -171,7 +267,7 @@ impl Making<'_> {
             let end = later.first().map_or(NO_PORT, |(port, ..)| *port);
             let next = known.len() as u16;
             let number = *known.entry(sum).or_insert_with(|| {
-                self.push(&sets);
+                sink(&sets);
                 next
             });
             numbers[*port as usize..end as usize].fill(number);
@@ -180,7 +276,7 @@ impl Making<'_> {
         // The last number is an unknown port, which all rules take: whether they hold then is up to `carried`.
         let mut sets = self.empty();
         self.places().for_each(|(_, group, place)| sets[group].insert(place));
-        self.push(&sets);
+        sink(&sets);
         Numbers::Ports(numbers, known.len() as u32)
     }
 }
@@ -194,41 +290,4 @@ fn word(rule: u32) -> u128 {
         mixed ^ mixed >> 31
     };
     u128::from(half(u64::from(rule) * 2 + 1)) << 64 | u128::from(half(u64::from(rule) * 2 + 2))
-}
-
-impl Numbers {
-    /// The number of the field's value in each packet.
-    #[inline]
-    pub(super) fn find<A: Address>(&self, field: Field, keys: &[Key<A>], numbers: &mut [u32]) {
-        match (self, field) {
-            (Numbers::None, _) => {}
-            (Numbers::Prefixes(trie), Field::Source) => trie.lookup(|packet| keys.get(packet).map(|key| key.source), numbers),
-            (Numbers::Prefixes(trie), _) => trie.lookup(|packet| keys.get(packet).map(|key| key.destination), numbers),
-            (Numbers::Ports(ports, none), Field::SourcePort) => {
-                fill(keys, numbers, |key| ports.get(key.source_port as usize).map_or(*none, |number| (*number).into()));
-            }
-            (Numbers::Ports(ports, none), _) => {
-                fill(keys, numbers, |key| ports.get(key.destination_port as usize).map_or(*none, |number| (*number).into()));
-            }
-            (Numbers::Plain(last), Field::Rx) => fill(keys, numbers, |key| key.rx.min(*last).into()),
-            (Numbers::Plain(last), Field::Tx) => fill(keys, numbers, |key| key.tx.min(*last).into()),
-            (Numbers::Plain(_), _) => fill(keys, numbers, |key| key.carried() as u32),
-        }
-    }
-
-    /// Bytes.
-    pub(super) fn memory(&self) -> usize {
-        match self {
-            Numbers::None | Numbers::Plain(_) => 0,
-            Numbers::Prefixes(trie) => trie.memory(),
-            Numbers::Ports(ports, _) => size_of_val(&**ports),
-        }
-    }
-}
-
-#[inline(always)]
-fn fill<A: Address>(keys: &[Key<A>], numbers: &mut [u32], number: impl Fn(&Key<A>) -> u32) {
-    for (key, slot) in keys.iter().zip(numbers) {
-        *slot = number(key);
-    }
 }

@@ -6,6 +6,7 @@
 
 mod address;
 mod classifier;
+mod columns;
 mod control;
 mod criteria;
 mod fields;

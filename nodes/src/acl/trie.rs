@@ -1,34 +1,41 @@
-//! Longest prefix match over the addresses that rules name: 16 bits by a direct table, then 8 bits at a time by nodes in which equal
-//! neighbours are stored once (run-length coding by a bitmap, as in Degermark et al., "Small Forwarding Tables for Fast Routing Lookups",
-//! SIGCOMM 1997). It is made once and never changed.
+//! Longest prefix match over the addresses that rules name: 16 bits by a direct table, then 16 bits at a time by the intervals in which
+//! all addresses have the same answer (Lampson, Srinivasan and Varghese, "IP Lookups using Multiway and Multicolumn Search", INFOCOM
+//! 1998). A node is a cache line of a B-tree: eight borders, which are compared at once, and what is between them. It is made once and
+//! never changed.
 
 use swath_api::VECTOR;
+use swath_api::kernel::rank8;
 
 use super::address::{Address, Prefix};
+use super::criteria::Key;
 
 /// A table from addresses to numbers of prefixes; 0 is no prefix.
 pub(super) struct Trie {
     // A number of a prefix times two, or of a node times two and one.
     root: Box<[u32; 1 << 16]>,
     nodes: Vec<Node>,
-    values: Vec<u32>,
 }
 
-/// 256 values, of which those are stored that differ from the one before.
+const BORDERS: usize = 8;
+
+/// Up to nine intervals.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Node {
-    differs: [u64; 4],
-    // How many bits are set in the words before.
-    before: [u8; 4],
-    base: u32,
+    // Where the second and the following ones begin. What is behind the last one has its word, too.
+    borders: [u16; BORDERS],
+    words: [u32; BORDERS + 1],
+    // What is compared: the 16 bits that have so many to their right.
+    right: u8,
 }
+
+const _: () = assert!(size_of::<Node>() == 64, "a cache line");
 
 impl Trie {
     /// Of prefixes that are sorted, with no two the same: the first has number 1.
     pub(super) fn new<A: Address>(prefixes: &[Prefix<A>]) -> Trie {
         let root = vec![0; 1 << 16].into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!("it has this length"));
-        let mut trie = Trie { root, nodes: Vec::new(), values: Vec::new() };
+        let mut trie = Trie { root, nodes: Vec::new() };
         let mut rest: Vec<(Prefix<A>, u32)> = prefixes.iter().copied().zip(1..).collect();
         for (prefix, number) in &rest {
             if prefix.len <= 16 {
@@ -39,80 +46,125 @@ impl Trie {
         rest.retain(|(prefix, _)| prefix.len > 16);
         for group in rest.chunk_by(|a, b| a.0.address.top() == b.0.address.top()) {
             let at = group[0].0.address.top();
-            trie.root[at] = trie.node(group, 0, trie.root[at]);
+            trie.root[at] = trie.chunk(group, 1, trie.root[at]);
         }
         trie
     }
 
-    /// The word of a node for prefixes that agree up to its byte, where `outer` is what the others have.
-    fn node<A: Address>(&mut self, prefixes: &[(Prefix<A>, u32)], level: u8, outer: u32) -> u32 {
-        let end = 16 + 8 * (level + 1);
-        let mut slots = [outer; 256];
-        for (prefix, number) in prefixes.iter().filter(|(prefix, _)| prefix.len <= end) {
-            let first = usize::from(prefix.address.byte(level));
-            slots[first..first + (1 << (end - prefix.len))].fill(number << 1);
+    /// The word for prefixes that agree in so many chunks of 16 bits, where `outer` is what the others have.
+    fn chunk<A: Address>(&mut self, mut prefixes: &[(Prefix<A>, u32)], chunk: u8, outer: u32) -> u32 {
+        let end = 16 * (chunk + 1);
+        let right = A::BITS - end;
+        let mut intervals = Intervals { begun: vec![(0, outer)], around: vec![(u16::MAX, outer)] };
+        while let Some((prefix, number)) = prefixes.first() {
+            let first = prefix.address.bits_above(right);
+            let (len, last) = match prefix.len <= end {
+                true => (1, first | ((1u32 << (end - prefix.len)) - 1) as u16),
+                // All that are longer behind the same bits.
+                false => (prefixes.partition_point(|(other, _)| other.address.bits_above(right) == first), first),
+            };
+            let outer = intervals.up_to(first);
+            let (here, later) = prefixes.split_at(len);
+            let word = if prefix.len <= end { number << 1 } else { self.chunk(here, chunk + 1, outer) };
+            intervals.begin(first, last, word);
+            prefixes = later;
         }
-        let deeper: Vec<(Prefix<A>, u32)> = prefixes.iter().filter(|(prefix, _)| prefix.len > end).copied().collect();
-        for group in deeper.chunk_by(|a, b| a.0.address.byte(level) == b.0.address.byte(level)) {
-            let at = usize::from(group[0].0.address.byte(level));
-            slots[at] = self.node(group, level + 1, slots[at]);
-        }
-        let mut node = Node { differs: [0; 4], before: [0; 4], base: self.values.len() as u32 };
-        for (at, value) in slots.iter().enumerate() {
-            if at == 0 || slots[at - 1] != *value {
-                node.differs[at / 64] |= 1 << (at % 64);
-                self.values.push(*value);
-            }
-        }
-        for word in 1..4 {
-            node.before[word] = node.before[word - 1] + node.differs[word - 1].count_ones() as u8;
-        }
-        self.nodes.push(node);
-        (self.nodes.len() as u32 - 1) << 1 | 1
+        self.tree(intervals.end(), right)
     }
 
-    /// The number of the longest prefix around the address of each packet, 256 at most.
-    pub(super) fn lookup<A: Address>(&self, address: impl Fn(usize) -> Option<A>, numbers: &mut [u32]) {
+    /// The word of a tree for intervals by where they begin, the first of them at 0.
+    fn tree(&mut self, mut intervals: Vec<(u16, u32)>, right: u8) -> u32 {
+        while intervals.len() > 1 {
+            let node = |intervals: &[(u16, u32)]| {
+                let last = intervals[intervals.len() - 1];
+                let at = |place: usize| intervals.get(place).copied().unwrap_or((u16::MAX, last.1));
+                self.nodes.push(Node {
+                    borders: std::array::from_fn(|border| at(border + 1).0),
+                    words: std::array::from_fn(|word| at(word).1),
+                    right,
+                });
+                (intervals[0].0, (self.nodes.len() as u32 - 1) << 1 | 1)
+            };
+            intervals = intervals.chunks(BORDERS + 1).map(node).collect();
+        }
+        intervals[0].1
+    }
+
+    /// The number of the longest prefix around an address of each packet.
+    pub(super) fn lookup<A: Address>(&self, keys: &[Key<A>], address: impl Fn(&Key<A>) -> A, numbers: &mut [u32; VECTOR]) {
+        let mut addresses = [A::default(); VECTOR];
         // Those that are not found yet, without a branch that nobody can predict.
         let mut pending = [0u8; VECTOR];
         let mut count = 0;
-        for (packet, number) in numbers.iter_mut().enumerate() {
-            *number = address(packet).map_or(0, |address| self.root[address.top()]);
+        for (packet, ((key, number), kept)) in keys.iter().zip(&mut *numbers).zip(&mut addresses).enumerate() {
+            let address = address(key);
+            (*kept, *number) = (address, self.root[address.top()]);
             pending[count % VECTOR] = packet as u8;
             count += (*number & 1) as usize;
         }
-        let mut level = 0;
         while count > 0 {
             let mut left = 0;
             for at in 0..count.min(VECTOR) {
                 let packet = pending[at];
-                let (Some(number), Some(address)) = (numbers.get_mut(usize::from(packet)), address(usize::from(packet))) else {
-                    continue;
-                };
+                let number = &mut numbers[usize::from(packet)];
                 if let Some(node) = self.nodes.get((*number >> 1) as usize) {
-                    *number = self.values[node.place(address.byte(level))];
+                    let interval = rank8(&node.borders, addresses[usize::from(packet)].bits_above(node.right));
+                    *number = node.words[interval.min(BORDERS)];
                 }
                 pending[left % VECTOR] = packet;
                 left += (*number & 1) as usize;
             }
             count = left;
-            level += 1;
         }
-        numbers.iter_mut().for_each(|number| *number >>= 1);
-        debug_assert!(numbers.len() <= VECTOR);
+        numbers.iter_mut().take(keys.len()).for_each(|number| *number >>= 1);
     }
 
     /// Bytes.
     pub(super) fn memory(&self) -> usize {
-        size_of_val(&*self.root) + self.nodes.capacity() * size_of::<Node>() + self.values.capacity() * size_of::<u32>()
+        size_of_val(&*self.root) + self.nodes.capacity() * size_of::<Node>()
     }
 }
 
-impl Node {
-    #[inline(always)]
-    fn place(&self, byte: u8) -> usize {
-        let word = usize::from(byte >> 6);
-        let up_to = self.differs[word] & (u64::MAX >> (63 - (byte & 63)));
-        (self.base + u32::from(self.before[word]) + up_to.count_ones()) as usize - 1
+/// Intervals of 16 bits, from those of nested prefixes.
+struct Intervals {
+    // Where one begins, and its word.
+    begun: Vec<(u16, u32)>,
+    // Prefixes around the place at hand: where they end, and their words.
+    around: Vec<(u16, u32)>,
+}
+
+impl Intervals {
+    /// Ends what ends before a place. Returns what is around it.
+    fn up_to(&mut self, place: u16) -> u32 {
+        while let [.., outer, inner] = self.around[..]
+            && inner.0 < place
+        {
+            self.around.pop();
+            self.push(inner.0 + 1, outer.1);
+        }
+        self.around[self.around.len() - 1].1
+    }
+
+    fn begin(&mut self, first: u16, last: u16, word: u32) {
+        self.push(first, word);
+        self.around.push((last, word));
+    }
+
+    fn push(&mut self, first: u16, word: u32) {
+        match self.begun.last_mut() {
+            Some(last) if last.0 == first => last.1 = word,
+            _ => self.begun.push((first, word)),
+        }
+    }
+
+    fn end(mut self) -> Vec<(u16, u32)> {
+        while let [.., outer, inner] = self.around[..] {
+            self.around.pop();
+            if inner.0 < u16::MAX {
+                self.push(inner.0 + 1, outer.1);
+            }
+        }
+        self.begun.dedup_by_key(|interval| interval.1);
+        self.begun
     }
 }

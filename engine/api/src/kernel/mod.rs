@@ -26,6 +26,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod bits;
 mod cpu;
 #[cfg(target_arch = "x86_64")]
 mod ip4;
@@ -38,6 +39,7 @@ mod x86;
 #[cfg(test)]
 mod tests;
 
+pub use bits::{nonzero4, rank8};
 pub(crate) use cpu::prefetch_at;
 pub use cpu::{prefetch, prefetch_slice, tsc};
 pub use select::{Selection, all_supported, kernels, selection};
