@@ -166,6 +166,7 @@ fn table(workers: u32) -> Neighbours {
         counts: (0..workers).map(|_| Counts::default()).collect(),
         aged: AtomicU32::new(0),
         clock: AtomicU64::new(0),
+        proxies: Vec::new(),
         control: Mutex::new(()),
     }
 }
