@@ -47,7 +47,7 @@ impl Datagrams {
     /// Room for so many packets, each for so many nanoseconds.
     pub(super) fn new(capacity: u32, timeout: u64) -> Datagrams {
         let entries = (0..capacity.next_power_of_two() as usize).map(|_| Entry::default()).collect();
-        Datagrams { entries, seed: Seed::random(), timeout: (timeout >> UNIT) as u32 }
+        Datagrams { entries, seed: Seed::random(), timeout: timeout.div_ceil(1 << UNIT) as u32 + 1 }
     }
 
     /// For how many nanoseconds a packet is remembered.

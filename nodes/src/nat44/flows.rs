@@ -249,6 +249,8 @@ impl Flows {
         let outside = End::from(probe.key.destination_end());
         let (inside, mapping) = match target {
             Target::Static(inside) => (inside, 0),
+            // It is the router that is asked.
+            _ if probe.event == Event::Query => return Err(Refusal::NoSession),
             _ => {
                 let mappings = &self.behind.mappings;
                 let place = mappings.of_outside(outside, probe.key.protocol()).ok_or(Refusal::NoSession)?;

@@ -191,6 +191,13 @@ fn req_10_the_router_itself() {
     let [_, answers] = net.outside(&[ping(R, X, 9)]);
     assert_eq!(answers.len(), 1);
     assert_eq!((&answers[0][12..16], &answers[0][16..20], answers[0][20]), (&X[..], &R[..], 0));
+    // Also where a host inside has the identifier.
+    let mut open = Net::new("filtering: endpoint-independent");
+    open.leaves(&ping(A, R, 4000));
+    for peer in [R, S] {
+        let [entered, answers] = open.outside(&[ping(peer, X, 4000)]);
+        assert_eq!((entered.len(), answers.len()), (0, 1));
+    }
     let [answers, _] = net.inside(&[ping(A, X, 2000)]);
     assert_eq!(answers.len(), 1);
     assert_eq!((&answers[0][12..16], &answers[0][16..20], &answers[0][20..26]), (&X[..], &A[..], &pong(X, A, 2000)[20..26]));

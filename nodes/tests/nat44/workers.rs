@@ -1,12 +1,15 @@
 //! Any number of workers: one mapping for each inside end, whichever worker it comes to, and the same ends of all flows.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use crate::common::driver::Sent;
 use crate::common::frames::{ethernet, mac};
 use crate::common::random::Rng;
 use crate::common::scaled;
-use crate::packets::{Address, End, as_seen, ends, error, label, labelled, ping, pong, source, tcp, udp, verify, with_ends};
+use crate::packets::{
+    Address, End, as_seen, ends, error, fragmented, label, labelled, ping, pong, source, tcp, udp, udp_of, verify, with_ends,
+};
 use crate::{Net, X};
 
 /// A packet from inside of any of a few hosts and peers.
@@ -107,6 +110,54 @@ fn what_is_static_belongs_to_the_worker_of_its_host() {
                 let sent = send(&mut net, workers, "lan", std::slice::from_ref(&back), "wan", &mut rng);
                 assert_eq!(sent.iter().map(|sent| &sent.bytes[14..]).collect::<Vec<_>>(), [as_seen(&back, Some(outside), None)]);
             }
+        }
+    }
+}
+
+/// With threads, handoffs and fragments that overtake each other: everything arrives, and once.
+#[test]
+fn in_threads() {
+    let mut rng = Rng::new();
+    for workers in [2, 4] {
+        let mut net = Net::with(workers, "filtering: endpoint-independent");
+        let payload = rng.bytes(1000);
+        let hosts: Vec<End> = (0..20).map(|host| ([10, 0, 0, host], 3000)).collect();
+        let peer: End = ([198, 51, 100, 3], 53);
+        let outside: Vec<End> = hosts.iter().map(|host| source(&net.leaves(&udp(*host, peer)))).collect();
+        net.rig.engine().start().expect("threads");
+        let mut expected = [Vec::new(), Vec::new()];
+        for round in 0..scaled(100) as u16 {
+            let at = rng.below(hosts.len());
+            let (leaving, coming) = (udp_of(hosts[at], peer, &payload), udp_of(peer, outside[at], &payload));
+            for (wire, mac_at, packet, from, to) in
+                [("lan", 1, leaving, Some(outside[at]), None), ("wan", 2, coming, None, Some(hosts[at]))]
+            {
+                for part in fragmented(&packet, round, 600) {
+                    net.rig.wire(wire).feed(rng.below(workers), [ethernet(mac(mac_at), 0x0800, &part)]);
+                }
+                let seen = fragmented(&with_ends(&packet, from, to), round, 600);
+                expected[usize::from(wire == "lan")].extend(seen.iter().map(|part| as_seen(part, None, None)));
+            }
+            // Not so many at once that rings overflow.
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while ["lan", "wan"].iter().any(|wire| net.rig.wire(wire).waiting() > 0) {
+                assert!(Instant::now() < deadline, "{:?}", net.rig.engine().ledger());
+                std::thread::yield_now();
+            }
+        }
+        // What waits for its first fragment is looked at every 5 ms.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let all = expected.iter().map(Vec::len).sum::<usize>() as u64 + hosts.len() as u64;
+        let left = |net: &Net| net.rig.wire("lan").left() + net.rig.wire("wan").left();
+        while left(&net) < all && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        net.rig.engine().stop();
+        for (packets, mut expected) in net.sent().into_iter().zip(expected) {
+            let mut packets = packets;
+            packets.sort_unstable();
+            expected.sort_unstable();
+            assert!(packets == expected, "{workers} workers: {:?}", net.rig.counts());
         }
     }
 }
