@@ -73,7 +73,7 @@ impl Case {
         let (nat, before_rewrite) = match self.traffic {
             // Enough addresses that each of a million sessions has a port.
             Traffic::Translated(_) => (
-                "  nat: { kind: nat44, inside-prefixes: [10.0.0.0/8], pool: [203.0.113.0/26], sessions: { capacity: 2097152 } }\n",
+                "  nat: { kind: nat44, inside-prefixes: [10.0.0.0/16], pool: [203.0.113.0/26], sessions: { capacity: 2097152 } }\n",
                 "snat",
             ),
             _ => ("", "rewrite"),
