@@ -44,10 +44,6 @@ fn two_hosts(more: &[&str]) -> Option<Net> {
     net.real_host("a", A, &format!("{INSIDE}/24"), "192.168.1.1");
     net.ip("a", &format!("address add {WEB}/24 dev eth0"));
     net.real_host("b", B, &format!("{OUTSIDE}/30"), "203.0.113.2");
-    for name in ["a", "b"] {
-        // Else they ask after some seconds whether the firewall is still there, which may be after its end.
-        net.sh(name, "sysctl -qw net.ipv4.neigh.eth0.delay_first_probe_time=300");
-    }
     Some(net)
 }
 

@@ -22,8 +22,11 @@ fn the_quickstart_runs_and_adds_up() {
     ]);
     assert_eq!((said.code, &*said.out), (0, ""), "{}", said.err);
     let live = said.err.lines().find(|line| line.contains("  rx ")).expect("a line for the second");
-    assert!(live.starts_with("   1 s  rx ") && live.contains("/s  drop ") && live.contains("no-route"), "{live}");
-    assert!(said.err.contains("\nended after 1.0 s\n"), "{}", said.err);
+    // It says the time that it took, which on a busy machine is more than what was asked for.
+    let seconds = |text: &str| text.trim_start().split_once(" s").and_then(|(number, _)| number.parse::<f64>().ok()).expect(text);
+    assert!(seconds(live) >= 1.0 && live.contains("/s  drop ") && live.contains("no-route"), "{live}");
+    let end = said.err.lines().find_map(|line| line.strip_prefix("ended after ")).expect("what ended it");
+    assert!(seconds(end) >= 1.0 && end.ends_with(" s"), "{end}");
     for line in ["NODE ", "INTERFACE ", "DROPPED ", "lookup.no-route ", "the ledger adds up"] {
         assert!(said.err.lines().any(|said| said.starts_with(line)), "{line}\n{}", said.err);
     }

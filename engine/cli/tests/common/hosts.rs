@@ -86,8 +86,11 @@ impl Net {
     pub fn cable(&self, a: &str, device_a: &str, mac_a: &str, b: &str, device_b: &str) {
         let line = format!("link add {device_a} address {mac_a} type veth peer name {device_b} netns {}", self.namespace(b));
         self.ip(a, &line);
-        self.ip(a, &format!("link set {device_a} up"));
-        self.ip(b, &format!("link set {device_b} up"));
+        for (name, device) in [(a, device_a), (b, device_b)] {
+            // Else a host asks after some seconds whether its neighbour is still there, which may be after the end of `swath`.
+            self.sh(name, &format!("sysctl -qw net/ipv4/neigh/{device}/delay_first_probe_time=300"));
+            self.ip(name, &format!("link set {device} up"));
+        }
     }
 
     /// A host with one device `eth0`: 10.0.`n`.2/24, MAC 02:00:00:00:0`n`:02, connected to the device `r-NAME` of `r`, and its way
