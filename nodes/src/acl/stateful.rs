@@ -37,19 +37,19 @@ pub(super) struct Counts {
 
 const PROTOCOLS: [&str; 4] = ["tcp", "udp", "icmp", "other"];
 
-/// Name, what it means, and the number.
-type Total = (&'static str, &'static str, fn(&Totals) -> u64);
+/// Name, what it means, and the number: from the totals of the sessions, and from the packets that have passed.
+type Total = (&'static str, &'static str, fn(&Totals, u64) -> u64);
 
 const TOTALS: [Total; 7] = [
-    ("acl_session_packets_total", "Packets that have passed because they belong to a session.", |_| 0),
-    ("acl_opened_sessions_total", "Sessions opened.", |totals| totals.opened),
-    ("acl_expired_sessions_total", "Sessions that were silent for too long.", |totals| totals.expired),
-    ("acl_evicted_sessions_total", "Sessions that gave way to new ones because the table was full.", |totals| totals.evicted),
-    ("acl_ended_sessions_total", "Sessions ended by command, or because rules do not permit them any more.", |totals| {
+    ("acl_session_packets_total", "Packets that have passed because they belong to a session.", |_, passed| passed),
+    ("acl_opened_sessions_total", "Sessions opened.", |totals, _| totals.opened),
+    ("acl_expired_sessions_total", "Sessions that were silent for too long.", |totals, _| totals.expired),
+    ("acl_evicted_sessions_total", "Sessions that gave way to new ones because the table was full.", |totals, _| totals.evicted),
+    ("acl_ended_sessions_total", "Sessions ended by command, or because rules do not permit them any more.", |totals, _| {
         totals.removed
     }),
-    ("acl_source_limit_sessions_total", "Sessions refused because of the limit of their source.", |totals| totals.source_limit),
-    ("acl_full_sessions_total", "Sessions refused because none gave way.", |totals| totals.full),
+    ("acl_source_limit_sessions_total", "Sessions refused because of the limit of their source.", |totals, _| totals.source_limit),
+    ("acl_full_sessions_total", "Sessions refused because none gave way.", |totals, _| totals.full),
 ];
 
 impl Stores {
@@ -66,11 +66,11 @@ impl Stores {
         let (ip4, ip6) = (self.ip4.sessions(), self.ip6.sessions());
         let by_protocol = ip4.by_protocol().into_iter().zip(ip6.by_protocol()).map(|(a, b)| u64::from(a) + u64::from(b));
         self.counts.by_protocol.iter().zip(by_protocol).for_each(|(told, now)| told.store(now, Ordering::Relaxed));
-        let totals = [ip4.totals(), ip6.totals()];
+        let totals = [(ip4.totals(), self.ip4.passed), (ip6.totals(), self.ip6.passed)];
+        // Each is stored once: who reads in the meantime must not see one go back.
         for (told, (_, _, of)) in self.counts.totals.iter().zip(&TOTALS) {
-            told.store(totals.iter().map(of).sum(), Ordering::Relaxed);
+            told.store(totals.iter().map(|(totals, passed)| of(totals, *passed)).sum(), Ordering::Relaxed);
         }
-        self.counts.totals[0].store(self.ip4.passed + self.ip6.passed, Ordering::Relaxed);
     }
 }
 
