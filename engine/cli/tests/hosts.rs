@@ -155,10 +155,14 @@ nodes:
         json!(packets)
     );
     let (wire, receiver) = (net.swath("r", &wire("r-a", "r-b")), net.swath("b", &receiver));
-    let sender = net.swath("a", &sender);
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    let sent = sender.end().0;
+    let sent = net.swath("a", &sender).ends().0;
     assert_eq!(count(&sent, "/sent"), 400);
+    let start = std::time::Instant::now();
+    while net.packets("b", "eth0").0 < 400 && start.elapsed().as_secs() < 10 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    // Until the last of them is read there.
+    std::thread::sleep(std::time::Duration::from_millis(300));
     assert_eq!(count(&wire.end().0, "/sent"), 400);
     assert_eq!(count(&receiver.end().0, "/sent"), 400);
     let frames: Vec<Vec<u8>> = common::records(&capture).into_iter().map(|(_, frame)| frame).collect();

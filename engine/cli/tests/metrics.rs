@@ -320,13 +320,11 @@ fn prometheus_scrapes_a_running_engine() {
 
 #[test]
 fn who_drains_forwards_and_is_not_ready() {
-    let (child, at, stderr) = run(&["--drain", "600ms"]);
+    let (child, at, stderr) = run(&["--drain", "3s"]);
     assert_eq!(get(at, "/readyz", "*/*").0, 200);
     kill_process(Pid::from_child(&child.0), Signal::TERM).unwrap();
-    let start = Instant::now();
-    while get(at, "/readyz", "*/*").0 == 200 {
-        assert!(start.elapsed() < Duration::from_millis(500), "it is still ready");
-    }
+    // Were it ready to the end, nobody would answer any more.
+    while get(at, "/readyz", "*/*").0 == 200 {}
     assert_eq!(get(at, "/readyz", "*/*").2, "not ready: draining\n");
     let packets = || samples(&get(at, "/metrics", "*/*").2)["swath_interface_receive_packets_total{interface=\"lan\"}"];
     let before = packets();

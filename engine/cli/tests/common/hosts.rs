@@ -279,8 +279,13 @@ impl Swath {
     }
 
     /// Ends it in order. Returns its report, whose ledgers add up, and what it has said.
-    pub fn end(mut self) -> (serde_json::Value, String) {
+    pub fn end(self) -> (serde_json::Value, String) {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
+        self.ends()
+    }
+
+    /// Waits until it ends by itself, as one does whose inputs end. Returns what [`Swath::end`] does.
+    pub fn ends(mut self) -> (serde_json::Value, String) {
         let status = self.wait();
         let log = self.log();
         assert!(status.success() && log.contains("the ledger adds up"), "{log}");
