@@ -2,8 +2,6 @@
 
 mod common;
 
-use std::time::Duration;
-
 use common::hosts::{Net, Swath};
 use serde_json::{Value, json};
 
@@ -62,18 +60,6 @@ fn script(net: &Net, name: &str, line: &str) -> String {
     net.sh(name, &format!("python3 {script} {line}")).trim().to_owned()
 }
 
-/// So many echo requests, which are all answered. `ping` itself waits for the last answer no longer than twice as long as for those before.
-fn pings(net: &Net, name: &str, count: u32, rest: &str) {
-    let answers = || net.counter(name, "Icmp:", "InEchoReps");
-    let before = answers();
-    net.ping(name, count, rest);
-    let all_came = (0..500).any(|_| {
-        std::thread::sleep(Duration::from_millis(2));
-        answers() == before + u64::from(count)
-    });
-    assert!(all_came, "{name}: {rest}: {} of {count} answers", answers() - before);
-}
-
 /// IP packets that a host has sent.
 fn sent(net: &Net, name: &str) -> u64 {
     net.counter(name, "Ip:", "OutRequests")
@@ -93,17 +79,17 @@ fn hosts_inside_reach_what_is_outside_and_not_the_other_way() {
         let Some(net) = two_hosts(&[]) else { return };
         let swath = net.swath("r", &firewall(changes));
         // It waits for two hardware addresses, and its session with it.
-        pings(&net, "a", 1, OUTSIDE);
-        pings(&net, "a", 20, OUTSIDE);
-        pings(&net, "a", 5, &format!("-s 1472 -M do {OUTSIDE}"));
+        net.pings("a", 1, OUTSIDE);
+        net.pings("a", 20, OUTSIDE);
+        net.pings("a", 5, &format!("-s 1472 -M do {OUTSIDE}"));
         // In fragments there and back: their first ones say whose the others are.
-        pings(&net, "a", 5, &format!("-s 5000 {OUTSIDE}"));
-        pings(&net, "a", 5, "192.168.1.1");
-        pings(&net, "a", 5, "203.0.113.2");
+        net.pings("a", 5, &format!("-s 5000 {OUTSIDE}"));
+        net.pings("a", 5, "192.168.1.1");
+        net.pings("a", 5, "203.0.113.2");
         assert_eq!(tries(&net, "a", &format!("tcp {OUTSIDE} 22")), "refused");
         assert_eq!(tries(&net, "a", &format!("udp 4000 {OUTSIDE} 9")), "refused");
         // Who is pinged may ping back, but asks anew.
-        pings(&net, "b", 5, "203.0.113.2");
+        net.pings("b", 5, "203.0.113.2");
         let before = sent(&net, "b");
         for address in [INSIDE, WEB, "192.168.1.1"] {
             assert_eq!(net.ping("b", 3, address), 0, "{address}");
@@ -115,7 +101,7 @@ fn hosts_inside_reach_what_is_outside_and_not_the_other_way() {
         // Nobody listens at the web server's port, which its host says.
         let refused = sent(&net, "b") - before;
         assert_eq!(tries(&net, "b", &format!("tcp {WEB} 5201")), "refused");
-        pings(&net, "a", 5, OUTSIDE);
+        net.pings("a", 5, OUTSIDE);
         assert_eq!(end_exact(&net, swath), json!({ "filter": { "denied-by-default": refused } }));
         assert!(refused >= 17, "3 addresses, 5 packets each, and 2 of TCP: {refused}");
     }
@@ -180,7 +166,7 @@ fn errors_come_in_about_what_was_sent_and_forged_ones_do_not() {
         forge(kind, quote);
     }
     // All before it has been looked at when this comes back.
-    pings(&net, "a", 1, OUTSIDE);
+    net.pings("a", 1, OUTSIDE);
     assert_eq!(errors(), 2);
     assert_eq!(net.counter("a", "Icmp:", "InRedirects") + net.counter("a", "Icmp:", "InSrcQuenchs"), 0);
     assert_eq!(end_exact(&net, swath), json!({ "filter": { "denied-by-default": forged.len() } }));
@@ -191,7 +177,7 @@ fn errors_come_in_about_what_was_sent_and_forged_ones_do_not() {
 fn what_no_host_sends_is_told_apart() {
     let Some(net) = two_hosts(&[]) else { return };
     let swath = net.swath("r", &firewall(&[]));
-    pings(&net, "a", 2, OUTSIDE);
+    net.pings("a", 2, OUTSIDE);
     // Ports 5000 and 22, or the other way round; a number of 1, and flags.
     let tcp = |flags: u8, back: bool| {
         let ports = if back { "00161388" } else { "13880016" };
@@ -208,7 +194,7 @@ fn what_no_host_sends_is_told_apart() {
     // A connection that begins, and flags that exclude each other.
     send("a", INSIDE, OUTSIDE, &tcp(syn, false));
     send("b", OUTSIDE, INSIDE, &tcp(syn | fin, true));
-    pings(&net, "a", 2, OUTSIDE);
+    net.pings("a", 2, OUTSIDE);
     let dropped = end_exact(&net, swath);
     assert_eq!(dropped, json!({ "filter": { "denied": 2, "denied-by-default": 1, "no-session": 1, "invalid": 1 } }));
 }
@@ -225,7 +211,7 @@ fn a_path_is_found_by_the_errors_of_routers_outside() {
     // Its other end says nothing of it in the MSS of TCP.
     net.ip("b", "link set b-c mtu 1300");
     let swath = net.swath("r", &firewall(&[]));
-    pings(&net, "a", 5, "198.51.100.2");
+    net.pings("a", 5, "198.51.100.2");
     for args in ["198.51.100.2", "-I 198.51.100.2"] {
         let text = net.sh("a", &format!("traceroute -n -N 1 -q 1 -w 2 {args}"));
         let hops: Vec<&str> = text.lines().skip(1).map(|line| line.split_whitespace().nth(1).unwrap()).collect();
@@ -237,7 +223,7 @@ fn a_path_is_found_by_the_errors_of_routers_outside() {
     let text = net.try_sh("a", "ping -n -c 1 -W 1 -s 1472 -M do 198.51.100.2");
     assert!(text.contains("From 203.0.113.1 icmp_seq=1 Frag needed and DF set (mtu = 1300)"), "{text}");
     assert!(net.ip("a", "route get 198.51.100.2").contains(" mtu 1300"));
-    pings(&net, "a", 3, "-s 1272 -M do 198.51.100.2");
+    net.pings("a", 3, "-s 1272 -M do 198.51.100.2");
     assert_eq!(end_exact(&net, swath), json!({ "filter": { "denied-by-default": 1 } }));
     // Forgotten, so that TCP finds it anew; many of its segments are one packet to the hosts' devices.
     net.ip("a", "route flush cache");

@@ -146,6 +146,18 @@ impl Net {
         answered.unwrap_or_else(|| panic!("{text}"))
     }
 
+    /// So many echo requests, which are all answered. `ping` itself waits for the last answer no longer than twice as long as for those before.
+    pub fn pings(&self, name: &str, count: u32, rest: &str) {
+        let answers = || self.counter(name, "Icmp:", "InEchoReps");
+        let before = answers();
+        self.ping(name, count, rest);
+        let all_came = (0..500).any(|_| {
+            std::thread::sleep(Duration::from_millis(2));
+            answers() == before + u64::from(count)
+        });
+        assert!(all_came, "{name}: {rest}: {} of {count} answers", answers() - before);
+    }
+
     /// Whether an echo request is answered within some seconds: what has been away needs a moment.
     pub fn comes_back(&self, name: &str, address: &str) -> bool {
         (0..50).any(|_| self.ping(name, 1, address) == 1)
