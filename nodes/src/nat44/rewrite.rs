@@ -65,6 +65,8 @@ fn general<const SIDE: u16>(bytes: &mut [u8], end: End) -> u16 {
     let new = match protocol {
         IpProtocol::UDP => update_udp(check, update),
         IpProtocol::ICMP => of_icmp(update(check), &bytes[at..]),
+        // UDP-Lite has no packet without a checksum (RFC 3828 §3.1).
+        IpProtocol(136) => checksum::nonzero(update(check)),
         _ => update(check),
     };
     delta.put_u16(bytes, at + check_at, new);

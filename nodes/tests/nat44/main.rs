@@ -7,6 +7,7 @@ mod common;
 mod collisions;
 mod document;
 mod fragments;
+mod hostile;
 mod packets;
 mod rfc4787;
 mod rfc5382;
