@@ -36,7 +36,7 @@ struct Conditions {
     /// beyond the first have no ports, and stay with the kernel.
     protocols: Option<Vec<Range>>,
     /// Not packets of these protocols and ports, from them or to them. Fragments beyond the first stay with the kernel, whatever their
-    /// ports.
+    /// ports; of IPv6 also those that do not say their protocol, as extension headers stand behind the fragment header (RFC 8200 §4.5).
     #[serde(default)]
     except: Vec<Range>,
 }

@@ -116,6 +116,14 @@ impl Loaded {
         self.link.as_ref().is_some_and(|link| device_of(link).is_ok_and(|device| device != 0))
     }
 
+    /// What becomes of a frame on the first queue: a number of `enum xdp_action`.
+    #[cfg(test)]
+    pub fn verdict(&self, frame: &[u8]) -> u32 {
+        let program: &Program = self.program.program("swath").unwrap().try_into().unwrap();
+        let options = aya::TestRunOptions { data_in: Some(frame), ..Default::default() };
+        aya::TestRun::test_run(program, options).unwrap().return_value
+    }
+
     fn create(&mut self, device: u32, flags: u32) -> io::Result<OwnedFd> {
         let program: &mut Program = self
             .program

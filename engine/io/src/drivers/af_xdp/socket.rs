@@ -324,7 +324,7 @@ impl Drop for Socket {
 }
 
 /// A socket that is bound to nothing.
-fn unbound() -> io::Result<OwnedFd> {
+pub(super) fn unbound() -> io::Result<OwnedFd> {
     // SAFETY: no memory is involved.
     let fd = check(unsafe { libc::socket(libc::AF_XDP, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) })?;
     // SAFETY: the kernel has just made this descriptor, and nobody else knows of it.

@@ -84,6 +84,8 @@ struct seen {
 	__u8 has_ports;
 	// A fragment beyond the first.
 	__u8 is_rest;
+	// One of which only the first says the protocol.
+	__u8 is_unknown;
 	__u8 is_ip;
 	__u8 is_destination;
 };
@@ -137,6 +139,12 @@ static __always_inline void ip4(struct seen *seen, void *at, void *end)
 	ports(seen, at + words * 4, end);
 }
 
+// Headers of RFC 8200 §4 that another one follows, in the clear.
+static __always_inline int is_extension(__u8 next)
+{
+	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS || next == IPPROTO_FRAGMENT;
+}
+
 // RFC 8200 §3 and §4.
 static __always_inline void ip6(struct seen *seen, void *at, void *end)
 {
@@ -165,16 +173,22 @@ static __always_inline void ip6(struct seen *seen, void *at, void *end)
 			__be16 fragment;
 		} *option = at;
 
-		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS && next != IPPROTO_FRAGMENT)
+		if (!is_extension(next))
 			break;
 		NEED(option, end);
 		if (next == IPPROTO_FRAGMENT) {
-			seen->is_rest |= (bpf_ntohs(option->fragment) & 0xfff8) != 0;
+			next = option->next;
 			at += 8;
+			// What follows is payload from the middle of a packet, though it may look like the header that is named.
+			if (option->fragment & bpf_htons(0xfff8)) {
+				seen->is_rest = 1;
+				seen->is_unknown = is_extension(next);
+				break;
+			}
 		} else {
+			next = option->next;
 			at += (option->length + 1) * 8;
 		}
-		next = option->next;
 	}
 	seen->protocol = next;
 	ports(seen, at, end);
@@ -246,7 +260,7 @@ static __always_inline int within(const volatile struct range *range, __u16 port
 // Fragments beyond the first have no ports, and go to the kernel.
 static __always_inline int is_of_protocols(const struct seen *seen)
 {
-	if (!seen->is_ip)
+	if (!seen->is_ip || seen->is_unknown)
 		return 0;
 #pragma unroll
 	for (int at = 0; at < RANGES; at++) {
@@ -264,11 +278,13 @@ static __always_inline int is_of_protocols(const struct seen *seen)
 	return 0;
 }
 
-// In both directions; fragments beyond the first with all of their protocol.
+// In both directions; fragments beyond the first with all of their protocol, and those that may be of any.
 static __always_inline int is_excepted(const struct seen *seen)
 {
 	if (!seen->is_ip)
 		return 0;
+	if (seen->is_unknown)
+		return 1;
 #pragma unroll
 	for (int at = 0; at < RANGES; at++) {
 		const volatile struct range *range = &capture.except[at];
