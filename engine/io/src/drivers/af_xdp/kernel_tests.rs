@@ -26,13 +26,17 @@ impl Cable {
         let file = std::fs::File::open(format!("/run/netns/{}", cable.0)).unwrap();
         // Of this thread, and of those that it starts.
         move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(LinkNameSpaceType::Network)).unwrap();
+        Cable::plug();
+        Some(cable)
+    }
+
+    fn plug() {
         ip(&["link", "add", "one", "type", "veth", "peer", "name", "two"]);
         for device in ["one", "two"] {
             let quiet = format!("/proc/sys/net/ipv6/conf/{device}/disable_ipv6");
             std::fs::write(quiet, "1").unwrap();
             ip(&["link", "set", device, "up"]);
         }
-        Some(cable)
     }
 }
 
@@ -136,6 +140,63 @@ fn frames_come_as_they_were_sent_and_all_chunks_come_home() {
             assert_eq!((&report["invalid"], &report["transmit-errors"]), (&0.into(), &0.into()), "{report}");
         }
         drop((one, two));
+        drop(cache);
+        assert_eq!(pool.free(), pool.capacity(), "{room} {ring}");
+    }
+}
+
+/// Sends a frame from both ends again and again until both have received it. Others may come, of those that were under way before.
+fn send_until_received(sent: &[u8], ends: &mut [(End, u16); 2], cache: &mut Cache, pool: &Arc<Pool>) {
+    let mut has_received = [false; 2];
+    let mut news = Vec::new();
+    for _ in 0..30_000 {
+        for (end, _) in &mut *ends {
+            let mut vector = Vector::new(pool);
+            let mut buffer = cache.take().expect("a buffer");
+            assert!(buffer.fill(sent));
+            buffer.push(&mut vector, Lane::default());
+            let mut io = Io { cache, now: 0 };
+            // It stays in the vector while the cable is not there.
+            end.transmit.transmit(&mut vector, &mut io);
+            end.transmit.flush(&mut io);
+            cache.free(&mut vector);
+        }
+        for ((end, index), has_received) in ends.iter_mut().zip(&mut has_received) {
+            *has_received |= end.receive(0, *index, cache, pool).iter().any(|frame| frame == sent);
+            news.extend(end.port.news());
+        }
+        if has_received == [true; 2] {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    panic!("received: {has_received:?}; {news:?}");
+}
+
+/// A cable is pulled out whose ends both belong to this process, and one of the same names is put in.
+#[test]
+fn a_cable_with_both_ends_here_comes_back() {
+    let Some(_cable) = Cable::lay("again") else { return };
+    for (room, ring) in [(2048, 64), (2048, 256), (1536, 64)] {
+        let pool = Pool::new(Region::anonymous(Geometry::new(2048, room)).unwrap());
+        let mut cache = pool.cache();
+        let mut ends = [(End::open("one", 1, ring, &pool), 1), (End::open("two", 2, ring, &pool), 2)];
+        send_until_received(&frame(0), &mut ends, &mut cache, &pool);
+        for (round, pulled) in ["one", "two", "one"].into_iter().enumerate() {
+            ip(&["link", "del", pulled]);
+            if round > 0 {
+                let is_up = |(end, _): &(End, u16)| end.port.status().is_some_and(|status| status.is_up());
+                let missed = (0..30_000).any(|_| {
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                    !ends.iter().any(is_up)
+                });
+                assert!(missed, "{room} {ring} {round}");
+            }
+            // In the first round perhaps before the other was missed: its index tells that this is another one.
+            Cable::plug();
+            send_until_received(&frame(1 + round), &mut ends, &mut cache, &pool);
+        }
+        drop(ends);
         drop(cache);
         assert_eq!(pool.free(), pool.capacity(), "{room} {ring}");
     }
