@@ -129,3 +129,27 @@ fn fragments_of_ip6_are_judged_by_their_headers_alone() {
         assert_eq!(program.verdict(&ip6(next, &rest)), verdict, "{next} {rest:?}");
     }
 }
+
+/// The verifier sees another program for each capture, the longest one where there is most to ask.
+#[test]
+fn the_verifier_takes_whatever_a_capture_asks_for() {
+    let ranges = |protocol: &str| (1..=16).map(|at| format!(r#""{protocol}/{at}-{}""#, at + 100)).collect::<Vec<_>>().join(", ");
+    let conditions = [
+        r#""own-mac": true"#.to_owned(),
+        r#""destinations": ["::/0", "0.0.0.0/0"]"#.to_owned(),
+        format!(r#""protocols": [{}]"#, ranges("udp")),
+        format!(r#""except": [{}]"#, ranges("tcp")),
+    ];
+    for chosen in 0..1 << conditions.len() {
+        let all = conditions.iter().enumerate().filter(|(at, _)| chosen >> at & 1 == 1).map(|(_, condition)| condition.as_str());
+        let capture = format!("{{{}}}", all.collect::<Vec<_>>().join(", "));
+        let Some((program, _socket)) = program(&capture) else { return };
+        // UDP to port 50, for this station.
+        let udp = [&40000u16.to_be_bytes()[..], &50u16.to_be_bytes(), &[0; 16]].concat();
+        assert_eq!(program.verdict(&ip6(UDP, &udp)), XDP_REDIRECT, "{capture}");
+        // TCP from port 16: nobody's if UDP is wanted, or this.
+        let tcp = [&16u16.to_be_bytes()[..], &40000u16.to_be_bytes(), &[0; 16]].concat();
+        let expected = if chosen & 0b1100 == 0 { XDP_REDIRECT } else { XDP_PASS };
+        assert_eq!(program.verdict(&ip6(TCP, &tcp)), expected, "{capture}");
+    }
+}
