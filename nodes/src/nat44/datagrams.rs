@@ -62,8 +62,7 @@ impl Datagrams {
         let (is_it, when, value) = (entry.is_of(key), entry.when.load(Ordering::Relaxed), entry.value.load(Ordering::Relaxed));
         fence(Ordering::Acquire);
         let is_whole = before & 1 == 0 && entry.sequence.load(Ordering::Relaxed) == before && is_it;
-        let age = moment(now).wrapping_sub(when);
-        (is_whole && age <= self.timeout && before != 0).then(|| match value & TRANSLATED != 0 {
+        (is_whole && age(now, when) <= self.timeout && before != 0).then(|| match value & TRANSLATED != 0 {
             true => First::Address(value as u32),
             false => First::At(Owner::worker(value as u32)),
         })
@@ -82,7 +81,7 @@ impl Datagrams {
     fn write(&self, key: &Key4, value: u64, now: u64) {
         let age = |entry: &&Entry| match entry.sequence.load(Ordering::Relaxed) {
             0 => u32::MAX,
-            _ => moment(now).wrapping_sub(entry.when.load(Ordering::Relaxed)),
+            _ => age(now, entry.when.load(Ordering::Relaxed)),
         };
         let known = self.ways(key).find(|entry| entry.is_of(key));
         let Some(entry) = known.or_else(|| self.ways(key).max_by_key(age)) else { return };
@@ -117,6 +116,12 @@ fn moment(now: u64) -> u32 {
     (now >> UNIT) as u32
 }
 
+/// How long ago something was written. The worker that has written it may be ahead of who asks.
+fn age(now: u64, when: u32) -> u32 {
+    let age = moment(now).wrapping_sub(when);
+    if age >> 31 == 0 { age } else { 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +140,21 @@ mod tests {
         datagrams.translated(&key(1), 7, second);
         assert_eq!(datagrams.find(&key(1), 3 * second), Some(First::Address(7)));
         assert_eq!((datagrams.find(&key(2), second), datagrams.find(&key(1), 3 * second + 10_000_000)), (None, None));
+    }
+
+    /// Each worker has the time of the frame that it is at.
+    #[test]
+    fn what_a_worker_has_written_that_is_ahead_is_known_and_new() {
+        let (datagrams, second) = (Datagrams::new(WAYS as u32, 2_000_000_000), 1_000_000_000);
+        for id in 1..=WAYS as u16 {
+            datagrams.translated(&key(id), id.into(), second + u64::from(id) * 10_000_000);
+        }
+        assert_eq!(datagrams.find(&key(4), second), Some(First::Address(4)));
+        // Another takes the place of one that is as old as it, and not of more.
+        datagrams.translated(&key(9), 9, second);
+        let known = (1..=4).filter(|id| datagrams.find(&key(*id), second + 1).is_some()).count();
+        assert_eq!((known, datagrams.find(&key(9), second)), (3, Some(First::Address(9))));
+        assert_eq!(datagrams.find(&key(9), 4 * second), None);
     }
 
     #[test]
