@@ -96,7 +96,9 @@ impl Node for AclFilter {
         .about(
             "Several nodes can ask the same table. Packets are not changed. A rule that binds to `tx` holds only where that interface is \
              known: behind `ip4-lookup`, before `ip4-rewrite`. Where the table keeps sessions, packets of both directions must pass a node \
-             that asks it, and all packets between two addresses are one worker's.",
+             that asks it, and all packets between two addresses are one worker's: of several workers, each hands the others theirs, for which \
+             `swath graph` shows a handoff. Where it keeps none, every worker decides what it has received. With `fragments: \
+             follow-first`, it is fragments alone that are handed over.",
         )
         .owned()
         .uses(&[const { Str::new("acl") }])
@@ -123,15 +125,18 @@ impl Node for AclFilter {
             probes6: [Probe::<Key6>::read(&[], 0); VECTOR],
             rulings: [Ruling::Full; VECTOR],
         };
-        let stateful = acl.is_stateful();
+        let (stateful, follow) = (acl.is_stateful(), fragments == Fragments::FollowFirst);
         if stateful {
             setup.every(Acl::TICK);
+        }
+        if !stateful && !follow {
+            setup.any_worker();
         }
         Ok(AclFilter {
             table,
             layer: config.layer,
             drop_fragments: fragments == Fragments::Drop,
-            follow: fragments == Fragments::FollowFirst,
+            follow,
             stateful,
             workers: setup.workers(),
             space: Box::new(space),
@@ -201,13 +206,11 @@ impl Node for AclFilter {
     }
 
     fn owner(&self, frame: &mut Frame<'_, Owner>, _: &Context<'_>) {
-        if !self.stateful {
-            frame.all(Owner::ANY);
-            return;
-        }
+        // Without sessions only first fragments are remembered: those of a packet meet, and all else stays where it is.
+        let hash = if self.stateful { acl::pair_hash } else { acl::fragment_hash };
         frame.for_each(|packet| {
             let bytes = self.layer.network(packet.data());
-            acl::pair_hash(bytes).map_or(Owner::ANY, |hash| Owner::of(hash, self.workers))
+            hash(bytes).map_or(Owner::ANY, |hash| Owner::of(hash, self.workers))
         });
     }
 }

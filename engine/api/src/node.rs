@@ -138,7 +138,7 @@ impl Info {
     }
 
     /// Of which each packet has an owner, by [`Node::owner`]: the engine puts a `handoff` before the node wherever there is more than one
-    /// worker.
+    /// worker. A node that needs none, as it is set, says so with [`Setup::any_worker`].
     pub const fn owned(mut self) -> Info {
         self.ownership = Ownership::Owned;
         self

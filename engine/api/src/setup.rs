@@ -159,6 +159,13 @@ impl<'a> Setup<'a> {
         self.raw.tick_every = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX).max(1);
     }
 
+    /// Says that any worker may have the packets of this node, as its settings and tables are, though its kind is
+    /// [`owned`](crate::Info::owned): a filter whose table keeps no sessions, say. There is no handoff before it, then, and
+    /// [`Node::owner`](crate::Node::owner) is not asked. To be said for each worker alike; the first one's word counts.
+    pub fn any_worker(&mut self) {
+        self.raw.any_worker = true;
+    }
+
     /// The table that the setting at `path` names; without a name the only table of its kind.
     ///
     /// # Errors

@@ -68,6 +68,34 @@ fn columns_are_drawn_for_a_terminal() {
     assert_eq!((said.code, &*said.err, &*said.out), (0, "", &*lines.join("\n")));
 }
 
+/// Workers hand packets over only before a node that remembers something of them.
+#[test]
+fn handoffs_are_those_that_are_needed() {
+    let place = Place::new();
+    for (action, expected) in
+        [("permit", vec!["rx", "filter", "tx"]), ("permit+reflect", vec!["rx", "handoff-to-filter", "filter", "tx"])]
+    {
+        let file = place.text(
+            "filter.yaml",
+            &format!(
+                "version: 1
+engine: {{ workers: 2 }}
+interfaces: {{ lan: {{ driver: memory }}, wan: {{ driver: memory }} }}
+tables: {{ rules: {{ kind: acl, rules: [{{ action: {action} }}] }} }}
+nodes:
+  rx:     {{ kind: rx, interface: lan, to: filter }}
+  filter: {{ kind: acl-filter, layer: ethernet, to: tx }}
+  tx:     {{ kind: tx, interface: wan }}
+"
+            ),
+        );
+        let said = drawn(&["--format", "json"], &file);
+        let json: Value = serde_json::from_str(&said.out).unwrap();
+        let names: Vec<&str> = json["nodes"].as_array().unwrap().iter().map(|node| node["name"].as_str().unwrap()).collect();
+        assert_eq!((said.code, names), (0, expected), "{action}");
+    }
+}
+
 /// Neither graph names all of its tables: a node takes the only one of its kind.
 #[test]
 fn tables_are_those_that_nodes_have_found() {

@@ -144,15 +144,33 @@ pub fn network(frame: &[u8]) -> Option<(EtherType, u16, &[u8])> {
     Some((ether_type, vlan.unwrap_or(0), rest))
 }
 
+/// Of two addresses, whatever their order.
+fn pair(source: u128, destination: u128) -> u32 {
+    /// Not that by which queues or other nodes divide.
+    const SEED: u64 = 0x5e55_1045;
+    let end = |address: u128| mix(mix((address >> 64) as u64) ^ address as u64);
+    word_hash(end(source).wrapping_add(end(destination)), SEED)
+}
+
+/// A hash of both addresses of a fragment, which all fragments between them share. `None` of what is whole.
+pub fn fragment_hash(packet: &[u8]) -> Option<u32> {
+    match packet.first()? >> 4 {
+        4 => {
+            let (ip, _) = Ipv4::parse(packet).ok().filter(|(ip, _)| ip.is_fragment())?;
+            Some(pair(ip.src_bits().into(), ip.dst_bits().into()))
+        }
+        6 => {
+            let (ip, rest) = Ipv6::parse(packet).ok()?;
+            ip.upper(rest).ok()?.fragment.filter(|fragment| !fragment.is_atomic())?;
+            Some(pair(ip.src_bits(), ip.dst_bits()))
+        }
+        _ => None,
+    }
+}
+
 /// A hash of both addresses of an IP packet that does not know their order, and for an ICMP error of the packet that it quotes: whatever
 /// may belong to a session has the same, fragments and errors included, of which ports are not known. `None` of anything else.
 pub fn pair_hash(packet: &[u8]) -> Option<u32> {
-    /// Not that by which queues or other nodes divide.
-    const SEED: u64 = 0x5e55_1045;
-    let pair = |source: u128, destination: u128| {
-        let end = |address: u128| mix(mix((address >> 64) as u64) ^ address as u64);
-        word_hash(end(source).wrapping_add(end(destination)), SEED)
-    };
     match packet.first()? >> 4 {
         4 => {
             let (ip, rest) = Ipv4::parse(packet).ok()?;

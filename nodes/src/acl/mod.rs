@@ -37,7 +37,7 @@ pub use address::{Address, Prefix};
 pub use classifier::{Classifier, NO_RULE, Scratch};
 pub use control::{Command, Reply};
 pub use criteria::{ANY_PORT, Criteria, Key, NO_PORT, Others, Part, Ports};
-pub use flowing::{Flowing, is_plain, network, pair_hash, probe};
+pub use flowing::{Flowing, fragment_hash, is_plain, network, pair_hash, probe};
 pub use flows::Ruling;
 pub use packet::{Kind, ethernet4, ethernet6, ip4, ip6};
 pub use rules::{Hits, Outcome, Rules, Verdict};

@@ -24,7 +24,8 @@ pub struct Config {
     #[serde(default, rename = "fragmented-packets")]
     pub(super) fragmented_packets: Option<u32>,
     /// What is remembered of flows that a rule `permit+reflect` has let pass. Default: as with `sessions: {}` if there is such a rule, and
-    /// nothing if not.
+    /// nothing if not. It is for as long as the table lives: say `sessions: {}` where rules `permit+reflect` may come later, by command.
+    /// A table without sessions refuses them, and several workers share its packets at no cost.
     #[serde(default)]
     pub(super) sessions: Option<Keeping>,
     /// The rules, 131072 at most. The first one that holds for a packet decides.

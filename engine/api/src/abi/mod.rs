@@ -96,6 +96,7 @@ pub(crate) struct RawSetup {
     pub pool: RawPool,
     pub receive: u16,
     pub tick_every: u64,
+    pub any_worker: bool,
     /// One for each table, and one for each interface: set where the node has found it.
     pub found_tables: *mut bool,
     pub found_interfaces: *mut bool,

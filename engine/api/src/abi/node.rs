@@ -13,6 +13,7 @@ use crate::edges::{EdgeInfo, Edges};
 use crate::frame::{Emit, Frame, RawFrame, RawOutbox};
 use crate::memory::Pool;
 use crate::node::{Info, Node};
+use crate::owner::Ownership;
 use crate::packet::{NO_INTERFACE, SlotInfo};
 use crate::setup::{ConfigError, Context, Setup, TypeKey};
 use crate::text::List;
@@ -172,6 +173,7 @@ impl NodeKind {
             pool: keeper.reference(),
             receive: NO_INTERFACE,
             tick_every: 0,
+            any_worker: false,
             found_tables: found_tables.as_mut_ptr(),
             found_interfaces: found_interfaces.as_mut_ptr(),
         };
@@ -186,7 +188,8 @@ impl NodeKind {
         }
         let receive = (setup.receive != NO_INTERFACE).then_some(setup.receive);
         let tick_every = (setup.tick_every != 0).then_some(setup.tick_every);
-        let wishes = Wishes { receive, tick_every, tables, interfaces };
+        let owned = self.info().ownership == Ownership::Owned && !setup.any_worker;
+        let wishes = Wishes { receive, tick_every, owned, tables, interfaces };
         Ok((NodeInstance::new(self.0, instance, keeper), wishes))
     }
 }
@@ -227,6 +230,8 @@ pub struct Wishes {
     pub receive: Option<u16>,
     /// Nanoseconds between calls of its `tick`.
     pub tick_every: Option<u64>,
+    /// Whether its packets have owners: it is of a kind that is owned, and has not asked for [`Setup::any_worker`].
+    pub owned: bool,
     /// The tables that it found, by index.
     pub tables: Vec<u16>,
     /// The interfaces that it found by name, by index.

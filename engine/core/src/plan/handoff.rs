@@ -52,21 +52,19 @@ pub(super) fn warn_few_buffers(engine: &EngineSpec, span: Option<Span>, kinds: &
 }
 
 impl Plan {
-    /// Puts a node `handoff-to-NAME` of kind `handoff` before each node whose packets have owners and that others send to, if there is
-    /// more than one worker; and takes those away that are there, if there is one.
+    /// Puts a node `handoff-to-NAME` of kind `handoff` before each node that is `owned` and that others send to, if there is more than
+    /// one worker. Says for each node of the plan as it is now whether it is one of those that were put in.
     ///
     /// All edges to such a node lead to its handoff. A packet that is where it belongs stays, at the cost of asking; so a second node
     /// behind that has the same owners moves nothing.
-    pub fn insert_handoffs(&mut self) {
-        self.remove_handoffs();
+    pub(crate) fn insert_handoffs(&mut self, owned: impl Fn(usize) -> bool) -> Vec<bool> {
         if self.engine.workers < 2 {
-            return;
+            return vec![false; self.nodes.len()];
         }
         let mut names: HashSet<String> = self.nodes.iter().map(|node| node.spec.name.value.clone()).collect();
         let mut is_target = vec![false; self.nodes.len()];
         self.nodes.iter().flat_map(|node| node.targets.iter().flatten()).for_each(|to| is_target[*to] = true);
-        let needs = |(at, node): (usize, &NodePlan)| is_target[at] && node.kind.info().ownership == Ownership::Owned;
-        let needs: Vec<bool> = self.nodes.iter().enumerate().map(needs).collect();
+        let needs: Vec<bool> = is_target.iter().enumerate().map(|(at, is_target)| *is_target && owned(at)).collect();
         // A handoff stands where its node stood, and all that follows moves up.
         let moved = |to: usize| to + needs[..to].iter().filter(|needs| **needs).count();
         let mut nodes = Vec::with_capacity(self.nodes.len());
@@ -78,9 +76,11 @@ impl Plan {
             nodes.push(node);
         }
         self.nodes = nodes;
+        self.nodes.iter().map(|node| node.inserted).collect()
     }
 
-    fn remove_handoffs(&mut self) {
+    /// Takes those away that are there.
+    pub(crate) fn remove_handoffs(&mut self) {
         let inserted: Vec<bool> = self.nodes.iter().map(|node| node.inserted).collect();
         let moved = |to: usize| to - inserted[..to].iter().filter(|inserted| **inserted).count();
         self.nodes.retain(|node| !node.inserted);

@@ -29,12 +29,13 @@ pub struct BuildOptions<'a> {
 
 pub(super) fn build(mut plan: Plan, options: &BuildOptions<'_>, diagnostics: &mut Diagnostics) -> Option<Engine> {
     let errors = diagnostics.errors();
-    plan.insert_handoffs();
+    plan.remove_handoffs();
     let openers = plan.interfaces.iter_mut().map(|interface| interface.opener.take()).collect();
     let (mut ports, interfaces, Parts { tables, nodes }) = make_parts(&plan, openers, options, diagnostics);
     if diagnostics.errors() > errors {
         return None;
     }
+    let nodes = with_handoffs(&mut plan, nodes.into_iter().flatten().collect(), &interfaces, &tables, options.pool, diagnostics)?;
     let workers = u32::from(plan.engine.workers);
     let beds = (0..workers).map(|_| Bed::new().map(Arc::new)).collect::<Result<Vec<_>, _>>();
     let beds =
@@ -55,7 +56,7 @@ pub(super) fn build(mut plan: Plan, options: &BuildOptions<'_>, diagnostics: &mu
         transmit.iter_mut().zip(queues).for_each(|(worker, queue)| worker.push(queue));
     }
     let (mut graphs, mut counters, mut unreceived) = (Vec::new(), Vec::new(), Vec::new());
-    let mut first = Some(nodes.into_iter().flatten().collect::<Vec<_>>());
+    let mut first = Some(nodes);
     let mut wishes = Vec::new();
     for worker in 0..workers {
         let made = match first.take() {
@@ -198,6 +199,27 @@ fn warn_unreceived(plan: &Plan, index: usize, diagnostics: &mut Diagnostics) {
     );
 }
 
+/// An instance, and what it asked for.
+type Made = (NodeInstance, Wishes);
+
+/// Puts handoffs before those nodes of the first worker that say that their packets have owners. `None` if any cannot be made.
+fn with_handoffs(
+    plan: &mut Plan,
+    nodes: Vec<Made>,
+    interfaces: &Interfaces,
+    tables: &Tables,
+    pool: &Arc<Pool>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<Made>> {
+    let inserted = plan.insert_handoffs(|at| nodes[at].1.owned);
+    let mut own = nodes.into_iter();
+    let all = inserted.iter().zip(&plan.nodes).map(|(inserted, node)| match inserted {
+        true => make_node(plan, node, 0, interfaces, tables, pool, diagnostics),
+        false => own.next(),
+    });
+    all.collect()
+}
+
 /// Makes the instances of a further worker. `None` if any refuses.
 fn more_nodes(
     plan: &Plan,
@@ -206,16 +228,26 @@ fn more_nodes(
     tables: &Tables,
     pool: &Arc<Pool>,
     diagnostics: &mut Diagnostics,
-) -> Option<Vec<(NodeInstance, Wishes)>> {
-    let workers = u32::from(plan.engine.workers);
-    let made = plan.nodes.iter().filter_map(|node| {
-        let edges = EdgePlan::names(&node.edges);
-        let host = NodeHost { worker, workers, interfaces, tables, slots: &plan.slots, edges: &edges, pool };
-        let created = node.kind.create(&node.spec.settings.to_json_bytes(), &host);
-        diagnostics.ok(created.map_err(|error| Diagnostic::at_path(&node.spec.settings, error.path(), error.message())))
-    });
-    let made: Vec<(NodeInstance, Wishes)> = made.collect();
+) -> Option<Vec<Made>> {
+    let made = plan.nodes.iter().filter_map(|node| make_node(plan, node, worker, interfaces, tables, pool, diagnostics));
+    let made: Vec<Made> = made.collect();
     (made.len() == plan.nodes.len()).then_some(made)
+}
+
+fn make_node(
+    plan: &Plan,
+    node: &NodePlan,
+    worker: u32,
+    interfaces: &Interfaces,
+    tables: &Tables,
+    pool: &Arc<Pool>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Made> {
+    let edges = EdgePlan::names(&node.edges);
+    let workers = u32::from(plan.engine.workers);
+    let host = NodeHost { worker, workers, interfaces, tables, slots: &plan.slots, edges: &edges, pool };
+    let created = node.kind.create(&node.spec.settings.to_json_bytes(), &host);
+    diagnostics.ok(created.map_err(|error| Diagnostic::at_path(&node.spec.settings, error.path(), error.message())))
 }
 
 /// An instance as its worker runs it.
