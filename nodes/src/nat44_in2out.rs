@@ -151,6 +151,7 @@ fn refuse(packet: &mut Packet<'_>, refusal: Refusal) -> Next {
         Refusal::Invalid => Next::Invalid,
         Refusal::Protocol => Next::Protocol,
         Refusal::Malformed => Next::Malformed,
-        Refusal::NoSession | Refusal::Filtered => Next::NoSession,
+        // All but the first are of packets from outside alone.
+        Refusal::NoSession | Refusal::Filtered | Refusal::Spoofed | Refusal::Taken => Next::NoSession,
     }
 }

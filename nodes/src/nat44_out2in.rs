@@ -39,6 +39,12 @@ edges! {
         Filtered = drop("filtered"),
         /// The packet does not fit the state of its session.
         Invalid = drop("invalid"),
+        /// It would open a session, and says to be from an inside address: nobody outside has one. What hosts inside send to addresses of the pool
+        /// is for `nat44-in2out` with `hairpin: true` first.
+        Spoofed = drop("spoofed"),
+        /// Two ports outside lead to one port inside, and the sender uses one port of its own for both at the same time: inside, they
+        /// would be one. The first session lasts.
+        Taken = drop("taken"),
         /// The host that it is for has as many sessions as `per-user` of the table allows it, or the table has no room for one more.
         NoRoom = drop("no-room"),
         /// A fragment whose first one has not come within `fragment-timeout` of the table, or was dropped.
@@ -133,6 +139,8 @@ fn refuse(refusal: Refusal) -> Next {
     match refusal {
         Refusal::Exhausted | Refusal::UserLimit => Next::NoRoom,
         Refusal::Filtered => Next::Filtered,
+        Refusal::Spoofed => Next::Spoofed,
+        Refusal::Taken => Next::Taken,
         Refusal::Invalid => Next::Invalid,
         Refusal::Malformed => Next::Malformed,
         Refusal::NoSession | Refusal::Protocol => Next::NoSession,

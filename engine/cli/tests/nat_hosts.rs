@@ -265,9 +265,8 @@ fn from_outside_only_what_settings_name_is_reached() {
         asks(&net, "b", "1", &format!("raw 192.168.1.77 {POOL} 6 1388145100000001000000005002100000000000"));
         net.pings("a", 5, C);
         let dropped = json!({
-            "dnat": { "filtered": 1, "no-session": 4 },
+            "dnat": { "filtered": 1, "no-session": 4, "spoofed": 1 },
             "itself": { "denied-by-default": 4 + direct },
-            "filter": { "denied": 1 },
         });
         assert_eq!(end_exact(&net, swath), dropped, "{changes:?}");
         assert_eq!(direct, 15, "3 addresses, 3 pings, TCP and UDP");

@@ -10,9 +10,9 @@ use swath_api::wire::IpProtocol;
 
 use crate::sessions::{Filter, Flow, FlowKey, Key4, Record, Sessions, State};
 
-use super::flows::{Behind, Flows, Refused4};
+use super::flows::{Behind, Flows, Refused4, is_of_inside};
 use super::settings::{Filtering, Mapping, Pooling};
-use super::{End, INSIDE, Nat44, Shard};
+use super::{End, Nat44, Shard};
 
 /// Sessions of one answer, if the question does not say.
 const LISTED: usize = 1000;
@@ -230,7 +230,7 @@ impl Sharded for Nat44 {
 
 fn shown(record: &Record) -> Option<Shown> {
     let (forward, reverse) = (Key4::of(&record.forward)?, Key4::of(record.reverse.as_ref()?)?);
-    let inbound = forward.zone() != INSIDE;
+    let inbound = !is_of_inside(&forward);
     let (inside, outside) = if inbound { (reverse, forward) } else { (forward, reverse) };
     let (flow, end) = (Flow { zone: 0, ..inside.flow() }, End::from(outside.destination_end()));
     let address = Ipv4Addr::from_bits(end.address);

@@ -41,6 +41,10 @@ pub enum Refusal {
     Exhausted,
     /// The inside address has as much as it may.
     UserLimit,
+    /// Another session has the addresses and ports that it would have on the other side.
+    Taken,
+    /// From outside, in the name of a host inside.
+    Spoofed,
     /// A protocol without ports.
     Protocol,
     /// Cut short, or an ICMP error that is none.
@@ -152,8 +156,7 @@ impl Flows {
         } else {
             tracked
         };
-        // A query the other way is one of its own, though it has the same identifier (RFC 5508 §3.2).
-        if tracked == Tracked::Invalid && probe.event != Event::Query {
+        if tracked == Tracked::Invalid {
             return Act::Refuse(Refusal::Invalid);
         }
         // With it go its port, and who may answer.
@@ -187,6 +190,9 @@ impl Flows {
     /// Opens a session for a packet that leaves, and says what its source becomes.
     fn leave(&mut self, nat: &Nat44, probe: &Probe<Key4>, target: Target, now: u64) -> Result<End, Refusal> {
         let (rules, protocol, inside) = (&nat.rules, probe.key.protocol(), End::from(probe.key.source_end()));
+        if !self.sessions.opens(probe) {
+            return Err(Refusal::NoSession);
+        }
         let (outside, mapping) = match target {
             Target::Static(outside) => (outside, 0),
             _ if !Ports::has_protocol(protocol) => return Err(Refusal::Protocol),
@@ -247,6 +253,9 @@ impl Flows {
     /// Opens a session for a packet that comes in, and says what its destination becomes.
     fn enter(&mut self, nat: &Nat44, probe: &Probe<Key4>, target: Target, now: u64) -> Result<End, Refusal> {
         let outside = End::from(probe.key.destination_end());
+        if nat.is_inside(probe.key.source_end().0) {
+            return Err(Refusal::Spoofed);
+        }
         let (inside, mapping) = match target {
             Target::Static(inside) => (inside, 0),
             // It is the router that is asked.
@@ -271,7 +280,7 @@ impl Flows {
 
     fn open(&mut self, probe: &Probe<Key4>, reverse: Key4, mapping: u32, now: u64) -> Result<(), Refusal> {
         let Flows { sessions, behind, totals } = self;
-        let (inside, outside) = if probe.key.zone() == INSIDE { (probe.key, reverse) } else { (reverse, probe.key) };
+        let (inside, outside) = if is_of_inside(&probe.key) { (probe.key, reverse) } else { (reverse, probe.key) };
         // Before others give way to this session, so that its mapping is not among what goes with them.
         if !behind.hold(inside, outside, mapping) {
             return Err(Refusal::UserLimit);
@@ -284,6 +293,7 @@ impl Flows {
                     totals.sessions += 1;
                     Refusal::Exhausted
                 }
+                Refused::Taken => Refusal::Taken,
                 _ => Refusal::NoSession,
             }
         })
@@ -338,7 +348,7 @@ impl Behind {
     /// To be told of each session that goes.
     pub(super) fn gone(&mut self, session: &Session<Key4>) {
         let (forward, reverse) = (session.forward(), session.reverse());
-        let (inside, outside) = if forward.zone() == INSIDE { (forward, reverse) } else { (reverse, forward) };
+        let (inside, outside) = if is_of_inside(&forward) { (forward, reverse) } else { (reverse, forward) };
         self.release(inside, outside, session.data());
     }
 
@@ -401,21 +411,26 @@ fn translated_end<const SIDE: u16>(other: Key4) -> End {
 
 /// The key of answers from outside, for a packet from inside that leaves from this end.
 fn outside_key(inside: &Key4, outside: End) -> Key4 {
-    key(inside.destination_end().into(), outside, inside.protocol(), OUTSIDE)
+    key(inside.destination_end().into(), outside, inside.protocol(), inside.zone() | OUTSIDE)
 }
 
 /// The key of answers from inside, for a packet from outside that is for this end.
 fn inside_key(outside: &Key4, inside: End) -> Key4 {
-    key(inside, outside.source_end().into(), outside.protocol(), INSIDE)
+    key(inside, outside.source_end().into(), outside.protocol(), outside.zone() & !OUTSIDE)
 }
 
 fn key(source: End, destination: End, protocol: IpProtocol, zone: u16) -> Key4 {
     // An ICMP query has one identifier, which stands for both ports.
     let both = protocol == IpProtocol::ICMP;
-    let inside_port = if zone == INSIDE { source.port } else { destination.port };
+    let inside_port = if zone & OUTSIDE == INSIDE { source.port } else { destination.port };
     let (from, to) = if both { (inside_port, inside_port) } else { (source.port, destination.port) };
     let addresses = u64::from(source.address) << 32 | u64::from(destination.address);
     Key4::new(addresses, u32::from(from) << 16 | u32::from(to), protocol, zone)
+}
+
+/// Whether a key is that of packets as they are inside.
+pub(super) fn is_of_inside(key: &Key4) -> bool {
+    key.zone() & OUTSIDE == INSIDE
 }
 
 fn user(inside: u32) -> [u64; 4] {

@@ -37,6 +37,9 @@ use settings::Rules;
 pub(crate) const INSIDE: u16 = 0;
 /// The zone of keys of packets as they are outside.
 pub(crate) const OUTSIDE: u16 = 1;
+/// Added to the zone of keys of ICMP queries that hosts outside ask, and of their answers: two hosts may ask each other with the same
+/// identifier (RFC 5508 §3.2).
+const ASKED_OUTSIDE: u16 = 2;
 
 /// What divides inside addresses among workers, and among the addresses of the pool.
 const BY_WORKER: u64 = 0x6e61_7434_3401;
@@ -125,6 +128,8 @@ impl Shard {
             let probe = sessions::ip4(packet, SIDE);
             let probe = match probe.event {
                 Event::IcmpError => nat.of_error::<SIDE>(packet.data()),
+                Event::Query if SIDE == OUTSIDE => asked_outside(probe),
+                Event::Answer if SIDE == INSIDE => asked_outside(probe),
                 Event::Malformed => malformed(packet.data(), SIDE),
                 _ => probe,
             };
@@ -309,6 +314,19 @@ fn nobodys(side: u16) -> Probe<Key4> {
     Probe { key: Key4::new(0, 0, IpProtocol(0), side), event: Event::Malformed, first_fragment: false }
 }
 
+/// Of a query that a host outside asks, or of its answer.
+#[cold]
+fn asked_outside(probe: Probe<Key4>) -> Probe<Key4> {
+    Probe { key: with_zone(probe.key, probe.key.zone() | ASKED_OUTSIDE), ..probe }
+}
+
+/// A key with another zone.
+fn with_zone(key: Key4, zone: u16) -> Key4 {
+    let (source, destination) = (key.source_end(), key.destination_end());
+    let addresses = u64::from(source.0) << 32 | u64::from(destination.0);
+    Key4::new(addresses, u32::from(source.1) << 16 | u32::from(destination.1), key.protocol(), zone)
+}
+
 /// The probe of what no host sends: of its addresses.
 #[cold]
 fn malformed(packet: &[u8], side: u16) -> Probe<Key4> {
@@ -334,8 +352,17 @@ fn about(ip: &Ipv4, message: &[u8], side: u16) -> Option<Key4> {
     if ip.protocol() != IpProtocol::ICMP || ip.fragment_offset() > 0 || !told.contains(message.first()?) {
         return None;
     }
-    let quoted = quoted4(message.get(8..)?, side)?;
-    (quoted.source_end().0 == ip.dst_bits()).then(|| quoted.reversed())
+    let quote = message.get(8..)?;
+    let quoted = quoted4(quote, side)?;
+    (quoted.source_end().0 == ip.dst_bits()).then(|| with_zone(quoted.reversed(), side | who_asked(quote, side)))
+}
+
+/// [`ASKED_OUTSIDE`] if an error from `side` quotes an ICMP query of a host outside, or an answer to one.
+fn who_asked(quote: &[u8], side: u16) -> u16 {
+    let Some(ip) = quote.first_chunk().map(Ipv4::from_array) else { return 0 };
+    let is_query = quote.get(ip.header_len()).is_some_and(|kind| [icmp::ECHO_REQUEST, icmp::TIMESTAMP].contains(kind));
+    // The other side has sent it.
+    if ip.protocol() == IpProtocol::ICMP && is_query == (side == INSIDE) { ASKED_OUTSIDE } else { 0 }
 }
 
 impl Table for Nat44 {

@@ -133,7 +133,7 @@ pub(super) struct Forward {
     /// The port outside, 1 to 65535. Default: all of the address.
     #[serde(default)]
     port: Option<u16>,
-    /// The port inside, 1 to 65535. Default: as outside.
+    /// The port inside, 1 to 65535. Default: as outside. Several ports outside may lead to one inside; what begins there takes the first of them.
     #[serde(default)]
     inside_port: Option<u16>,
 }

@@ -74,6 +74,11 @@ pub enum Cause {
 pub(super) type Gone<'a, K> = &'a mut dyn FnMut(&Session<K>, Cause);
 
 impl<K: FlowKey> Sessions<K> {
+    /// Whether a packet is one that [`Sessions::open`] opens a session for, if there is room: for who has to get something for it first.
+    pub fn opens(&self, probe: &Probe<K>) -> bool {
+        State::opened_by(probe.event, probe.key.flow().protocol, self.pickup).is_some()
+    }
+
     /// Opens a session. A session of the same key that is over makes room for it; and if the store is full, one that is over, or else of
     /// those that may (see [`State`]), in this order: reset, closed by both sides, opening TCP, unanswered UDP, ICMP, other protocols, UDP;
     /// of its kind the one that would be over first, to a hundredth of its time-out. Established TCP never does. `gone` is told of it.

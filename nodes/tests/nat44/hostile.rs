@@ -53,6 +53,104 @@ fn what_opens_nothing_takes_no_port() {
     net.leaves(&tcp((A, 5000), (R, 80), "s"));
     net.leaves(&tcp((A, 5001), (R, 80), "s"));
     assert_eq!(net.rig.count("snat.user-limit"), 0);
+    // Nor does it ask for one: there is none left, and a host has as many as it may.
+    let mut net = Net::new("pool: ['203.0.113.2:2000']\n    per-user: { ports: 1, sessions: 1 }");
+    net.leaves(&tcp((A, 5000), (R, 80), "s"));
+    for host in [A, B] {
+        net.kept_in(&["a", "fa", "sa", "r"].map(|flags| tcp((host, 6000), (R, 80), flags)), "snat.no-session");
+        net.kept_in(&[pong(host, R, 6000)], "snat.no-session");
+    }
+}
+
+/// Who lies outside takes nothing: not even a session of a port that is forwarded.
+#[test]
+fn nobody_outside_speaks_in_the_name_of_a_host_inside() {
+    let mut net = Net::new(
+        "static: [{ inside: 192.168.1.11, protocol: tcp, port: 443 }, { inside: 192.168.1.10, outside: 203.0.113.9 }]\n    \
+         filtering: endpoint-independent",
+    );
+    net.leaves(&udp((B, 4000), (R, 53)));
+    for liar in [A, [192, 168, 1, 77], [10, 0, 0, 1]] {
+        net.kept_out(&[tcp((liar, 5000), (X, 443), "s")], "dnat.spoofed");
+        net.kept_out(&[udp((liar, 5000), ([203, 0, 113, 9], 5000)), ping(liar, [203, 0, 113, 9], 7)], "dnat.spoofed");
+        net.kept_out(&[udp((liar, 5000), (X, 4000))], "dnat.spoofed");
+    }
+    assert_eq!(net.sessions(), 1);
+}
+
+/// Two ports outside lead to one inside, and a host outside uses one port of its own for both: inside they would be one flow.
+#[test]
+fn two_ports_outside_that_lead_to_one_inside() {
+    let forward = |port| format!("{{ inside: 192.168.1.11, protocol: tcp, port: {port}, inside-port: 80 }}");
+    let mut net = Net::new(&format!("static: [{}, {}]", forward(80), forward(8080)));
+    for (own, port) in [(5000, 80), (5001, 8080)] {
+        let syn = tcp((R, own), (X, port), "s");
+        assert_eq!(net.enters(&syn), as_seen(&syn, None, Some((B, 80))));
+        let answer = tcp((B, 80), (R, own), "sa");
+        assert_eq!(net.leaves(&answer), as_seen(&answer, Some((X, port)), None));
+    }
+    net.kept_out(&[tcp((R, 5000), (X, 8080), "s"), tcp((R, 5001), (X, 80), "s")], "dnat.taken");
+    assert_eq!(net.sessions(), 2);
+    // The first ones are as they were; when one is over, its ports are anybody's.
+    let answer = tcp((B, 80), (R, 5001), "sa");
+    assert_eq!(net.leaves(&answer), as_seen(&answer, Some((X, 8080)), None));
+    net.wait(250 * SECOND);
+    let syn = tcp((R, 5000), (X, 8080), "s");
+    assert_eq!(net.enters(&syn), as_seen(&syn, None, Some((B, 80))));
+    let answer = tcp((B, 80), (R, 5000), "sa");
+    assert_eq!(net.leaves(&answer), as_seen(&answer, Some((X, 8080)), None));
+}
+
+/// A host that has an address of its own and one outside ask each other with the same identifier at the same time (RFC 5508 §3.2), also
+/// hosts inside by their addresses outside; and what routers say of each query and answer.
+#[test]
+fn both_ask_each_other_with_the_same_identifier() {
+    let own = [203, 0, 113, 9];
+    for first_inside in [true, false] {
+        let mut net = Net::new("static: [{ inside: 192.168.1.11, outside: 203.0.113.9 }]");
+        let (out, back) = (ping(B, R, 7), ping(R, own, 7));
+        for inside in [first_inside, !first_inside] {
+            match inside {
+                true => assert_eq!(net.leaves(&out), as_seen(&out, Some((own, 7)), None)),
+                false => assert_eq!(net.enters(&back), as_seen(&back, None, Some((B, 7)))),
+            }
+        }
+        let (from_inside, from_outside) = (pong(B, R, 7), pong(R, own, 7));
+        assert_eq!(net.leaves(&from_inside), as_seen(&from_inside, Some((own, 7)), None));
+        assert_eq!(net.enters(&from_outside), as_seen(&from_outside, None, Some((B, 7))));
+        assert_eq!(net.sessions(), 2);
+        // Only the two queries last on; each by packets of its own.
+        for (sent, seen) in [(&out, ping(own, R, 7)), (&from_inside, pong(own, R, 7))] {
+            let told = net.enters(&error(S, own, [11, 0], &seen, 28));
+            let meant = error(S, B, [11, 0], &quote_of(sent, None, None, 28), 28);
+            assert_eq!(told, as_seen(&meant, None, None));
+        }
+        for (sent, seen) in [(&back, ping(R, B, 7)), (&from_outside, pong(R, B, 7))] {
+            let told = net.leaves(&error(B, R, [3, 1], &seen, 28));
+            let meant = error(own, R, [3, 1], &quote_of(sent, None, None, 28), 28);
+            assert_eq!(told, as_seen(&meant, None, None));
+        }
+        // Hosts inside, one behind the pool's address.
+        let turned = net.turns(&ping(A, own, 7));
+        let id = ends(&turned).0.1;
+        assert_eq!(turned, as_seen(&ping(A, own, 7), Some((X, id)), Some((B, id))));
+        let answer = pong(B, X, id);
+        assert_eq!(net.turns(&answer), as_seen(&answer, Some((own, 7)), Some((A, 7))));
+    }
+}
+
+/// What a side has not asked, it is not answered, though the other has asked the same.
+#[test]
+fn an_answer_is_for_who_has_asked() {
+    let own = [203, 0, 113, 9];
+    let mut net = Net::new("static: [{ inside: 192.168.1.11, outside: 203.0.113.9 }]");
+    net.leaves(&ping(B, R, 7));
+    net.kept_in(&[pong(B, R, 7)], "snat.no-session");
+    let mut net = Net::new("static: [{ inside: 192.168.1.11, outside: 203.0.113.9 }]");
+    net.enters(&ping(R, own, 7));
+    net.kept_out(&[pong(R, own, 7)], "dnat.no-session");
+    let quoted = ping(own, R, 7);
+    net.kept_out(&[error(S, own, [11, 0], &quoted, 28)], "dnat.no-session");
 }
 
 /// RFC 1858 §3, RFC 3128: a fragment that would write over ports or flags; and first fragments that have none.
