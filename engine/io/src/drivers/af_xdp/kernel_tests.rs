@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use swath_api::memory::{Geometry, Region};
-use swath_api::{Cache, Lane, Pool, Vector};
+use swath_api::{Cache, ConfigError, Lane, Pool, Vector};
 use swath_core::driver::{Io, Port, PortConfig, RxQueue, TxQueue};
 
 /// A network namespace with a cable from `one` to `two`.
-struct Cable(String);
+pub(super) struct Cable(String);
 
 impl Cable {
-    fn lay(name: &str) -> Option<Cable> {
+    pub fn lay(name: &str) -> Option<Cable> {
         if Command::new("ip").arg("-V").output().is_err() || !rustix::process::geteuid().is_root() {
             let needs = "it needs root and `ip`";
             assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{needs}");
@@ -52,14 +52,18 @@ fn ip(args: &[&str]) {
 }
 
 /// An attached end.
-struct End {
-    port: Box<dyn Port>,
-    receive: Box<dyn RxQueue>,
-    transmit: Box<dyn TxQueue>,
+pub(super) struct End {
+    pub port: Box<dyn Port>,
+    pub receive: Box<dyn RxQueue>,
+    pub transmit: Box<dyn TxQueue>,
 }
 
 impl End {
-    fn open(device: &str, index: u16, ring: u32, pool: &Arc<Pool>) -> End {
+    pub fn open(device: &str, index: u16, ring: u32, pool: &Arc<Pool>) -> End {
+        End::try_open(device, index, ring, pool).unwrap()
+    }
+
+    pub fn try_open(device: &str, index: u16, ring: u32, pool: &Arc<Pool>) -> Result<End, ConfigError> {
         let settings = format!(r#"{{"device": "{device}", "ring": {ring}, "checksum": "trust"}}"#);
         let config = PortConfig {
             name: device,
@@ -72,13 +76,13 @@ impl End {
             directory: &PathBuf::new(),
             virtual_time: false,
         };
-        let mut port = (super::KIND.open)(&config).unwrap();
+        let mut port = (super::KIND.open)(&config)?;
         let (receive, transmit) = (port.receive_queues().remove(0), port.transmit_queues().remove(0));
-        End { port, receive, transmit }
+        Ok(End { port, receive, transmit })
     }
 
     /// Frames that are there within a moment.
-    fn receive(&mut self, wanted: usize, index: u16, cache: &mut Cache, pool: &Arc<Pool>) -> Vec<Vec<u8>> {
+    pub fn receive(&mut self, wanted: usize, index: u16, cache: &mut Cache, pool: &Arc<Pool>) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
         for _ in 0..500 {
             let mut vector = Vector::new(pool);
@@ -94,7 +98,7 @@ impl End {
         frames
     }
 
-    fn send(&mut self, frames: &[Vec<u8>], cache: &mut Cache, pool: &Arc<Pool>) {
+    pub fn send(&mut self, frames: &[Vec<u8>], cache: &mut Cache, pool: &Arc<Pool>) {
         let mut vector = Vector::new(pool);
         for frame in frames {
             let mut buffer = cache.take().expect("a buffer");
@@ -109,7 +113,7 @@ impl End {
 }
 
 /// A frame of a test protocol, whose bytes tell where they belong.
-fn frame(number: usize) -> Vec<u8> {
+pub(super) fn frame(number: usize) -> Vec<u8> {
     let length = [60, 61, 64, 127, 128, 129, 700, 1500, 1514][number % 9];
     let mut frame: Vec<u8> = (0..length).map(|at| (at * 7 + number) as u8).collect();
     frame[..14].copy_from_slice(&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5]);

@@ -36,6 +36,8 @@ mod capture;
 mod checksum;
 mod chunks;
 #[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
 mod kernel_tests;
 pub(super) mod lifeline;
 mod neighbours;
