@@ -29,8 +29,8 @@ pub mod units;
 pub mod wire;
 
 pub use abi::{
-    Call, Called, Interfaces, NodeHost, NodeInstance, NodeKind, Outbox, Question, TableHost, TableInstance, TableKind, TableTies,
-    Tables, Wishes, WorkerTables,
+    Call, Called, Interfaces, Keeper, NodeHost, NodeInstance, NodeKind, Outbox, Question, TableHost, TableInstance, TableKind,
+    TableTies, Tables, Wishes, WorkerTables,
 };
 pub use edges::{Branch, EdgeClass, EdgeInfo, Edges, MAX_EDGES, NamedEdges, layer, reserved};
 pub use frame::{Emit, Frame, Held, Verdict};

@@ -90,8 +90,8 @@ pub trait Node: Sized + Send + 'static {
         let _ = (out, cx);
     }
 
-    /// Takes over the state of the instance that this one replaces, in O(1): swap the fields that hold state, and never handles,
-    /// which belong to the graph that they were made for.
+    /// Takes over the state of the instance that this one replaces, in O(1), on the worker: swap the fields that hold state, and never
+    /// handles, which belong to the graph that they were made for. What is left in `old` a control thread drops.
     fn adopt(&mut self, old: &mut Self) {
         let _ = old;
     }
@@ -115,6 +115,8 @@ pub struct Info {
     pub writes: List<SlotInfo>,
     /// Kinds of tables that it refers to.
     pub uses: List<Str>,
+    /// What it remembers, and its successor takes over.
+    pub carries: Str,
     /// A complete graph with it and with tests, in YAML: what its page shows.
     pub example: Str,
     /// Whether it matters which worker its packets are on.
@@ -132,6 +134,7 @@ impl Info {
             reads: List::new(&[]),
             writes: List::new(&[]),
             uses: List::new(&[]),
+            carries: Str::new(""),
             example: Str::new(""),
             ownership: Ownership::Any,
         }
@@ -171,6 +174,12 @@ impl Info {
     /// With the slots that it writes.
     pub const fn writes(mut self, slots: &'static [SlotInfo]) -> Info {
         self.writes = List::new(slots);
+        self
+    }
+
+    /// With what it remembers, and takes over from the instance that it replaces ([`Node::adopt`]): `packets that wait`.
+    pub const fn carries(mut self, state: &'static str) -> Info {
+        self.carries = Str::new(state);
         self
     }
 

@@ -72,6 +72,18 @@ pub struct Interface {
     pub addresses: Vec<(IpAddr, u8)>,
 }
 
+impl Interface {
+    /// What stands at a place that no interface has: it has no name, so that nobody can mean it.
+    pub fn vacant() -> Interface {
+        Interface { name: String::new(), mac: MacAddr::ZERO, mtu: 0, addresses: Vec::new() }
+    }
+
+    /// Whether no interface has its place.
+    pub fn is_vacant(&self) -> bool {
+        self.name.is_empty()
+    }
+}
+
 /// Which Rust type of which build of this crate something is: what is compared before a pointer is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]

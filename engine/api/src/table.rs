@@ -40,6 +40,19 @@ pub trait Table: Sized + Send + Sync + 'static {
         let _ = shard;
     }
 
+    /// Called on a control thread of a table that was made in the place of another one, when the graph with it begins to run: nothing
+    /// can go wrong any more, and no worker uses it yet. Workers still use the old one. Here belongs what must not have happened if the
+    /// graph had been refused. What it goes on with it has taken when it was made, from [`TableSetup::old`].
+    fn succeed(&self, old: &Self) {
+        let _ = old;
+    }
+
+    /// Called by each worker when it goes over to this table: its shard takes over the state of the old one in O(1). Swap what holds state,
+    /// and leave in `old` what is not needed any more: a control thread drops it.
+    fn adopt(&self, shard: &mut Self::Shard, old: &mut Self::Shard) {
+        let _ = (shard, old);
+    }
+
     /// Called with the shard of a worker that will not look at the table until its next [`Table::sync`], because it is stopped.
     fn rest(&self, shard: &mut Self::Shard) {
         let _ = shard;
@@ -110,6 +123,10 @@ pub struct TableInfo {
     pub about: Str,
     /// Kinds of tables that it refers to, which are made before it.
     pub uses: List<Str>,
+    /// What it knows beside its settings, and takes over when these change.
+    pub carries: Str,
+    /// What it loses when its settings change.
+    pub loses: Str,
     /// A complete graph with it and with tests, in YAML: what its page shows.
     pub example: Str,
 }
@@ -122,8 +139,22 @@ impl TableInfo {
             summary: Str::new(summary),
             about: Str::new(""),
             uses: List::new(&[]),
+            carries: Str::new(""),
+            loses: Str::new(""),
             example: Str::new(""),
         }
+    }
+
+    /// With what it knows beside its settings, and takes over when these change ([`Table::adopt`]): `learnt stations`.
+    pub const fn carries(mut self, state: &'static str) -> TableInfo {
+        self.carries = Str::new(state);
+        self
+    }
+
+    /// With what it loses when its settings change: `routes added by commands`.
+    pub const fn loses(mut self, state: &'static str) -> TableInfo {
+        self.loses = Str::new(state);
+        self
     }
 
     /// With more to say.

@@ -20,6 +20,7 @@ pub struct TableSetup<'a> {
     pub(crate) workers: u32,
     pub(crate) in_use: bool,
     pub(crate) used: &'a [Cell<bool>],
+    pub(crate) old: Option<&'a Arc<TableInstance>>,
     pub(crate) serves: Option<Serves>,
     pub(crate) warnings: Vec<ConfigError>,
 }
@@ -68,7 +69,10 @@ impl TableSetup<'_> {
                 let find = |(i, name): (usize, &String)| self.interfaces.find(&format!("{path}[{i}]"), name);
                 names.iter().enumerate().map(find).collect::<Result<_, _>>()?
             }
-            None if self.siblings <= 1 => (0..self.interfaces().len() as u16).collect(),
+            None if self.siblings <= 1 => {
+                let all = self.interfaces().iter().enumerate().filter(|(_, interface)| !interface.is_vacant());
+                all.map(|(index, _)| index as u16).collect()
+            }
             None => return Err(ConfigError::serves_which(path, self.kind)),
         };
         self.serves = Some(Serves { path: path.into(), interfaces: interfaces.clone(), by_address: false });
@@ -97,6 +101,14 @@ impl TableSetup<'_> {
     /// Says that something in the settings, at a place as `routes[3]`, is allowed and hardly meant.
     pub fn warn(&mut self, path: &str, message: &str) {
         self.warnings.push(ConfigError::at(path, message));
+    }
+
+    /// The table whose place this one will take if the graph runs, under the same name and of the same kind: to go on with what it knows. It
+    /// is in use, and goes on as it is if the graph is refused: share with it what workers change ([`Arc`]), and change nothing in it before
+    /// [`Table::succeed`].
+    pub fn old<T: Table>(&self) -> Option<TableRef<T>> {
+        let old = self.old.filter(|old| old.key() == TypeKey::of::<T>())?;
+        Some(TableRef { instance: Arc::clone(old), table: PhantomData })
     }
 
     /// Another table, kept alive by the reference. Its kind must be among [`TableInfo::uses`](crate::TableInfo::uses).
@@ -133,7 +145,8 @@ impl<T: Table> Deref for TableRef<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: `TableSetup::table`, the only constructor, has compared the type key; the instance is alive through the `Arc`.
+        // SAFETY: `TableSetup::table` and `TableSetup::old`, the only constructors, have compared the type key; the instance is alive
+        // through the `Arc`.
         unsafe { &*self.instance.shared().cast::<T>() }
     }
 }

@@ -108,9 +108,9 @@ impl TestKit {
     /// # Errors
     /// What the table says of its settings.
     pub fn try_table<T: Table>(mut self, name: &str, config: &str) -> Result<TestKit, ConfigError> {
-        let siblings = 1 + self.tables.instances().iter().filter(|table| table.info().kind == T::INFO.kind).count();
+        let siblings = 1 + self.tables.instances().iter().flatten().filter(|table| table.info().kind == T::INFO.kind).count();
         let (interfaces, tables) = (&Interfaces::new(self.interfaces.clone()), &self.tables);
-        let host = TableHost { name, interfaces, tables, siblings, workers: 1, in_use: true };
+        let host = TableHost { name, interfaces, tables, siblings, workers: 1, in_use: true, old: None };
         let (table, _) = TableKind::of::<T>().create(config.as_bytes(), &host)?;
         self.tables.push(table);
         Ok(self)
@@ -132,9 +132,9 @@ impl TestKit {
         let kind = NodeKind::of::<T>();
         let TestKit { pool, interfaces, tables, edges: named } = &self;
         let interfaces = &Interfaces::new(interfaces.clone());
-        let host = NodeHost { worker: 0, workers: 1, interfaces, tables, slots: &slots, edges: named, pool };
+        let host = NodeHost { worker: 0, workers: 1, interfaces, tables, slots: &slots, edges: named, pool, keeper: None };
         let (instance, _) = kind.create(config.as_bytes(), &host)?;
-        let shared = self.tables.instances().to_vec();
+        let shared: Vec<_> = self.tables.instances().iter().flatten().cloned().collect();
         Ok(NodeKit {
             instance: Some(instance),
             edges: kind.edges().iter().map(|edge| edge.name.as_str()).chain(named.iter().copied()).collect(),

@@ -6,7 +6,7 @@
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
-use swath_api::sync::{Sleeper, ring, ring_with};
+use swath_api::sync::{Ebb, Receiver, Sender, Sleeper, ebbs, post, ring, ring_with};
 
 /// Items that own memory, so that loom sees one that is lost or taken twice.
 type Item = loom::alloc::Track<usize>;
@@ -126,5 +126,93 @@ fn a_question_to_a_sleeper_is_answered() {
         }
         worker.join().unwrap();
         assert_eq!(answered.pop().map(|item| *item.get_ref()), Some(2));
+    });
+}
+
+/// A swap: each thread finds what was put for it, once, and gives back what it had.
+#[test]
+fn what_is_published_is_taken_by_each_thread_and_given_back() {
+    loom::model(|| {
+        let (mut publisher, subscribers) = post::<Item>(2);
+        let threads: Vec<_> = subscribers
+            .into_iter()
+            .zip([10, 20])
+            .map(|(mut subscriber, own)| {
+                thread::spawn(move || {
+                    let mut graph = item(own);
+                    // Two sweeps.
+                    for _ in 0..2 {
+                        if subscriber.has_news() {
+                            let new = subscriber.take().expect("what was published was put before");
+                            assert_eq!(*new.get_ref(), own + 1);
+                            assert!(subscriber.give_back(std::mem::replace(&mut graph, new)).is_ok());
+                        }
+                    }
+                    *graph.get_ref()
+                })
+            })
+            .collect();
+        assert!(publisher.put(0, item(11)).is_ok() && publisher.put(1, item(21)).is_ok());
+        publisher.publish();
+        let ends: Vec<usize> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        for (thread, (end, own)) in ends.into_iter().zip([10, 20]).enumerate() {
+            let back = publisher.back(thread).map(|old| *old.get_ref());
+            assert_eq!(back, (end == own + 1).then_some(own));
+        }
+    });
+}
+
+/// Two threads that hand each other things join an ebb. When it has come for one of them, the other has nothing for it, nor ever will.
+#[test]
+fn when_the_ebb_has_come_nothing_is_on_its_way() {
+    struct Side {
+        ebb: Ebb,
+        out: Sender<u8>,
+        inbox: Receiver<u8>,
+        sent: usize,
+        taken: usize,
+    }
+
+    impl Side {
+        /// Joins, and looks so many times. What it takes with something to do it sends on with one less.
+        fn wait(mut self, looks: usize) -> (bool, Side) {
+            self.ebb.join(1, self.sent, self.taken);
+            for _ in 0..looks {
+                self.ebb.work();
+                if let Some(hops) = self.inbox.pop() {
+                    self.taken += 1;
+                    if hops > 0 {
+                        self.out.push(hops - 1).unwrap();
+                        self.sent += 1;
+                    }
+                }
+                self.ebb.rest(self.sent, self.taken);
+                if self.ebb.has_come(1) {
+                    assert!(self.inbox.is_empty(), "nothing is on its way");
+                    return (true, self);
+                }
+            }
+            (false, self)
+        }
+    }
+
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let [one, two] = <[Ebb; 2]>::try_from(ebbs(2)).unwrap();
+        let ((to_two, from_one), (to_one, from_two)) = (ring(2), ring(2));
+        let mut one = Side { ebb: one, out: to_two, inbox: from_two, sent: 0, taken: 0 };
+        let two = Side { ebb: two, out: to_one, inbox: from_one, sent: 0, taken: 0 };
+        // Sent before: it comes back once.
+        one.out.push(1).unwrap();
+        one.sent = 1;
+        let other = thread::spawn(move || two.wait(2));
+        let (first, one) = one.wait(2);
+        let (second, two) = other.join().unwrap();
+        // For whom it has come, it has come for all: what each has taken is all there was.
+        if first || second {
+            assert!(one.inbox.is_empty() && two.inbox.is_empty());
+            assert_eq!((one.sent + two.sent, one.taken + two.taken), (2, 2));
+        }
     });
 }

@@ -122,7 +122,16 @@ fn ids_follow_and_what_is_none_is_no_reserved_id() {
     }
     let pool = pool();
     let (interfaces, tables) = (Interfaces::new(Vec::new()), Tables::new());
-    let host = NodeHost { worker: 0, workers: 1, interfaces: &interfaces, tables: &tables, slots: &[], edges: &["a"], pool: &pool };
+    let host = NodeHost {
+        worker: 0,
+        workers: 1,
+        interfaces: &interfaces,
+        tables: &tables,
+        slots: &[],
+        edges: &["a"],
+        pool: &pool,
+        keeper: None,
+    };
     let (mut node, _) = NodeKind::of::<First>().create(b"{}", &host).unwrap();
     let mut worker = Worker::new(&pool, 0, &[]);
     worker.process(&mut node, 3);

@@ -196,7 +196,9 @@ fn total(kit: &NodeKit, table: &str) -> String {
 
 fn table(kind: TableKind, name: &str, config: &str, others: &[Arc<TableInstance>], workers: u32) -> Arc<TableInstance> {
     let (interfaces, tables) = (&Interfaces::new(Vec::new()), &others.iter().cloned().collect());
-    kind.create(config.as_bytes(), &TableHost { name, interfaces, tables, siblings: 1, workers, in_use: true }).unwrap().0
+    kind.create(config.as_bytes(), &TableHost { name, interfaces, tables, siblings: 1, workers, in_use: true, old: None })
+        .unwrap()
+        .0
 }
 
 fn tally(name: &str) -> Arc<TableInstance> {

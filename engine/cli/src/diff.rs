@@ -227,6 +227,7 @@ fn causes(because: &[Cause]) -> String {
         Cause::Interfaces => "changed interfaces".into(),
         Cause::Table { table } => format!("the table `{table}`"),
         Cause::OnlyTable { kind, old, new } => format!("the table of kind `{kind}`, `{new}` instead of `{old}`"),
+        Cause::Siblings => "another number of tables of its kind".into(),
         Cause::Edges => "edges of other names".into(),
     });
     words.collect::<Vec<String>>().join(" and ")

@@ -55,6 +55,7 @@ fn line(change: &Change) -> String {
             Cause::Interfaces => " (interfaces)".into(),
             Cause::Table { table } => format!(" (table {table})"),
             Cause::OnlyTable { kind, old, new } => format!(" (only {kind}: {old}->{new})"),
+            Cause::Siblings => " (siblings)".into(),
             Cause::Edges => " (edges)".into(),
         };
     }

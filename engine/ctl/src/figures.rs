@@ -67,7 +67,7 @@ fn nodes(sheet: &mut Sheet, engine: &Observer, settings: Settings) {
 
 fn histograms(sheet: &mut Sheet, engine: &Observer) {
     let bins = |pick: fn(&NodeCounters) -> &[Counter], index: usize| -> Vec<u64> {
-        let counters = engine.workers.iter().filter_map(|worker| worker.nodes.get(index)).map(pick);
+        let counters = engine.workers.iter().filter_map(|worker| worker.nodes.get(index)).map(|counters| pick(counters));
         counters.fold(Vec::new(), |mut bins, counters| {
             bins.resize(counters.len(), 0);
             bins.iter_mut().zip(counters).for_each(|(bin, counter)| *bin += counter.get());
@@ -99,8 +99,7 @@ fn drops(sheet: &mut Sheet, engine: &Observer) {
     let of = |(index, node): (usize, &ObservedNode)| {
         let edges = node.edges.iter().enumerate().filter(|(_, edge)| edge.drops);
         let counted = edges.map(|(slot, edge)| {
-            let count =
-                engine.workers.iter().filter_map(|worker| worker.nodes.get(index)?.edges().get(slot)).map(Counter::get).sum();
+            let count = engine.workers.iter().filter_map(|worker| Some(worker.nodes.get(index)?.dropped(slot))).sum();
             (edge, count)
         });
         let shown = counted.filter(|(edge, count)| !edge.reserved || *count > 0);
@@ -237,5 +236,5 @@ fn tables(sheet: &mut Sheet, engine: &Observer) {
 
 /// What all workers together have counted of one node.
 fn sum(engine: &Observer, node: usize, pick: fn(&NodeCounters) -> u64) -> u64 {
-    engine.workers.iter().filter_map(|worker| worker.nodes.get(node)).map(pick).sum()
+    engine.workers.iter().filter_map(|worker| worker.nodes.get(node)).map(|counters| pick(counters)).sum()
 }

@@ -132,6 +132,10 @@ node! {
     fn tick(&mut self, out: &mut Emit<'_, Next>, cx: &mut Context<'_>) {
         out.release(&mut self.held, |since| (*since < cx.now()).then_some(Next::Out));
     }
+
+    fn adopt(&mut self, old: &mut Keep) {
+        std::mem::swap(&mut self.held, &mut old.held);
+    }
 }
 
 node! {

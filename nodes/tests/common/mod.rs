@@ -14,7 +14,7 @@ use swath_api::memory::{Geometry, Region};
 use swath_api::{EdgeClass, NodeKind, Pool};
 use swath_core::Registry;
 use swath_core::plan::Plan;
-use swath_core::run::{BuildOptions, Engine, Ledger};
+use swath_core::run::{BuildOptions, Engine, Ledger, Report};
 use swath_core::spec::{Diagnostics, Nothing, SourceMap, Spec};
 
 use driver::Wire;
@@ -31,6 +31,7 @@ pub struct Rig {
     engine: Option<Engine>,
     wires: Vec<Arc<Wire>>,
     pool: Arc<Pool>,
+    registry: Registry,
 }
 
 impl Rig {
@@ -59,9 +60,24 @@ impl Rig {
         let engine = plan.and_then(|plan| Engine::build(plan, &options, &mut diagnostics));
         let wires = driver::opened();
         match engine {
-            Some(engine) => Ok(Rig { engine: Some(engine), wires, pool }),
+            Some(engine) => Ok(Rig { engine: Some(engine), wires, pool, registry }),
             None => Err(diagnostics.render(&sources, false)),
         }
+    }
+
+    /// Has the engine run another graph. What is wrong with it as the user sees it, or why it is refused.
+    pub fn apply(&mut self, graph: &str) -> Result<Report, String> {
+        let (mut sources, mut diagnostics) = (SourceMap::new(), Diagnostics::new());
+        let file = sources.add("test.yaml", graph);
+        let spec = Spec::read(file, &mut sources, &Nothing, &mut diagnostics);
+        let plan = Plan::new(spec, &self.registry, &mut diagnostics).ok_or_else(|| diagnostics.render(&sources, false))?;
+        let applied = self.engine().apply(plan, &mut diagnostics);
+        let opened = driver::opened();
+        let report = applied.map_err(|refusal| format!("{}{refusal}", diagnostics.render(&sources, false)))?;
+        // Those that were attached before are looked for by their names, too.
+        self.wires.retain(|wire| !opened.iter().any(|other| other.name == wire.name));
+        self.wires.extend(opened);
+        Ok(report)
     }
 
     /// The engine.

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::node::NodeVTable;
+use super::node::{NodeKind, NodeVTable};
 use super::{DONE, WorkerTables};
 use crate::edges::{Edges, reserved};
 use crate::frame::{RawFrame, RawOutbox, RawPool};
@@ -13,15 +13,25 @@ use crate::node::Info;
 use crate::owner::Owner;
 use crate::packet::{Nexts, VECTOR, Vector};
 
-/// What the `Held`s of one instance give their packets back to.
+/// What the `Held`s of a node of one worker give their packets back to: of one instance, and of those that take its place.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub struct Keeper {
     pool: Arc<Pool>,
     /// Packets that came back because a `Held` was dropped, and that no call has reported yet.
     dropped: AtomicU32,
 }
 
 impl Keeper {
+    /// Packets that were thrown away and that no call has reported yet.
+    pub fn unreported(&self) -> u32 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// What has been dropped since this was last asked: of a node that is not called any more.
+    pub fn report(&self) -> u32 {
+        self.take_dropped()
+    }
+
     pub(super) fn new(pool: &Arc<Pool>) -> Keeper {
         Keeper { pool: Arc::clone(pool), dropped: AtomicU32::new(0) }
     }
@@ -56,6 +66,7 @@ impl Keeper {
 /// An instance of a node.
 pub struct NodeInstance {
     vtable: &'static NodeVTable,
+    // Null of a vacant one, which is faulty from the start and for good: so it is never called.
     instance: *mut c_void,
     faulty: bool,
     keeper: Arc<Keeper>,
@@ -159,6 +170,17 @@ impl NodeInstance {
         NodeInstance { vtable, instance, faulty: false, keeper }
     }
 
+    /// An instance that does nothing, in the place of one that is to come: what it is called with gets the id [`reserved::FAULT`].
+    pub fn vacant(kind: NodeKind, pool: &Arc<Pool>) -> NodeInstance {
+        let keeper = Arc::new(Keeper::new(pool));
+        NodeInstance { vtable: kind.vtable(), instance: std::ptr::null_mut(), faulty: true, keeper }
+    }
+
+    /// Where packets go that it throws away.
+    pub fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
+    }
+
     /// What the kind says of itself.
     pub fn info(&self) -> &'static Info {
         &self.vtable.info
@@ -258,8 +280,10 @@ impl NodeInstance {
 
 impl Drop for NodeInstance {
     fn drop(&mut self) {
-        // SAFETY: the instance is of this vtable, and dropped once.
-        unsafe { (self.vtable.destroy)(self.instance) };
+        if !self.instance.is_null() {
+            // SAFETY: the instance is of this vtable, and dropped once.
+            unsafe { (self.vtable.destroy)(self.instance) };
+        }
     }
 }
 

@@ -134,7 +134,7 @@ pub(crate) struct Known {
 impl Known {
     fn new(list: Vec<Interface>) -> Known {
         // The first of a name, and none that a lane could not name.
-        let named = list.iter().zip(0..crate::packet::NO_INTERFACE).rev();
+        let named = list.iter().zip(0..crate::packet::NO_INTERFACE).rev().filter(|(interface, _)| !interface.is_vacant());
         let index = named.map(|(interface, at)| (interface.name.clone(), at)).collect();
         Known { list: list.into(), index }
     }
@@ -163,7 +163,8 @@ impl Known {
 
     /// The index of the interface that the setting at `path` names.
     pub(crate) fn find(&self, path: &str, name: &str) -> Result<u16, ConfigError> {
-        let names = || self.list.iter().map(|interface| interface.name.as_str());
+        let there = || self.list.iter().filter(|interface| !interface.is_vacant());
+        let names = || there().map(|interface| interface.name.as_str());
         self.index.get(name).copied().ok_or_else(|| ConfigError::unknown_interface(path, name, names()))
     }
 }

@@ -18,7 +18,7 @@ use crate::frame::RawPool;
 use crate::packet::SlotInfo;
 use crate::setup::{ConfigError, TypeKey};
 
-pub use instance::{Call, Called, NodeInstance, Outbox};
+pub use instance::{Call, Called, Keeper, NodeInstance, Outbox};
 pub use interfaces::Interfaces;
 pub(crate) use interfaces::{Known, RawInterfaces};
 pub use node::{NodeHost, NodeKind, Wishes};
@@ -106,8 +106,13 @@ pub(crate) struct RawSetup {
 #[repr(C)]
 pub(crate) struct RawEntry {
     pub key: TypeKey,
+    /// Both are null, and the key that of no type, where nothing is.
     pub shared: *const c_void,
     pub shard: *mut c_void,
+}
+
+impl RawEntry {
+    pub(crate) const VACANT: RawEntry = RawEntry { key: TypeKey::NONE, shared: std::ptr::null(), shard: std::ptr::null_mut() };
 }
 
 /// What a node finds when it is called.

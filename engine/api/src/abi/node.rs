@@ -121,6 +121,15 @@ impl NodeKind {
         &self.0.info
     }
 
+    pub(super) fn vtable(self) -> &'static NodeVTable {
+        self.0
+    }
+
+    /// Whether instances of both are of one type of one build: one can take over the state of the other.
+    pub fn is_same(&self, other: &NodeKind) -> bool {
+        (self.0.key)() == (other.0.key)()
+    }
+
     /// Its edges and drop reasons, by id.
     pub fn edges(&self) -> &'static [EdgeInfo] {
         self.0.edges.as_slice()
@@ -157,7 +166,7 @@ impl NodeKind {
         let slots: Vec<RawSlot> = host.slots.iter().map(|&(info, at)| RawSlot { info, at }).collect();
         let edges: Vec<Bytes> = host.edges.iter().map(|name| Bytes::new(name.as_bytes())).collect();
         let tables = host.tables.raw();
-        let keeper = Arc::new(Keeper::new(host.pool));
+        let keeper = host.keeper.map_or_else(|| Arc::new(Keeper::new(host.pool)), Arc::clone);
         let mut found_tables = vec![false; tables.len()];
         let mut found_interfaces = vec![false; host.interfaces.list().len()];
         let mut setup = RawSetup {
@@ -221,6 +230,8 @@ pub struct NodeHost<'a> {
     pub edges: &'a [&'a str],
     /// Where the packets live.
     pub pool: &'a Arc<Pool>,
+    /// Of an instance that will take the place of another one: that of the other.
+    pub keeper: Option<&'a Arc<Keeper>>,
 }
 
 /// What an instance asked for, and found, while it was made.

@@ -23,6 +23,8 @@ struct TableVTable {
     create: unsafe extern "C" fn(Bytes, *mut c_void, &Sink) -> *mut c_void,
     shard: unsafe extern "C" fn(*const c_void, u32, &Sink) -> *mut c_void,
     sync: unsafe extern "C" fn(*const c_void, *mut c_void) -> i32,
+    succeed: unsafe extern "C" fn(*const c_void, *const c_void) -> i32,
+    adopt: unsafe extern "C" fn(*const c_void, *mut c_void, *mut c_void) -> i32,
     rest: unsafe extern "C" fn(*const c_void, *mut c_void) -> i32,
     link: unsafe extern "C" fn(*const c_void, u16, bool) -> i32,
     command: unsafe extern "C" fn(*const c_void, Bytes, &Sink, &Sink) -> i32,
@@ -44,6 +46,8 @@ impl<T: Table> TableShims<T> {
         create: Self::create,
         shard: Self::shard,
         sync: Self::sync,
+        succeed: Self::succeed,
+        adopt: Self::adopt,
         rest: Self::rest,
         link: Self::link,
         command: Self::command,
@@ -74,6 +78,19 @@ impl<T: Table> TableShims<T> {
     unsafe extern "C" fn sync(table: *const c_void, shard: *mut c_void) -> i32 {
         // SAFETY: made by `create` and `shard` of this vtable; the shard is this thread's.
         let done = catch_unwind(AssertUnwindSafe(|| unsafe { (*table.cast::<T>()).sync(&mut *shard.cast::<T::Shard>()) }));
+        outcome(done)
+    }
+
+    unsafe extern "C" fn succeed(table: *const c_void, old: *const c_void) -> i32 {
+        // SAFETY: both were made by `create` of T (the host has compared the keys), and are alive.
+        outcome(catch_unwind(AssertUnwindSafe(|| unsafe { (*table.cast::<T>()).succeed(&*old.cast::<T>()) })))
+    }
+
+    unsafe extern "C" fn adopt(table: *const c_void, shard: *mut c_void, old: *mut c_void) -> i32 {
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: made by `create` and `shard` of T (the host has compared the keys); the shards are two, and this thread's.
+            unsafe { (*table.cast::<T>()).adopt(&mut *shard.cast::<T::Shard>(), &mut *old.cast::<T::Shard>()) }
+        }));
         outcome(done)
     }
 
@@ -152,6 +169,11 @@ impl TableKind {
         &self.0.info
     }
 
+    /// Whether tables of both are of one type of one build: one can take over the state of the other.
+    pub fn is_same(&self, other: &TableKind) -> bool {
+        (self.0.key)() == (other.0.key)()
+    }
+
     /// The JSON Schema of its settings.
     pub fn schema(&self) -> String {
         let mut text = ConfigError::new("");
@@ -185,6 +207,7 @@ impl TableKind {
             workers: host.workers,
             in_use: host.in_use,
             used: &used,
+            old: host.old,
             serves: None,
             warnings: Vec::new(),
         };
@@ -221,6 +244,8 @@ pub struct TableHost<'a> {
     pub workers: u32,
     /// Whether it is made to be used, and not only to see whether it can be made.
     pub in_use: bool,
+    /// The table whose place it will take, if that is of its kind.
+    pub old: Option<&'a Arc<TableInstance>>,
 }
 
 /// What a table has bound itself to while it was made.
@@ -257,7 +282,7 @@ impl TableInstance {
         &self.vtable.info
     }
 
-    pub(super) fn key(&self) -> TypeKey {
+    pub(crate) fn key(&self) -> TypeKey {
         (self.vtable.key)()
     }
 
@@ -267,6 +292,12 @@ impl TableInstance {
 
     pub(crate) fn shared(&self) -> *const c_void {
         self.shared
+    }
+
+    /// Tells it that it takes the place of another table, of its kind and build. `false` if it is not, or it panicked.
+    pub fn succeed(&self, old: &TableInstance) -> bool {
+        // SAFETY: both shared parts are of the type that the key names, and alive.
+        self.key() == old.key() && unsafe { (self.vtable.succeed)(self.shared, old.shared) } == DONE
     }
 
     /// Tells it that packets can no longer leave by an interface, or can again.
@@ -309,11 +340,20 @@ impl std::fmt::Debug for TableInstance {
     }
 }
 
-/// All tables as one worker sees them: the shared parts, and its own shards.
+/// All tables as one worker sees them: the shared parts, and its own shards. A table stands at its *place*; places may be vacant.
 pub struct WorkerTables {
     entries: Vec<RawEntry>,
-    // Keeps the shared parts alive, by the same index.
-    tables: Vec<Arc<TableInstance>>,
+    // Keeps the shared parts alive, by the same place.
+    tables: Vec<Option<Arc<TableInstance>>>,
+    // What a sweep goes through: the places that are taken.
+    synced: Vec<Synced>,
+}
+
+/// A shard, and who refreshes it.
+struct Synced {
+    sync: unsafe extern "C" fn(*const c_void, *mut c_void) -> i32,
+    shared: *const c_void,
+    shard: *mut c_void,
 }
 
 // SAFETY: shards are `Send` by `Table`, and belong to this one.
@@ -325,40 +365,97 @@ impl WorkerTables {
     /// # Errors
     /// A table panicked while making its shard.
     pub fn new(worker: u32, tables: &[Arc<TableInstance>]) -> Result<WorkerTables, ConfigError> {
-        let mut made = WorkerTables { entries: Vec::new(), tables: Vec::new() };
-        for table in tables {
-            let mut error = ConfigError::new("");
-            // SAFETY: the shared part is of this vtable and alive.
-            let shard = unsafe { (table.vtable.shard)(table.shared, worker, &Sink::collect(&mut error)) };
-            if shard.is_null() {
-                return Err(error);
+        let places: Vec<_> = tables.iter().cloned().map(Some).collect();
+        WorkerTables::at_places(worker, &places, |_| true)
+    }
+
+    /// As [`WorkerTables::new`], of tables by place. Those that `makes` does not ask for have no shard, and are not seen, until
+    /// [`WorkerTables::keep`] brings it.
+    ///
+    /// # Errors
+    /// As [`WorkerTables::new`].
+    pub fn at_places(
+        worker: u32,
+        tables: &[Option<Arc<TableInstance>>],
+        makes: impl Fn(usize) -> bool,
+    ) -> Result<WorkerTables, ConfigError> {
+        let synced = Vec::with_capacity(tables.len());
+        let mut made = WorkerTables { entries: Vec::with_capacity(tables.len()), tables: Vec::new(), synced };
+        for (place, table) in tables.iter().enumerate() {
+            let mut entry = RawEntry::VACANT;
+            if let Some(table) = table.as_ref().filter(|_| makes(place)) {
+                let mut error = ConfigError::new("");
+                // SAFETY: the shared part is of this vtable and alive.
+                let shard = unsafe { (table.vtable.shard)(table.shared, worker, &Sink::collect(&mut error)) };
+                if shard.is_null() {
+                    return Err(error);
+                }
+                entry = RawEntry { key: table.key(), shared: table.shared, shard };
             }
-            made.entries.push(RawEntry { key: (table.vtable.key)(), shared: table.shared, shard });
-            made.tables.push(Arc::clone(table));
+            made.entries.push(entry);
+            made.tables.push(table.clone());
         }
+        made.settle();
         Ok(made)
+    }
+
+    /// Takes the shard of a table over that stands at the same place in `old`, and is the same. `false` if it is another.
+    pub fn keep(&mut self, place: usize, old: &mut WorkerTables) -> bool {
+        let (Some(Some(table)), Some(Some(other))) = (self.tables.get(place), old.tables.get(place)) else { return false };
+        if !Arc::ptr_eq(table, other) {
+            return false;
+        }
+        std::mem::swap(&mut self.entries[place], &mut old.entries[place]);
+        self.settle();
+        old.settle();
+        true
+    }
+
+    /// Lets the shard at a place take over the state of the one at this place in `old`. `false` if they are not of the same kind and
+    /// build, or the table panicked.
+    pub fn adopt(&mut self, place: usize, old: &mut WorkerTables) -> bool {
+        let (Some(entry), Some(before)) = (self.entries.get(place), old.entries.get(place)) else { return false };
+        let Some(Some(table)) = self.tables.get(place) else { return false };
+        if entry.shard.is_null() || before.shard.is_null() || entry.key != before.key {
+            return false;
+        }
+        // SAFETY: the key is that of both tables, whose shared parts are alive; the shards are not null, two, and this thread's.
+        unsafe { (table.vtable.adopt)(entry.shared, entry.shard, before.shard) == DONE }
+    }
+
+    /// Lists what a sweep goes through: in the room that was made for it.
+    fn settle(&mut self) {
+        self.synced.clear();
+        for (entry, table) in self.entries.iter().zip(&self.tables) {
+            if let Some(table) = table.as_ref().filter(|_| !entry.shard.is_null()) {
+                self.synced.push(Synced { sync: table.vtable.sync, shared: entry.shared, shard: entry.shard });
+            }
+        }
     }
 
     /// Lets each table refresh its shard; once at the top of each sweep.
     pub fn sync(&mut self) {
-        for (entry, table) in self.entries.iter().zip(&self.tables) {
+        for Synced { sync, shared, shard } in &self.synced {
             // SAFETY: both parts are of this vtable and alive, and the shard is ours alone. A panic leaves the shard as it is.
-            unsafe { (table.vtable.sync)(entry.shared, entry.shard) };
+            unsafe { sync(*shared, *shard) };
         }
     }
 
     /// Lets each table know that this worker does not look at it until the next [`WorkerTables::sync`].
     pub fn rest(&mut self) {
         for (entry, table) in self.entries.iter().zip(&self.tables) {
-            // SAFETY: as in `sync`.
-            unsafe { (table.vtable.rest)(entry.shared, entry.shard) };
+            if let Some(table) = table.as_ref().filter(|_| !entry.shard.is_null()) {
+                // SAFETY: as in `sync`.
+                unsafe { (table.vtable.rest)(entry.shared, entry.shard) };
+            }
         }
     }
 
     /// The shared part of a table and the worker's shard of it, if it is one of these.
     pub(super) fn shard_of(&mut self, table: &Arc<TableInstance>) -> Option<(*const c_void, *mut c_void)> {
-        let at = self.tables.iter().position(|known| Arc::ptr_eq(known, table))?;
-        Some((self.entries[at].shared, self.entries[at].shard))
+        let at = self.tables.iter().position(|known| known.as_ref().is_some_and(|known| Arc::ptr_eq(known, table)))?;
+        let RawEntry { shared, shard, .. } = self.entries[at];
+        (!shard.is_null()).then_some((shared, shard))
     }
 
     pub(super) fn context(&self, now: u64) -> RawContext {
@@ -369,14 +466,16 @@ impl WorkerTables {
 impl Drop for WorkerTables {
     fn drop(&mut self) {
         for (entry, table) in self.entries.iter().zip(&self.tables) {
-            // SAFETY: the shard is of this vtable, and dropped once, before its shared part.
-            unsafe { (table.vtable.destroy_shard)(entry.shard) };
+            if let Some(table) = table.as_ref().filter(|_| !entry.shard.is_null()) {
+                // SAFETY: the shard is of this vtable, and dropped once, before its shared part.
+                unsafe { (table.vtable.destroy_shard)(entry.shard) };
+            }
         }
     }
 }
 
 impl std::fmt::Debug for WorkerTables {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(&self.tables).finish()
+        f.debug_list().entries(self.tables.iter().flatten()).finish()
     }
 }

@@ -20,7 +20,20 @@ pub(crate) struct RawTable {
     pub instance: *const c_void,
 }
 
+/// The kind of what is not there: no kind has it, and it is not an unknown one.
+const VACANT: &str = "-";
+
 impl RawTable {
+    fn unmade(name: &str, kind: &str) -> RawTable {
+        RawTable {
+            name: Bytes::new(name.as_bytes()),
+            kind: Bytes::new(kind.as_bytes()),
+            key: TypeKey::NONE,
+            shared: std::ptr::null(),
+            instance: std::ptr::null(),
+        }
+    }
+
     pub(crate) fn name(&self) -> &str {
         // SAFETY: the name is that of a table instance or of an entry in `Tables`, which outlive this description of it.
         std::str::from_utf8(unsafe { self.name.as_slice() }).unwrap_or_default()
@@ -47,7 +60,7 @@ impl RawTable {
 pub struct Tables {
     raw: Vec<RawTable>,
     used: Vec<Cell<bool>>,
-    instances: Vec<Arc<TableInstance>>,
+    instances: Vec<Option<Arc<TableInstance>>>,
     // What `raw` points to for those that were refused.
     _refused: Vec<(Box<str>, Box<str>)>,
 }
@@ -58,35 +71,54 @@ impl Tables {
         Tables::default()
     }
 
+    /// So many places, all vacant.
+    pub fn vacant(places: usize) -> Tables {
+        let mut tables = Tables::new();
+        tables.grow(places);
+        tables
+    }
+
     /// Adds one that was made.
     pub fn push(&mut self, table: Arc<TableInstance>) {
-        self.raw.push(RawTable {
+        self.put(self.raw.len(), table);
+    }
+
+    /// Puts one that was made at a place.
+    pub fn put(&mut self, place: usize, table: Arc<TableInstance>) {
+        self.grow(place + 1);
+        self.raw[place] = RawTable {
             name: Bytes::new(table.name().as_bytes()),
             kind: Bytes::new(table.info().kind.as_str().as_bytes()),
             key: table.key(),
             shared: table.shared(),
             instance: Arc::as_ptr(&table).cast(),
-        });
-        self.used.push(Cell::new(false));
-        self.instances.push(table);
+        };
+        self.instances[place] = Some(table);
     }
 
     /// Adds one that could not be made, of a kind that may be unknown: who refers to it is not told that there is none.
     pub fn push_refused(&mut self, name: &str, kind: Option<&str>) {
+        self.put_refused(self.raw.len(), name, kind);
+    }
+
+    /// As [`Tables::push_refused`], at a place.
+    pub fn put_refused(&mut self, place: usize, name: &str, kind: Option<&str>) {
+        self.grow(place + 1);
         let (name, kind) = (Box::<str>::from(name), Box::<str>::from(kind.unwrap_or_default()));
-        self.raw.push(RawTable {
-            name: Bytes::new(name.as_bytes()),
-            kind: Bytes::new(kind.as_bytes()),
-            key: TypeKey::NONE,
-            shared: std::ptr::null(),
-            instance: std::ptr::null(),
-        });
-        self.used.push(Cell::new(false));
+        self.raw[place] = RawTable::unmade(&name, &kind);
         self._refused.push((name, kind));
     }
 
-    /// Those that were made, in order: by index, if none was refused.
-    pub fn instances(&self) -> &[Arc<TableInstance>] {
+    fn grow(&mut self, places: usize) {
+        while self.raw.len() < places {
+            self.raw.push(RawTable::unmade("", VACANT));
+            self.used.push(Cell::new(false));
+            self.instances.push(None);
+        }
+    }
+
+    /// By place: those that were made.
+    pub fn instances(&self) -> &[Option<Arc<TableInstance>>] {
         &self.instances
     }
 
@@ -99,7 +131,8 @@ impl Tables {
         &self.raw
     }
 
-    pub(super) fn mark_used(&self, indexes: &[u16]) {
+    /// Takes down that a node uses the tables at these places.
+    pub fn mark_used(&self, indexes: &[u16]) {
         indexes.iter().filter_map(|index| self.used.get(usize::from(*index))).for_each(|used| used.set(true));
     }
 }

@@ -7,7 +7,7 @@ use super::{Desc, Lane, Vector};
 use crate::memory::Pool;
 use crate::sync::{Gauge, Receiver, Sender, ring_with};
 
-/// A packet with the index of the node that it goes to. While it is in the ring it is the ring's.
+/// A packet with the name, as a number, of where it goes. While it is in the ring it is the ring's.
 #[derive(Clone, Copy)]
 struct Away {
     desc: Desc,
@@ -29,7 +29,7 @@ pub struct HandoffSender {
 }
 
 impl HandoffSender {
-    /// Moves packets into the ring, to go to the node `to`: from the first on, as many as there is room for. The others stay in the
+    /// Moves packets into the ring, to go to `to`: from the first on, as many as there is room for. The others stay in the
     /// vector. Returns how many were moved.
     pub fn push(&mut self, packets: &mut Vector, to: u32) -> usize {
         packets.assert_pool(&self.pool);
@@ -52,25 +52,31 @@ pub struct HandoffReceiver {
 }
 
 impl HandoffReceiver {
-    /// Takes up to `max` packets out, each to the end of the vector with the index that it was sent to. `taken` is told of each. A packet
-    /// for which there is no vector, or no room in it, is freed; returns how many those were.
-    pub fn pop(&mut self, max: usize, vectors: &mut [Vector], mut taken: impl FnMut(usize)) -> usize {
+    /// Takes up to `max` packets out, each to the end of the vector that `targets` has for where it was sent to. `taken` is told of each.
+    /// A packet for which `targets` has nothing stays, and all that are behind it. One for which there is no vector, or no room in it, is
+    /// freed; returns how many those were.
+    pub fn pop(&mut self, max: usize, targets: &[Option<u16>], vectors: &mut [Vector], mut taken: impl FnMut(usize)) -> usize {
         let mut lost = 0;
         let Self { ring, pool } = self;
-        ring.pop_all(max, |Away { desc, lane, to }| {
-            let to = to as usize;
-            taken(to);
-            // SAFETY: the packet comes from a vector of this pool, which has forgotten it (`push`), so the descriptor keeps the
-            // invariant and its chunk is the ring's; `assert_pool` says that the vector is one of the pool.
-            let kept = vectors.get_mut(to).is_some_and(|vector| unsafe {
-                vector.assert_pool(pool);
-                vector.push_raw(desc, lane)
-            });
-            if !kept {
-                pool.give_back(&[desc.position()]);
-                lost += 1;
-            }
-        });
+        let target = |to: u32| targets.get(to as usize).copied().flatten();
+        ring.pop_while(
+            max,
+            |away| target(away.to).is_some(),
+            |Away { desc, lane, to }| {
+                let to = target(to).map_or(usize::MAX, usize::from);
+                taken(to);
+                // SAFETY: the packet comes from a vector of this pool, which has forgotten it (`push`), so the descriptor keeps the
+                // invariant and its chunk is the ring's; `assert_pool` says that the vector is one of the pool.
+                let kept = vectors.get_mut(to).is_some_and(|vector| unsafe {
+                    vector.assert_pool(pool);
+                    vector.push_raw(desc, lane)
+                });
+                if !kept {
+                    pool.give_back(&[desc.position()]);
+                    lost += 1;
+                }
+            },
+        );
         lost
     }
 
@@ -133,15 +139,24 @@ mod tests {
         assert_eq!((sender.push(&mut more, 0), more.len(), sender.gauge().len()), (2, 4, 8));
         assert_eq!(more.lanes()[0].adj, 8);
         let mut vectors = [Vector::new(&pool), Vector::new(&pool)];
+        let targets = [Some(0), Some(1), Some(2), None];
         let mut seen = Vec::new();
-        assert_eq!(receiver.pop(7, &mut vectors, |to| seen.push(to)), 0);
+        assert_eq!(receiver.pop(7, &targets, &mut vectors, |to| seen.push(to)), 0);
         assert_eq!((seen, vectors[0].len(), vectors[1].len()), (vec![1, 1, 1, 1, 1, 1, 0], 1, 6));
         let numbers: Vec<u32> = vectors[1].lanes().iter().map(|lane| lane.adj).collect();
         assert_eq!((numbers, vectors[0].bytes(0)), ((0..6).collect(), Some(&[0, 0, 0, 6][..])));
         // To a node that there is not; and the rest goes home with the ring.
         assert_eq!(sender.push(&mut more, 2), 4);
-        assert_eq!(receiver.pop(3, &mut vectors, |_| ()), 2);
+        assert_eq!(receiver.pop(3, &targets, &mut vectors, |_| ()), 2);
         assert_eq!(vectors[0].len(), 2);
+        // What nobody knows waits, and so does what is behind it.
+        let mut unknown = vector(&pool, 12..13);
+        assert_eq!((sender.push(&mut unknown, 3), receiver.pop(9, &targets, &mut vectors, |_| ())), (1, 2));
+        let mut known = vector(&pool, 13..14);
+        assert_eq!((sender.push(&mut known, 0), receiver.pop(9, &targets, &mut vectors, |_| ())), (1, 0));
+        assert_eq!((sender.gauge().len(), vectors[0].len()), (2, 2));
+        assert_eq!(receiver.pop(9, &[Some(0), None, None, Some(1)], &mut vectors, |_| ()), 0);
+        assert_eq!((vectors[0].len(), vectors[1].len()), (3, 7));
         drop((sender, receiver, vectors, more, packets));
         assert_eq!(pool.free() + pool.cached(), 600);
     }

@@ -1,12 +1,16 @@
-//! What threads of the engine tell each other with: a queue from one to another, and a way to sleep that misses nothing. Neither ever
-//! waits. Nodes have no use for it.
+//! What threads of the engine tell each other with: a queue from one to another, a way to sleep that misses nothing, something new for
+//! all of them at once, and the moment when nothing is on its way between them. None of these ever waits. Nodes have no use for it.
 //!
 //! With `--cfg loom` they are made of loom's types, and `tests/loom.rs` tries every order in which two threads can get in each other's
 //! way.
 
+mod ebb;
+mod post;
 mod ring;
 mod sleeper;
 
+pub use ebb::{Ebb, ebbs};
+pub use post::{Publisher, Subscriber, post};
 pub use ring::{Gauge, Receiver, Sender, ring, ring_with};
 pub use sleeper::Sleeper;
 

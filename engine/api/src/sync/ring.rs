@@ -126,7 +126,13 @@ pub struct Receiver<T> {
 impl<T: Send> Receiver<T> {
     /// Takes up to `max` items out, in order; returns how many.
     #[inline]
-    pub fn pop_all(&mut self, max: usize, mut take: impl FnMut(T)) -> usize {
+    pub fn pop_all(&mut self, max: usize, take: impl FnMut(T)) -> usize {
+        self.pop_while(max, |_| true, take)
+    }
+
+    /// As [`Receiver::pop_all`], up to the first item that is not `wanted`, which stays.
+    #[inline]
+    pub fn pop_while(&mut self, max: usize, mut wanted: impl FnMut(&T) -> bool, mut take: impl FnMut(T)) -> usize {
         /// Says what was taken, also if `take` panics: an item that was read is nobody else's.
         struct Publish<'a, T>(&'a mut Receiver<T>);
 
@@ -146,10 +152,14 @@ impl<T: Send> Receiver<T> {
             return 0;
         }
         let receiver = Publish(self);
-        for _ in 0..count {
-            // SAFETY: head < tail, so the slot holds an item, which is the receiver's, of which there is one; it is read once, for head
-            // moves on.
-            let item = receiver.0.shared.slot(receiver.0.head).with(|slot| unsafe { (*slot).assume_init_read() });
+        for taken in 0..count {
+            let slot = receiver.0.shared.slot(receiver.0.head);
+            // SAFETY: head < tail, so the slot holds an item, which is the receiver's, of which there is one.
+            if !slot.with(|slot| wanted(unsafe { (*slot).assume_init_ref() })) {
+                return taken;
+            }
+            // SAFETY: as above; it is read once, for head moves on.
+            let item = slot.with(|slot| unsafe { (*slot).assume_init_read() });
             receiver.0.head = receiver.0.head.wrapping_add(1);
             take(item);
         }

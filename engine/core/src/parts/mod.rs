@@ -3,6 +3,7 @@
 //! They are made in the same way to be run, and only to see whether they can be made: of a graph whose wiring is wrong, too. A part that
 //! cannot be made has a placeholder, so that what refers to it is not mistaken for that.
 
+mod ground;
 mod references;
 mod required;
 mod search;
@@ -21,6 +22,7 @@ use swath_api::{
 use crate::driver::{DriverKind, PortConfig, default_mac};
 use crate::plan::EdgePlan;
 use crate::spec::{Code, Diagnostic, Diagnostics, Doubts, EngineSpec, InterfaceSpec, Node, NodeSpec, TableSpec, Value};
+pub(crate) use ground::{Ground, NodeGround, TableGround};
 pub(crate) use teller::{Part, Teller};
 
 /// What a frame is longer than its MTU at most: a link-layer header with two tags.
@@ -49,7 +51,10 @@ pub(crate) struct NodeView<'a> {
 
 /// The parts that could be made.
 pub(crate) struct Parts {
+    /// By place.
     pub tables: Tables,
+    /// By index in the view.
+    pub ties: Ties,
     /// In the order of the view.
     pub nodes: Vec<Option<(NodeInstance, Wishes)>>,
 }
@@ -63,7 +68,7 @@ pub(crate) fn check(view: &View<'_>, diagnostics: &mut Diagnostics) {
     let unreadable = view.doubts.interfaces.without(view.interfaces.iter().map(|(spec, _)| &spec.name.value));
     let unreadable = unreadable.into_iter().map(|name| Interface { name, mac: default_mac(0), mtu: MTU, addresses: Vec::new() });
     let interfaces = Interfaces::new(described.chain(unreadable).collect());
-    make(view, &interfaces, &pool, false, &mut teller, diagnostics);
+    make(view, &interfaces, &pool, &Ground::empty(view), false, &mut teller, diagnostics);
 }
 
 /// Looks for mistakes in the settings of all interfaces. Nothing is attached.
@@ -126,67 +131,90 @@ pub(crate) fn check_mtu(spec: &InterfaceSpec, mtu: u16, pool: &Pool, diagnostics
     }
 }
 
-/// Makes all tables, and the nodes of the first worker, to be used or not, and says everything that is wrong with them.
+/// Makes all tables, and the nodes of the first worker, to be used or not, and says everything that is wrong with them. Of what goes on
+/// from another graph a node has no instance here.
 pub(crate) fn make(
     view: &View<'_>,
     interfaces: &Interfaces,
     pool: &Arc<Pool>,
+    ground: &Ground,
     in_use: bool,
     teller: &mut Teller<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Parts {
-    let (tables, ties) = make_tables(view, interfaces, in_use, teller, diagnostics);
+    let (tables, ties) = make_tables(view, interfaces, ground, in_use, teller, diagnostics);
     let workers = u32::from(view.engine.workers);
     let mut nodes = Vec::with_capacity(view.nodes.len());
-    for node in &view.nodes {
+    for (node, ground) in view.nodes.iter().zip(&ground.nodes) {
         let made = node.kind.and_then(|kind| {
+            if let Some(wishes) = &ground.kept {
+                tables.mark_used(&wishes.tables);
+                return Some((NodeInstance::vacant(kind, pool), wishes.clone()));
+            }
+            let keeper = ground.keepers.first();
             let part = Part::node(node.spec, &kind);
             let make = |settings: &[u8]| {
                 let edges = part.without_refused(EdgePlan::names(node.edges));
                 let tables = &tables;
-                kind.create(settings, &NodeHost { worker: 0, workers, interfaces, tables, slots: view.slots, edges: &edges, pool })
+                let slots = view.slots;
+                kind.create(settings, &NodeHost { worker: 0, workers, interfaces, tables, slots, edges: &edges, pool, keeper })
             };
             teller.make(&part, make, Some(&|settings| kind.check(settings)), diagnostics)
         });
         nodes.push(made);
     }
     check_receivers(view, interfaces, &nodes, diagnostics);
-    warn_unused(view, teller, &tables, &ties, &nodes, diagnostics);
-    Parts { tables, nodes }
+    warn_unused(view, teller, (&tables, &ties, ground), &nodes, diagnostics);
+    Parts { tables, ties, nodes }
 }
 
 /// What each table that was made has bound itself to, by index.
-type Ties = HashMap<usize, TableTies>;
+pub(crate) type Ties = HashMap<usize, TableTies>;
 
 fn make_tables(
     view: &View<'_>,
     interfaces: &Interfaces,
+    ground: &Ground,
     in_use: bool,
     teller: &mut Teller<'_>,
     diagnostics: &mut Diagnostics,
 ) -> (Tables, Ties) {
-    let (mut tables, mut all_ties) = (Tables::new(), Ties::new());
+    let (mut tables, mut all_ties) = (Tables::vacant(ground.table_places), Ties::new());
     let mut siblings: HashMap<&str, usize> = HashMap::new();
     for kind in view.tables.iter().filter_map(|(_, kind)| *kind) {
         *siblings.entry(kind.info().kind.as_str()).or_default() += 1;
     }
     for (index, (spec, kind)) in view.tables.iter().enumerate() {
+        let TableGround { place, old, kept } = &ground.tables[index];
         let (name, Some(kind)) = (&spec.name.value, kind) else {
-            tables.push_refused(&spec.name.value, None);
+            tables.put_refused(*place, &spec.name.value, None);
             continue;
         };
+        if let (Some(old), Some(ties)) = (old, kept) {
+            tables.put(*place, Arc::clone(old));
+            all_ties.insert(index, ties.clone());
+            continue;
+        }
         let siblings = siblings.get(kind.info().kind.as_str()).copied().unwrap_or(1);
-        let host = TableHost { name, interfaces, tables: &tables, siblings, workers: view.engine.workers.into(), in_use };
+        let host = TableHost {
+            name,
+            interfaces,
+            tables: &tables,
+            siblings,
+            workers: view.engine.workers.into(),
+            in_use,
+            old: old.as_ref(),
+        };
         let part = Part::table(spec, kind);
         let made = teller.make(&part, |settings| kind.create(settings, &host), Some(&|settings| kind.check(settings)), diagnostics);
         match made {
             Some((table, ties)) => {
-                check_serves(view, teller.doubts(), spec, interfaces, &ties, diagnostics);
+                check_serves(view, ground, teller.doubts(), spec, interfaces, &ties, diagnostics);
                 ties.warnings.iter().for_each(|warning| diagnostics.push(doubtful(spec, warning)));
-                tables.push(table);
+                tables.put(*place, table);
                 all_ties.insert(index, ties);
             }
-            None => tables.push_refused(name, Some(kind.info().kind.as_str())),
+            None => tables.put_refused(*place, name, Some(kind.info().kind.as_str())),
         }
     }
     for name in view.doubts.tables.without(view.tables.iter().map(|(spec, _)| &spec.name.value)) {
@@ -204,6 +232,7 @@ fn doubtful(spec: &TableSpec, warning: &ConfigError) -> Diagnostic {
 /// A table that is about interfaces is of no use without any.
 fn check_serves(
     view: &View<'_>,
+    ground: &Ground,
     doubts: &Doubts,
     spec: &TableSpec,
     interfaces: &Interfaces,
@@ -224,7 +253,8 @@ fn check_serves(
         }
     } else if serves.by_address && !serves.interfaces.iter().any(addresses) && !doubts.interfaces.is_any() {
         let message = format!("no interface that the table `{name}` serves has an address");
-        let first = view.interfaces.get(usize::from(serves.interfaces[0]));
+        let at = ground.interfaces.iter().position(|place| *place == usize::from(serves.interfaces[0]));
+        let first = at.and_then(|at| view.interfaces.get(at));
         let first = first.map_or("an interface", |(spec, _)| &spec.name.value);
         diagnostics.push(
             Diagnostic::warning(Code::ServesNone, message)
@@ -265,8 +295,7 @@ fn check_receivers(
 fn warn_unused(
     view: &View<'_>,
     teller: &Teller<'_>,
-    tables: &Tables,
-    ties: &Ties,
+    (tables, ties, ground): (&Tables, &Ties, &Ground),
     nodes: &[Option<(NodeInstance, Wishes)>],
     diagnostics: &mut Diagnostics,
 ) {
@@ -289,10 +318,11 @@ fn warn_unused(
     };
     let mut used: Vec<bool> = vec![false; view.tables.len()];
     let mut waiting: Vec<usize> =
-        (0..used.len()).filter(|index| tables.is_used(*index) || may_be_used(view.tables[*index].0)).collect();
+        (0..used.len()).filter(|index| tables.is_used(ground.tables[*index].place) || may_be_used(view.tables[*index].0)).collect();
+    let at_place = |place: &usize| ground.tables.iter().position(|table| table.place == *place);
     while let Some(index) = waiting.pop() {
         if !std::mem::replace(&mut used[index], true) {
-            waiting.extend(ties.get(&index).into_iter().flat_map(|ties| &ties.tables));
+            waiting.extend(ties.get(&index).into_iter().flat_map(|ties| &ties.tables).filter_map(at_place));
         }
     }
     for ((spec, _), _) in view.tables.iter().zip(used).filter(|((_, kind), used)| kind.is_some() && !used) {

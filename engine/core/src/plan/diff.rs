@@ -10,15 +10,15 @@
 //! | gone | | |
 //!
 //! What a table or a node *sees* is what it may have worked out when it was made: the interfaces, all of which a kind may look at; the
-//! tables that a table holds on to; and which table is meant by settings that name none. Of a node also the edges that the
+//! tables that it refers to; and which table is meant by settings that name none. Of a node also the edges that the
 //! graph has named. Where its packets go to is no part of it: an instance that is only rewired is kept.
 
 mod settings;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
-use swath_api::EdgeClass;
+use swath_api::{EdgeClass, List, Str};
 
 pub use settings::{Element, SettingChange, What};
 
@@ -29,8 +29,8 @@ use crate::spec::{EngineSpec, InterfaceAddress, InterfaceSpec, Node, Spanned, Va
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fate {
-    /// It goes on as it is. Whoever applies this gives tables and interfaces the places that they had: an instance refers to them by
-    /// place.
+    /// It goes on as it is. [`Engine::apply`](crate::run::Engine::apply) gives tables and interfaces the places that they had: an instance
+    /// refers to them by place.
     Keep,
     /// It is made anew, and takes over the state of the old one.
     Adopt,
@@ -69,6 +69,12 @@ pub struct Change {
     /// For what is gone or replaced: whether its kind keeps packets. Those that it has are dropped.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub drops_held: bool,
+    /// For what is adopted: what it takes over.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub carried: &'static str,
+    /// For what is adopted, gone or replaced: what is lost.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub lost: &'static str,
     /// Its settings that differ; for an interface also `driver`, `mac`, `mtu` and `addresses`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<SettingChange>,
@@ -103,7 +109,7 @@ pub struct EdgeChange {
 pub enum Cause {
     /// An interface is not kept: any kind may look at all of them.
     Interfaces,
-    /// It holds, or held, on to a table that is not kept.
+    /// It refers, or referred, to a table that is not kept, or does so no more.
     Table {
         /// The table.
         table: String,
@@ -117,6 +123,8 @@ pub enum Cause {
         /// The table that is meant.
         new: String,
     },
+    /// There is another number of tables of its kind: the only one serves all interfaces, several have to say which.
+    Siblings,
     /// The graph names other edges of it: a node works with these names.
     Edges,
 }
@@ -131,11 +139,12 @@ impl Plan {
         let mut kept = HashSet::new();
         let tables = pair(&old.tables, &new.tables, |before, table| {
             let mut because = seen.clone();
-            let mut held: Vec<&str> = held_on_to(table, &new.tables).chain(held_on_to(before, &old.tables)).collect();
-            held.retain(|table| !kept.contains(table));
-            held.sort_unstable();
-            held.dedup();
-            because.extend(held.into_iter().map(|table| Cause::Table { table: table.into() }));
+            let of_kind = |plan: &Plan| plan.tables.iter().filter(|other| other.kind() == table.kind()).count();
+            because.extend(((of_kind(old) == 1) != (of_kind(new) == 1)).then_some(Cause::Siblings));
+            let uses = |table: &TablePlan| table.kind.info().uses;
+            let now = held_on_to(&table.spec.settings, uses(table), Some(table.name()), &new.tables);
+            let then = held_on_to(&before.spec.settings, uses(before), Some(table.name()), &old.tables);
+            because.extend(others(&then, &now, &kept));
             let change = Change::same(table, settings::compare(&before.spec.settings, &table.spec.settings), because);
             if change.fate == Fate::Keep {
                 kept.insert(table.name());
@@ -146,7 +155,11 @@ impl Plan {
         let nodes = pair(&old.nodes, &new.nodes, |before, node| {
             let changed = settings::compare(&before.spec.settings, &node.spec.settings);
             let renamed = EdgePlan::names(&before.edges) != EdgePlan::names(&node.edges);
-            let because = because.iter().cloned().chain(renamed.then_some(Cause::Edges)).collect();
+            let uses = |node: &NodePlan| node.kind.info().uses;
+            let now = held_on_to(&node.spec.settings, uses(node), None, &new.tables);
+            let then = held_on_to(&before.spec.settings, uses(before), None, &old.tables);
+            let tables = others(&then, &now, &kept);
+            let because = because.iter().cloned().chain(tables).chain(renamed.then_some(Cause::Edges)).collect();
             Change { edges: edges(before, &old.nodes, node, &new.nodes), ..Change::same(node, changed, because) }
         });
         Diff { engine: engine(&old.engine, &new.engine), interfaces, tables, nodes }
@@ -174,6 +187,8 @@ impl Change {
             kind: part.kind().into(),
             replaces: None,
             drops_held: fate == Fate::Gone && part.holds(),
+            carried: "",
+            lost: if fate == Fate::Gone { part.state().0 } else { "" },
             settings: Vec::new(),
             edges: Vec::new(),
             because: Vec::new(),
@@ -183,12 +198,14 @@ impl Change {
     /// Of the same name and kind.
     fn same<T: Part>(part: &T, settings: Vec<SettingChange>, because: Vec<Cause>) -> Change {
         let fate = if settings.is_empty() && because.is_empty() { Fate::Keep } else { Fate::Adopt };
-        Change { settings, because, ..Change::new(part, fate) }
+        let (carried, lost) = if fate == Fate::Adopt { part.state() } else { ("", "") };
+        Change { settings, because, carried, lost, ..Change::new(part, fate) }
     }
 
     /// In place of one whose state it cannot take over.
     fn replacing<T: Part>(old: &T, part: &T) -> Change {
-        Change { replaces: Some(old.kind().into()), drops_held: old.holds(), ..Change::new(part, Fate::Fresh) }
+        let (lost, _) = old.state();
+        Change { replaces: Some(old.kind().into()), drops_held: old.holds(), lost, ..Change::new(part, Fate::Fresh) }
     }
 }
 
@@ -196,6 +213,16 @@ impl Change {
 trait Part {
     fn name(&self) -> &str;
     fn kind(&self) -> &str;
+
+    /// Whether one can take over the state of the other: not only their kinds have the same name.
+    fn is_same(&self, other: &Self) -> bool {
+        self.kind() == other.kind()
+    }
+
+    /// What it knows beside its settings and takes over from one of its kind, and what it loses then.
+    fn state(&self) -> (&'static str, &'static str) {
+        ("", "")
+    }
 
     /// Whether it may keep packets.
     fn holds(&self) -> bool {
@@ -221,6 +248,15 @@ impl Part for TablePlan {
     fn kind(&self) -> &str {
         &self.spec.kind.value
     }
+
+    fn is_same(&self, other: &TablePlan) -> bool {
+        self.kind.is_same(&other.kind)
+    }
+
+    fn state(&self) -> (&'static str, &'static str) {
+        let info = self.kind.info();
+        (info.carries.as_str(), info.loses.as_str())
+    }
 }
 
 impl Part for NodePlan {
@@ -230,6 +266,14 @@ impl Part for NodePlan {
 
     fn kind(&self) -> &str {
         &self.spec.kind.value
+    }
+
+    fn is_same(&self, other: &NodePlan) -> bool {
+        self.kind.is_same(&other.kind)
+    }
+
+    fn state(&self) -> (&'static str, &'static str) {
+        (self.kind.info().carries.as_str(), "")
     }
 
     fn holds(&self) -> bool {
@@ -242,7 +286,7 @@ fn pair<'a, T: Part>(old: &'a [T], new: &'a [T], mut compare: impl FnMut(&'a T, 
     let before: HashMap<&str, &T> = old.iter().map(|part| (part.name(), part)).collect();
     let after: HashSet<&str> = new.iter().map(Part::name).collect();
     let stay = new.iter().map(|part| match before.get(part.name()) {
-        Some(old) if old.kind() == part.kind() => compare(old, part),
+        Some(old) if old.is_same(part) => compare(old, part),
         Some(old) => Change::replacing(*old, part),
         None => Change::new(part, Fate::Fresh),
     });
@@ -269,17 +313,24 @@ fn interface(old: &InterfacePlan, new: &InterfacePlan) -> Change {
     }
 }
 
-/// The tables that a table holds on to: of each kind that its own refers to, those that its settings name, or the only one.
-fn held_on_to<'a>(table: &'a TablePlan, all: &'a [TablePlan]) -> impl Iterator<Item = &'a str> {
+/// The tables that settings refer to: of each kind that may be referred to those that are named, or the only one. Of a table `before`
+/// itself: those that were made before it, as they must be.
+fn held_on_to<'a>(settings: &Value, uses: List<Str>, before: Option<&str>, all: &'a [TablePlan]) -> BTreeSet<&'a str> {
     let mut words = HashSet::new();
-    collect_words(&table.spec.settings, &mut words);
-    table.kind.info().uses.as_slice().iter().flat_map(move |kind| {
-        // Those that were made before it, as they must be.
-        let others = all.iter().take_while(|other| other.name() != table.name()).filter(|other| other.kind() == kind.as_str());
+    collect_words(settings, &mut words);
+    let of_kind = |kind: &Str| {
+        let others = all.iter().take_while(|other| Some(other.name()) != before).filter(|other| other.kind() == kind.as_str());
         let others: Vec<&str> = others.map(Part::name).collect();
         let named: Vec<&str> = others.iter().copied().filter(|name| words.contains(name)).collect();
         if named.is_empty() && others.len() == 1 { others } else { named }
-    })
+    };
+    uses.as_slice().iter().flat_map(of_kind).collect()
+}
+
+/// Of the tables that something referred to, and refers to now: those that are not the same.
+fn others(then: &BTreeSet<&str>, now: &BTreeSet<&str>, kept: &HashSet<&str>) -> Vec<Cause> {
+    let all = then.union(now).filter(|table| !kept.contains(*table) || !then.contains(*table) || !now.contains(*table));
+    all.map(|table| Cause::Table { table: (*table).into() }).collect()
 }
 
 fn collect_words<'a>(value: &'a Value, words: &mut HashSet<&'a str>) {

@@ -1,22 +1,29 @@
 //! From a plan to what runs: everything is made before anything starts, and any error means that nothing has changed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use swath_api::wire::MacAddr;
 use swath_api::{
-    EdgeClass, Interface, Interfaces, NodeHost, NodeInstance, Ownership, Pool, Tables, Wishes, WorkerTables, reserved,
+    EdgeClass, Interface, Interfaces, NodeHost, NodeInstance, Ownership, Pool, TableInstance, TableTies, Tables, Wishes,
+    WorkerTables, reserved,
 };
 
 use super::bed::Bed;
-use super::counters::{BufferGauges, Counter, InterfaceCounters, NodeCounters, WorkerCounters, slot};
+use super::before::Before;
+use super::book::{Book, Carried};
+use super::counters::{Counter, WorkerCounters, slot};
 use super::engine::Engine;
 use super::handoff::Handoffs;
-use super::pass::{FREE, Running, Source, TRANSMIT, WorkerGraph};
+use super::pass::{FREE, Ingredients, Running, Source, TRANSMIT, WorkerGraph};
+use super::succeed::{Absent, Moves};
 use crate::driver::{Claim, Due, Opener, Port, PortConfig, RxQueue, TxQueue};
-use crate::parts::{self, Part, Parts, Teller};
-use crate::plan::{EdgePlan, NodePlan, Plan, handoff_ring};
+use crate::parts::{self, Ground, NodeGround, Part, Parts, Teller};
+use crate::plan::{Diff, EdgePlan, NodePlan, Plan, handoff_ring};
 use crate::spec::{Code, Diagnostic, Diagnostics, Doubts};
+
+/// Places that interfaces may have: a name keeps its place, and a lane has 16 bits for it, of which some values are taken.
+const MAX_PLACES: usize = 60_000;
 
 /// How a plan is built.
 #[derive(Debug, Clone, Copy)]
@@ -27,117 +34,215 @@ pub struct BuildOptions<'a> {
     pub virtual_time: bool,
 }
 
-pub(super) fn build(mut plan: Plan, options: &BuildOptions<'_>, diagnostics: &mut Diagnostics) -> Option<Engine> {
+/// All that a graph needs to run, made and not yet used.
+pub(super) struct Prepared {
+    // Before the ports: queues refer to what the ports own.
+    pub graphs: Vec<WorkerGraph>,
+    /// By worker: what it takes over from the graph before.
+    pub moves: Vec<Moves>,
+    pub plan: Plan,
+    pub generation: Generation,
+    /// Those that were attached for it, by place.
+    pub ports: Ports,
+}
+
+/// Attachments by place.
+type Ports = BTreeMap<usize, Box<dyn Port>>;
+
+/// What an engine knows of the graph that runs.
+#[derive(Default)]
+pub(super) struct Generation {
+    pub book: Book,
+    /// By place: those that the graph does not have are vacant.
+    pub interfaces: Vec<Interface>,
+    /// By index in the plan: the place of each.
+    pub interface_places: Vec<usize>,
+    pub tables: Vec<Option<Arc<TableInstance>>>,
+    pub ties: HashMap<String, TableTies>,
+    pub counters: Vec<WorkerCounters>,
+    /// What each node of the plan asked for and found.
+    pub wishes: Vec<Wishes>,
+    /// By worker: the place of an interface, and the queue there.
+    pub queues: Vec<Vec<(usize, usize)>>,
+    /// By how workers know them: the nodes behind handoffs, of this graph and of those before.
+    pub targets: Vec<String>,
+}
+
+pub(super) fn build(plan: Plan, options: &BuildOptions<'_>, diagnostics: &mut Diagnostics) -> Option<Engine> {
+    let workers = u32::from(plan.engine.workers);
+    let beds = (0..workers).map(|_| Bed::new().map(Arc::new)).collect::<Result<Vec<_>, _>>();
+    let no_bed = |error| Diagnostic::error(Code::Refused, format!("no descriptor for a worker: {error}"));
+    let beds = diagnostics.ok(beds.map_err(no_bed))?;
+    let handed: Vec<Arc<[Counter]>> = (0..workers).map(|_| (0..workers).map(|_| Counter::default()).collect()).collect();
+    let (handoffs, rings) = Handoffs::all(&beds, &handed, handoff_ring(&plan.engine), options.pool);
+    let own = handed.into_iter().map(|handed| WorkerCounters { handed, ..WorkerCounters::default() }).collect();
+    let mut prepared = prepare(plan, None, own, options, diagnostics)?;
+    if workers > 1 {
+        prepared.graphs.iter_mut().zip(handoffs).for_each(|(graph, ends)| graph.handoffs = Some(ends));
+    }
+    Some(Engine::new(prepared, options, beds, rings))
+}
+
+/// Makes a graph, in the place of the one that runs if there is one. `own` is what each worker counts of itself. `None`, with diagnostics, if
+/// any part refuses; nothing has changed then.
+pub(super) fn prepare(
+    mut plan: Plan,
+    running: Option<(&Engine, &Diff)>,
+    own: Vec<WorkerCounters>,
+    options: &BuildOptions<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Prepared> {
     let errors = diagnostics.errors();
     plan.remove_handoffs();
+    let workers = u32::from(plan.engine.workers);
     let openers = plan.interfaces.iter_mut().map(|interface| interface.opener.take()).collect();
-    let (mut ports, interfaces, Parts { tables, nodes }) = make_parts(&plan, openers, options, diagnostics);
+    let before = running.map(|(engine, diff)| Before::new(engine, diff));
+    let mut book = running.map(|(engine, _)| engine.generation.book.clone()).unwrap_or_default();
+    let places: Vec<usize> =
+        plan.interfaces.iter().map(|interface| book.place(&interface.spec.name.value, workers as usize)).collect();
+    let place_count = book.places();
+    if place_count > MAX_PLACES {
+        let many = format!("the process has had more than {MAX_PLACES} interfaces by now: start it again");
+        diagnostics.push(Diagnostic::error(Code::Refused, many));
+        return None;
+    }
+    let ground = before.as_ref().map(|before| before.ground(&plan, &places, &book));
+    let made = make_parts(&plan, openers, (before.as_ref(), ground, &places, place_count), options, diagnostics);
+    let Made { mut ports, interfaces, parts: Parts { tables, mut ties, nodes }, mut ground } = made;
     if diagnostics.errors() > errors {
         return None;
     }
-    let nodes = with_handoffs(&mut plan, nodes.into_iter().flatten().collect(), &interfaces, &tables, options.pool, diagnostics)?;
-    let workers = u32::from(plan.engine.workers);
-    let beds = (0..workers).map(|_| Bed::new().map(Arc::new)).collect::<Result<Vec<_>, _>>();
-    let beds =
-        diagnostics.ok(beds.map_err(|error| Diagnostic::error(Code::Refused, format!("no descriptor for a worker: {error}"))))?;
-    let handed: Vec<Arc<[Counter]>> = (0..workers).map(|_| (0..workers).map(|_| Counter::default()).collect()).collect();
-    let (handoffs, rings) = Handoffs::all(&beds, &handed, handoff_ring(&plan.engine), options.pool);
-    let mut handoffs = handoffs.into_iter().map(|ends| (workers > 1).then_some(ends));
-    let mut sources = assign(ports.iter_mut().map(|port| port.receive_queues()), workers);
-    let assigned = sources.iter().map(|queues| queues.iter().map(|(interface, queue, _)| (*interface, *queue)).collect()).collect();
-    let mut transmit: Vec<Vec<Box<dyn TxQueue>>> = (0..workers).map(|_| Vec::new()).collect();
-    for (port, interface) in ports.iter_mut().zip(interfaces.list()) {
-        let queues = port.transmit_queues();
-        if queues.len() != workers as usize {
-            let defect = format!("the driver of `{}` has {} transmit queues for {workers} workers", interface.name, queues.len());
-            diagnostics.push(Diagnostic::error(Code::Refused, defect));
-            return None;
-        }
-        transmit.iter_mut().zip(queues).for_each(|(worker, queue)| worker.push(queue));
-    }
-    let (mut graphs, mut counters, mut unreceived) = (Vec::new(), Vec::new(), Vec::new());
+    let of_graph = (&interfaces, &tables);
+    let nodes = with_handoffs(&mut plan, nodes.into_iter().flatten().collect(), of_graph, &mut ground, options.pool, diagnostics)?;
+    let mut queues = Queues::new(&ports, before.as_ref(), workers);
+    queues.assign(&mut ports);
+    let mut transmit = transmit_queues(&mut ports, (place_count, workers as usize), &interfaces, diagnostics)?;
+    let carried: Vec<Carried> = plan.nodes.iter().map(|node| book.go_on(node, workers as usize)).collect();
+    let mut targets = running.map(|(engine, _)| engine.generation.targets.clone()).unwrap_or_default();
+    let (mut graphs, mut moves, mut counters, mut unreceived) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
     let mut first = Some(nodes);
     let mut wishes = Vec::new();
-    for worker in 0..workers {
+    for (worker, own) in own.into_iter().enumerate() {
         let made = match first.take() {
             Some(made) => made,
-            None => more_nodes(&plan, worker, &interfaces, &tables, options.pool, diagnostics)?,
+            None => more_nodes(&plan, worker as u32, (&interfaces, &tables, &ground), options.pool, diagnostics)?,
         };
         let mut running = Vec::with_capacity(made.len());
         let mut receivers: HashMap<u16, usize> = HashMap::new();
         wishes = made.iter().map(|(_, wishes)| wishes.clone()).collect();
         for (index, ((instance, wishes), node)) in made.into_iter().zip(&plan.nodes).enumerate() {
             receivers.extend(wishes.receive.map(|interface| (interface, index)));
-            running.push(run(index, node, instance, wishes, &plan));
+            if ground.nodes[index].kept.is_none() {
+                book.keep(node, worker, instance.keeper());
+            }
+            running.push(run(index, node, instance, wishes, &plan, &mut targets));
         }
         let owned = WorkerCounters {
-            nodes: plan.nodes.iter().map(|node| NodeCounters::new(node.edges.len())).collect(),
-            interfaces: interfaces.list().iter().map(|_| InterfaceCounters::default()).collect(),
-            time: Arc::default(),
-            handed: Arc::clone(&handed[worker as usize]),
-            buffers: Arc::new(BufferGauges::default()),
+            nodes: plan.nodes.iter().map(|node| Arc::clone(&book.blocks(node)[worker])).collect(),
+            interfaces: places.iter().map(|place| Arc::clone(book.interface(*place, worker))).collect(),
+            ..own
         };
-        let mut queues = Vec::new();
-        for (interface, _, queue) in std::mem::take(&mut sources[worker as usize]) {
+        let (mut sources, mut parked) = (Vec::new(), Vec::new());
+        for (interface, number, queue) in std::mem::take(&mut queues.of[worker]) {
             match receivers.get(&(interface as u16)) {
-                Some(node) => queues.push(Source { queue, node: *node, interface }),
-                None if queue.due() != Due::Ended && !unreceived.contains(&interface) => unreceived.push(interface),
-                None => {}
+                Some(node) => sources.push(Source { queue, node: *node, interface, number }),
+                None => {
+                    if queue.due() != Due::Ended {
+                        unreceived.insert(interface);
+                    }
+                    parked.push(Source { queue, node: usize::MAX, interface, number });
+                }
             }
         }
-        let own_tables = match WorkerTables::new(worker, tables.instances()) {
-            Ok(made) => made,
-            Err(error) => {
-                diagnostics.push(Diagnostic::error(Code::Refused, error.to_string()));
-                return None;
-            }
+        let makes = |place: usize| !ground.tables.iter().any(|table| table.place == place && table.kept.is_some());
+        let own_tables = WorkerTables::at_places(worker as u32, tables.instances(), makes);
+        let own_tables = diagnostics.ok(own_tables.map_err(|error| Diagnostic::error(Code::Refused, error.to_string())))?;
+        let ingredients = Ingredients {
+            nodes: running,
+            sources,
+            parked,
+            ports: std::mem::take(&mut transmit[worker]),
+            tables: own_tables,
+            counters: owned.clone(),
+            interfaces: (0..place_count).map(|place| Arc::clone(book.interface(place, worker))).collect(),
+            handoffs: None,
+            targets: known_targets(&targets, &plan),
         };
-        let ports = std::mem::take(&mut transmit[worker as usize]);
-        let handoffs = handoffs.next().flatten();
-        graphs.push(WorkerGraph::new(running, queues, ports, own_tables, owned.clone(), handoffs, options.pool));
+        graphs.push(WorkerGraph::new(ingredients, options.pool));
+        moves.push(before.as_ref().map(|before| before.moves(&plan, &ground, &carried, worker)).unwrap_or_default());
         counters.push(owned);
     }
-    unreceived.iter().for_each(|interface| warn_unreceived(&plan, *interface, diagnostics));
-    let (interfaces, tables) = (interfaces.list().to_vec(), tables.instances().to_vec());
-    let mut engine = Engine::new(plan, Arc::clone(options.pool), interfaces, tables, ports, graphs, counters);
-    (engine.wishes, engine.beds, engine.rings, engine.queues) = (wishes, beds, rings.into(), assigned);
-    Some(engine)
+    for place in unreceived {
+        places.iter().position(|at| *at == place).into_iter().for_each(|index| warn_unreceived(&plan, index, diagnostics));
+    }
+    let named =
+        plan.tables.iter().enumerate().filter_map(|(index, table)| Some((table.spec.name.value.clone(), ties.remove(&index)?)));
+    let generation = Generation {
+        ties: named.collect(),
+        book,
+        interfaces: interfaces.list().to_vec(),
+        interface_places: places,
+        tables: tables.instances().to_vec(),
+        counters,
+        wishes,
+        queues: queues.known,
+        targets,
+    };
+    Some(Prepared { graphs, moves, plan, generation, ports })
+}
+
+/// What was made of the plan's words.
+struct Made {
+    ports: Ports,
+    interfaces: Interfaces,
+    parts: Parts,
+    ground: Ground,
 }
 
 /// Attaches the interfaces and makes the parts, and says everything that is wrong with any of them.
 fn make_parts(
     plan: &Plan,
     openers: Vec<Option<Opener>>,
+    (before, ground, places, place_count): (Option<&Before<'_>>, Option<Ground>, &[usize], usize),
     options: &BuildOptions<'_>,
     diagnostics: &mut Diagnostics,
-) -> (Vec<Box<dyn Port>>, Interfaces, Parts) {
+) -> Made {
     let doubts = Doubts::default();
     let view = plan.view(&doubts);
     let mut teller = Teller::new(&view);
-    let ports = open_ports(plan, openers, options, &mut teller, diagnostics);
-    let described = plan.interfaces.iter().zip(&ports).enumerate().map(|(index, (interface, port))| {
-        let described = parts::describe(&interface.spec, index);
-        port.as_ref().map_or(described.clone(), |port| Interface { mac: port.mac(), mtu: port.mtu(), ..described })
-    });
-    let interfaces = Interfaces::new(described.collect());
-    let parts = parts::make(&view, &interfaces, options.pool, true, &mut teller, diagnostics);
-    (ports.into_iter().flatten().collect(), interfaces, parts)
+    let ports = open_ports(plan, openers, (before, places), options, &mut teller, diagnostics);
+    let mut described = vec![Interface::vacant(); place_count];
+    for (interface, place) in plan.interfaces.iter().zip(places) {
+        let attached = ports.get(place).map(|port| (port.mac(), port.mtu()));
+        let attached = attached.or_else(|| before?.attached(*place));
+        let spec = parts::describe(&interface.spec, *place);
+        described[*place] = attached.map_or(spec.clone(), |(mac, mtu)| Interface { mac, mtu, ..spec });
+    }
+    let interfaces = Interfaces::new(described);
+    let ground = ground.unwrap_or_else(|| Ground::empty(&view));
+    let parts = parts::make(&view, &interfaces, options.pool, &ground, true, &mut teller, diagnostics);
+    Made { ports, interfaces, parts, ground }
 }
 
+/// Attaches those that are not attached.
 fn open_ports(
     plan: &Plan,
     openers: Vec<Option<Opener>>,
+    (before, places): (Option<&Before<'_>>, &[usize]),
     options: &BuildOptions<'_>,
     teller: &mut Teller<'_>,
     diagnostics: &mut Diagnostics,
-) -> Vec<Option<Box<dyn Port>>> {
-    let mut ports = Vec::with_capacity(plan.interfaces.len());
-    for (index, (interface, opener)) in plan.interfaces.iter().zip(openers).enumerate() {
+) -> Ports {
+    let mut ports = Ports::new();
+    for ((interface, opener), place) in plan.interfaces.iter().zip(openers).zip(places) {
+        if before.is_some_and(|before| before.stays(*place)) {
+            continue;
+        }
         let spec = &interface.spec;
         let settings = spec.settings.to_json_bytes();
         let config = PortConfig {
             name: &spec.name.value,
-            index: index as u16,
+            index: *place as u16,
             settings: &settings,
             mac: spec.mac.as_ref().map(|mac| MacAddr::from(mac.value.0)),
             mtu: spec.mtu.as_ref().map(|mtu| mtu.value),
@@ -150,28 +255,50 @@ fn open_ports(
             Some(opener) => opener.open(&config),
             None => (interface.driver.open)(&config),
         };
-        let port = match opened {
-            Ok(port) => Some(port),
+        match opened {
+            Ok(port) => {
+                parts::check_mtu(spec, port.mtu(), options.pool, diagnostics);
+                ports.insert(*place, port);
+            }
             Err(refusal) => {
                 let check = |settings: &[u8]| (interface.driver.check)(&PortConfig { settings, ..config });
                 teller.explain_open(&Part::interface(spec, &interface.driver), refusal, &check, diagnostics);
-                None
             }
-        };
-        if let Some(port) = &port {
-            parts::check_mtu(spec, port.mtu(), options.pool, diagnostics);
         }
-        ports.push(port);
     }
-    check_claims(plan, &ports, diagnostics);
+    check_claims(plan, (before, places), &ports, diagnostics);
     ports
 }
 
+/// The transmit queues, by worker and then by place.
+fn transmit_queues(
+    ports: &mut Ports,
+    (places, workers): (usize, usize),
+    interfaces: &Interfaces,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<Vec<Box<dyn TxQueue>>>> {
+    let mut transmit: Vec<Vec<Box<dyn TxQueue>>> =
+        (0..workers).map(|_| (0..places).map(|_| Absent::transmit()).collect()).collect();
+    for (place, port) in ports {
+        let queues = port.transmit_queues();
+        if queues.len() != workers {
+            let name = &interfaces.list()[*place].name;
+            let defect = format!("the driver of `{name}` has {} transmit queues for {workers} workers", queues.len());
+            diagnostics.push(Diagnostic::error(Code::Refused, defect));
+            return None;
+        }
+        transmit.iter_mut().zip(queues).for_each(|(worker, queue)| worker[*place] = queue);
+    }
+    Some(transmit)
+}
+
 /// Two interfaces cannot use the same file or device, unless both only read it.
-fn check_claims(plan: &Plan, ports: &[Option<Box<dyn Port>>], diagnostics: &mut Diagnostics) {
+fn check_claims(plan: &Plan, (before, places): (Option<&Before<'_>>, &[usize]), ports: &Ports, diagnostics: &mut Diagnostics) {
     // By resource: who uses it first, and who is the first to use it alone.
     let mut claimed: HashMap<String, (usize, Option<usize>)> = HashMap::new();
-    for (interface, port) in ports.iter().enumerate().filter_map(|(index, port)| Some((index, port.as_ref()?))) {
+    for (interface, place) in places.iter().enumerate() {
+        let fresh = ports.get(place).map(|port| &**port);
+        let Some(port) = fresh.or_else(|| before?.port(*place)) else { continue };
         for Claim { resource, exclusive } in port.claims() {
             let (user, alone) = *claimed.entry(resource.clone()).or_insert((interface, exclusive.then_some(interface)));
             let rival = if exclusive { Some(user) } else { alone };
@@ -180,6 +307,16 @@ fn check_claims(plan: &Plan, ports: &[Option<Box<dyn Port>>], diagnostics: &mut 
                 let message = format!("`{}` and `{}` both use {resource}", first.value, second.value);
                 diagnostics.push(
                     Diagnostic::error(Code::Refused, message).primary(second.span, "the second").secondary(first.span, "the first"),
+                );
+            }
+            let before = before.filter(|_| fresh.is_some());
+            if let Some(other) = before.and_then(|before| before.leaving_user(&resource, exclusive)) {
+                let name = &plan.interfaces[interface].spec.name;
+                let message = format!("`{}` uses {resource}, which the running `{other}` has until it is detached", name.value);
+                diagnostics.push(
+                    Diagnostic::error(Code::Refused, message)
+                        .primary(name.span, "attached before the other is detached")
+                        .help("take it away with one reload, and bring it back with the next"),
                 );
             }
             if exclusive && alone.is_none() {
@@ -200,21 +337,25 @@ fn warn_unreceived(plan: &Plan, index: usize, diagnostics: &mut Diagnostics) {
 }
 
 /// An instance, and what it asked for.
-type Made = (NodeInstance, Wishes);
+type Instance = (NodeInstance, Wishes);
 
-/// Puts handoffs before those nodes of the first worker that say that their packets have owners. `None` if any cannot be made.
+/// Puts handoffs before those nodes of the first worker that say that their packets have owners. They are made anew with each graph: they
+/// know nothing. `None` if any cannot be made.
 fn with_handoffs(
     plan: &mut Plan,
-    nodes: Vec<Made>,
-    interfaces: &Interfaces,
-    tables: &Tables,
+    nodes: Vec<Instance>,
+    host: (&Interfaces, &Tables),
+    ground: &mut Ground,
     pool: &Arc<Pool>,
     diagnostics: &mut Diagnostics,
-) -> Option<Vec<Made>> {
+) -> Option<Vec<Instance>> {
     let inserted = plan.insert_handoffs(|at| nodes[at].1.owned);
+    let mut known = std::mem::take(&mut ground.nodes).into_iter();
+    let of_node = |inserted: &bool| if *inserted { NodeGround::default() } else { known.next().unwrap_or_default() };
+    ground.nodes = inserted.iter().map(of_node).collect();
     let mut own = nodes.into_iter();
-    let all = inserted.iter().zip(&plan.nodes).map(|(inserted, node)| match inserted {
-        true => make_node(plan, node, 0, interfaces, tables, pool, diagnostics),
+    let all = inserted.iter().zip(&plan.nodes).zip(&ground.nodes).map(|((inserted, node), ground)| match inserted {
+        true => make_node(plan, (node, ground), 0, host, pool, diagnostics),
         false => own.next(),
     });
     all.collect()
@@ -224,41 +365,47 @@ fn with_handoffs(
 fn more_nodes(
     plan: &Plan,
     worker: u32,
-    interfaces: &Interfaces,
-    tables: &Tables,
+    (interfaces, tables, ground): (&Interfaces, &Tables, &Ground),
     pool: &Arc<Pool>,
     diagnostics: &mut Diagnostics,
-) -> Option<Vec<Made>> {
-    let made = plan.nodes.iter().filter_map(|node| make_node(plan, node, worker, interfaces, tables, pool, diagnostics));
-    let made: Vec<Made> = made.collect();
+) -> Option<Vec<Instance>> {
+    let host = (interfaces, tables);
+    let made = plan.nodes.iter().zip(&ground.nodes);
+    let made = made.filter_map(|(node, ground)| make_node(plan, (node, ground), worker, host, pool, diagnostics));
+    let made: Vec<Instance> = made.collect();
     (made.len() == plan.nodes.len()).then_some(made)
 }
 
+/// Makes an instance, unless one goes on.
 fn make_node(
     plan: &Plan,
-    node: &NodePlan,
+    (node, ground): (&NodePlan, &NodeGround),
     worker: u32,
-    interfaces: &Interfaces,
-    tables: &Tables,
+    (interfaces, tables): (&Interfaces, &Tables),
     pool: &Arc<Pool>,
     diagnostics: &mut Diagnostics,
-) -> Option<Made> {
-    let edges = EdgePlan::names(&node.edges);
+) -> Option<Instance> {
+    if let Some(wishes) = &ground.kept {
+        return Some((NodeInstance::vacant(node.kind, pool), wishes.clone()));
+    }
+    let (edges, keeper) = (EdgePlan::names(&node.edges), ground.keepers.get(worker as usize));
     let workers = u32::from(plan.engine.workers);
-    let host = NodeHost { worker, workers, interfaces, tables, slots: &plan.slots, edges: &edges, pool };
+    let host = NodeHost { worker, workers, interfaces, tables, slots: &plan.slots, edges: &edges, pool, keeper };
     let created = node.kind.create(&node.spec.settings.to_json_bytes(), &host);
     diagnostics.ok(created.map_err(|error| Diagnostic::at_path(&node.spec.settings, error.path(), error.message())))
 }
 
 /// An instance as its worker runs it.
-fn run(index: usize, node: &NodePlan, instance: NodeInstance, wishes: Wishes, plan: &Plan) -> Running {
+fn run(index: usize, node: &NodePlan, instance: NodeInstance, wishes: Wishes, plan: &Plan, targets: &mut Vec<String>) -> Running {
     let (edges, nodes) = (&node.edges, plan.nodes.len());
-    // A handoff that the planner has put in asks the node behind it, one of the graph's own itself.
-    let asks = match (plan.engine.workers, node.targets.first()) {
-        (2.., Some(Some(to))) if node.inserted => Some(*to),
-        (2.., Some(Some(_))) if instance.info().ownership == Ownership::HandsOff => Some(index),
-        _ => None,
-    };
+    let asks = asked_by(index, node, plan);
+    let target = asks.and(node.targets.first().copied().flatten()).map_or(0, |to| {
+        let name = &plan.nodes[to].spec.name.value;
+        targets.iter().position(|known| known == name).unwrap_or_else(|| {
+            targets.push(name.clone());
+            targets.len() - 1
+        })
+    });
     Running {
         instance,
         to: routes(node, nodes),
@@ -267,8 +414,30 @@ fn run(index: usize, node: &NodePlan, instance: NodeInstance, wishes: Wishes, pl
         transmit: edges.iter().position(|edge| edge.class == EdgeClass::Transmit),
         majority: 0,
         asks,
+        target: target as u32,
         tick: wishes.tick_every.map(|every| (every, 0)),
     }
+}
+
+/// For a handoff: the node that says who owns a packet. One that the planner has put in asks the node behind it, one of the graph's own
+/// itself.
+pub(super) fn asked_by(index: usize, node: &NodePlan, plan: &Plan) -> Option<usize> {
+    match (plan.engine.workers, node.targets.first()) {
+        (2.., Some(Some(to))) if node.inserted => Some(*to),
+        (2.., Some(Some(_))) if node.kind.info().ownership == Ownership::HandsOff => Some(index),
+        _ => None,
+    }
+}
+
+/// Where the packets of other workers go that come to a target: its node, if the graph has it behind a handoff.
+fn known_targets(targets: &[String], plan: &Plan) -> Box<[Option<u16>]> {
+    let behind = plan.nodes.iter().enumerate().filter_map(|(index, node)| {
+        asked_by(index, node, plan)?;
+        node.targets.first().copied().flatten()
+    });
+    let behind: BTreeSet<usize> = behind.collect();
+    let find = |name: &String| behind.iter().find(|to| plan.nodes[**to].spec.name.value == *name).map(|to| *to as u16);
+    targets.iter().map(find).collect()
 }
 
 /// The counter slot of each edge: its own, but for what is only said to be held.
@@ -289,18 +458,39 @@ fn routes(node: &NodePlan, nodes: usize) -> Box<[u16]> {
     edges.chain(reserved).map(|to| to as u16).collect()
 }
 
-/// A receive queue, with the index of its interface and its own there.
+/// A receive queue, with the place of its interface and its own number there.
 type Assigned = (usize, usize, Box<dyn RxQueue>);
 
-/// Receive queues to workers. The queues of an interface go round, the first of them to the worker that has the fewest: so an interface
-/// with a queue for each worker has queue 0 with worker 0, and two interfaces with one queue each do not meet on one worker.
-fn assign(ports: impl Iterator<Item = Vec<Box<dyn RxQueue>>>, workers: u32) -> Vec<Vec<Assigned>> {
-    let mut assigned: Vec<Vec<Assigned>> = (0..workers).map(|_| Vec::new()).collect();
-    for (interface, queues) in ports.enumerate() {
-        let first = (0..assigned.len()).min_by_key(|worker| assigned[*worker].len()).unwrap_or(0);
-        for (at, queue) in queues.into_iter().enumerate() {
-            assigned[(first + at) % workers as usize].push((interface, at, queue));
+/// Receive queues by worker.
+struct Queues {
+    of: Vec<Vec<Assigned>>,
+    /// The same as numbers.
+    known: Vec<Vec<(usize, usize)>>,
+}
+
+impl Queues {
+    /// The queues of interfaces that stay attached stay with their workers.
+    fn new(ports: &Ports, before: Option<&Before<'_>>, workers: u32) -> Queues {
+        let stay = |(place, _): &(usize, usize)| !ports.contains_key(place) && before.is_some_and(|b| b.stays(*place));
+        let known: Vec<Vec<(usize, usize)>> = match before {
+            Some(before) => before.queues().iter().map(|own| own.iter().copied().filter(stay).collect()).collect(),
+            None => (0..workers).map(|_| Vec::new()).collect(),
+        };
+        let of = known.iter().map(|own| own.iter().map(|(place, number)| (*place, *number, Absent::receive())).collect());
+        Queues { of: of.collect(), known }
+    }
+
+    /// The queues of an interface go round, the first of them to the worker that has the fewest: so an interface with a queue for each
+    /// worker has queue 0 with worker 0, and two interfaces with one queue each do not meet on one worker.
+    fn assign(&mut self, ports: &mut Ports) {
+        let workers = self.of.len();
+        for (place, port) in ports {
+            let first = (0..workers).min_by_key(|worker| self.of[*worker].len()).unwrap_or(0);
+            for (number, queue) in port.receive_queues().into_iter().enumerate() {
+                let worker = (first + number) % workers;
+                self.of[worker].push((*place, number, queue));
+                self.known[worker].push((*place, number));
+            }
         }
     }
-    assigned
 }

@@ -37,10 +37,21 @@ pub struct NodeCounters {
     pub released: Counter,
     /// Packets by edge id, then by [`reserved`] reason.
     edges: Box<[Counter]>,
+    /// By edge id: what became of packets before the edge was wired as it is now.
+    before: Box<[Before]>,
     /// Calls of `process` by the number of packets, at most [`VECTOR_SIZES`] and above the bound before.
     pub vectors: [Counter; VECTOR_SIZES.len()],
     /// Packets by what they cost, at most [`COSTS`] cycles and above the bound before; last those that cost more.
     pub costs: [Counter; COSTS.len() + 1],
+}
+
+/// What an edge has counted while it was wired otherwise.
+#[derive(Debug, Default)]
+struct Before {
+    /// All of it.
+    all: Counter,
+    /// What was counted while it was not wired.
+    unwired: Counter,
 }
 
 /// Bounds of the histogram of vector sizes, in packets.
@@ -59,6 +70,7 @@ impl NodeCounters {
             made: Counter::default(),
             released: Counter::default(),
             edges: (0..edges + reserved::REASONS.len()).map(|_| Counter::default()).collect(),
+            before: (0..edges).map(|_| Before::default()).collect(),
             vectors: Default::default(),
             costs: Default::default(),
         }
@@ -84,6 +96,43 @@ impl NodeCounters {
         let k = ((cycles | 1).ilog2()).saturating_sub(packets.ilog2()).min(LAST_COST);
         let k = k + u32::from(cycles > packets << k);
         self.costs[k.saturating_sub(FIRST_COST) as usize].add(packets);
+    }
+
+    /// Of the packets on an edge, those that took it while it was not wired. `wired` is how it is now.
+    pub fn unwired(&self, edge: usize, wired: bool) -> u64 {
+        let (all, before) = (self.edges[edge].get(), &self.before[edge]);
+        before.unwired.get() + if wired { 0 } else { all.saturating_sub(before.all.get()) }
+    }
+
+    /// Packets dropped by a slot: of an edge, those that took it while it was not wired, as it is not now.
+    pub fn dropped(&self, slot: usize) -> u64 {
+        if slot < self.before.len() { self.unwired(slot, false) } else { self.edges[slot].get() }
+    }
+
+    /// From here on the edge is wired otherwise than `was_wired` says. For the worker that owns the counters.
+    pub(super) fn rewire(&self, edge: usize, was_wired: bool) {
+        let (unwired, before) = (self.unwired(edge, was_wired), &self.before[edge]);
+        before.unwired.set(unwired);
+        before.all.set(self.edges[edge].get());
+    }
+
+    /// Goes on from where the counters of the same node stand that had other edges: `edges` are pairs of an old id and a new one. For the
+    /// worker that owns both.
+    pub(super) fn go_on_from(&self, old: &NodeCounters, edges: &[(usize, usize)]) {
+        let add = |to: &[Counter], from: &[Counter]| to.iter().zip(from).for_each(|(to, from)| to.add(from.get()));
+        for (to, from) in
+            [(&self.packets, &old.packets), (&self.cycles, &old.cycles), (&self.made, &old.made), (&self.released, &old.released)]
+        {
+            to.add(from.get());
+        }
+        add(&self.vectors, &old.vectors);
+        add(&self.costs, &old.costs);
+        add(&self.edges[self.before.len()..], &old.edges[old.before.len()..]);
+        for &(from, to) in edges {
+            self.edges[to].add(old.edges[from].get());
+            self.before[to].all.add(old.before[from].all.get());
+            self.before[to].unwired.add(old.before[from].unwired.get());
+        }
     }
 
     /// The counters by slot: see [`slot`].
@@ -134,12 +183,12 @@ pub struct InterfaceCounters {
 }
 
 /// What one worker counts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct WorkerCounters {
-    /// By node, in the plan's order.
-    pub nodes: Arc<[NodeCounters]>,
-    /// By interface.
-    pub interfaces: Arc<[InterfaceCounters]>,
+    /// By node, in the plan's order. They outlive the graph: a node of the same name and kind in the next one goes on with them.
+    pub nodes: Arc<[Arc<NodeCounters>]>,
+    /// By interface, in the plan's order; as those of nodes.
+    pub interfaces: Arc<[Arc<InterfaceCounters>]>,
     /// How it spends its time.
     pub time: Arc<TimeCounters>,
     /// Packets that it has handed to each worker.
@@ -170,9 +219,18 @@ pub struct TimeCounters {
     pub slices: Counter,
     /// The longest of them, in nanoseconds.
     pub longest_slice: Counter,
+    /// Graphs that it has gone over to.
+    pub swaps: Counter,
+    /// The longest time for which it looked after no packets because of that, in nanoseconds.
+    pub longest_swap: Counter,
 }
 
 impl Counter {
+    /// As [`Counter::add`], for the worker that owns the counter.
+    fn set(&self, to: u64) {
+        self.0.store(to, Ordering::Relaxed);
+    }
+
     /// Raises it to a value that is higher. As [`Counter::add`], for the worker that owns it.
     #[inline]
     pub fn raise(&self, to: u64) {
@@ -214,6 +272,26 @@ mod tests {
                 assert_eq!(node.cycles.get(), cycles);
             }
         }
+    }
+
+    #[test]
+    fn what_was_dropped_stays_dropped_when_an_edge_is_wired() {
+        let node = NodeCounters::new(2);
+        node.edges()[1].add(10);
+        assert_eq!((node.unwired(1, false), node.unwired(1, true)), (10, 0));
+        node.rewire(1, false);
+        node.edges()[1].add(5);
+        assert_eq!(node.unwired(1, true), 10);
+        node.rewire(1, true);
+        node.edges()[1].add(2);
+        assert_eq!((node.unwired(1, false), node.edges()[1].get()), (12, 17));
+        // With other edges it goes on as another block, in which this edge is the first.
+        node.edges()[slot(reserved::INBOX_FULL, 2)].add(3);
+        node.packets.add(20);
+        let other = NodeCounters::new(3);
+        other.go_on_from(&node, &[(1, 0)]);
+        assert_eq!((other.unwired(0, false), other.edges()[0].get(), other.packets.get()), (12, 17, 20));
+        assert_eq!(other.edges()[slot(reserved::INBOX_FULL, 3)].get(), 3);
     }
 
     #[test]

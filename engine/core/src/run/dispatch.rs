@@ -107,7 +107,7 @@ impl WorkerGraph {
         let (node, edges) = (&self.nodes[index], self.counters.nodes[index].edges());
         if let Some(port) = self.ports.get_mut(tx) {
             port.transmit(packets, &mut Io { cache: &mut self.cache, now });
-            let (interface, sent) = (&self.counters.interfaces[tx], (len - packets.len()) as u64);
+            let (interface, sent) = (&self.interfaces[tx], (len - packets.len()) as u64);
             interface.sent.add(sent);
             interface.sent_bytes.add(size - bytes(packets, 0));
             if let Some(slot) = node.transmit {
@@ -121,7 +121,7 @@ impl WorkerGraph {
             edges[slot(reason, node.edges)].add(rest);
             edges[slot(reserved::LINK_DOWN, node.edges)].add(refused.link_down.into());
             edges[slot(reserved::TOO_BIG, node.edges)].add(refused.too_big.into());
-            if let Some(interface) = self.counters.interfaces.get(tx) {
+            if let Some(interface) = self.interfaces.get(tx) {
                 interface.transmit_drops.add(rest + u64::from(refused.link_down));
                 interface.transmit_oversize.add(refused.too_big.into());
             }

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use swath_api::{ConfigError, HandoffGauge, Interface, Pool, Question, TableInstance, Wishes};
 
+use super::apply::Incomplete;
 use super::bed::Bed;
-use super::build::{self, BuildOptions};
+use super::build::{self, BuildOptions, Generation, Prepared};
 use super::counters::WorkerCounters;
 use super::links::Links;
 use super::mail::{self, Answer, ControlMail};
 use super::observer::Observer;
 use super::pass::WorkerGraph;
+use super::swap::{self, Turn, Turns};
 use super::worker::{self, Start, Worker};
 use super::{Placement, cpus};
 use crate::driver::{Due, Port};
@@ -21,28 +23,32 @@ use crate::spec::Diagnostics;
 
 /// A graph that is built, and runs when it is told to.
 pub struct Engine {
-    plan: Plan,
+    pub(super) plan: Plan,
     pool: Arc<Pool>,
-    interfaces: Vec<Interface>,
-    tables: Vec<Arc<TableInstance>>,
+    pub(super) virtual_time: bool,
     // Before the ports: queues refer to what the ports own.
     // None while threads run. Only `ask` locks it, who has no more than `&self`.
-    graphs: Mutex<Vec<WorkerGraph>>,
-    workers: Vec<Worker>,
+    pub(super) graphs: Mutex<Vec<WorkerGraph>>,
+    pub(super) workers: Vec<Worker>,
+    // What leads workers from one graph to the next. Their ends are here while no thread runs.
+    pub(super) turns: Turns,
+    standing: Vec<Turn>,
+    pub(super) incomplete: Option<Incomplete>,
+    pub(super) number: u64,
+    pub(super) patience: Duration,
     // One question at a time.
     mail: Mutex<Vec<ControlMail>>,
     placement: Vec<Vec<usize>>,
-    ports: Vec<Box<dyn Port>>,
-    links: Links,
-    counters: Vec<WorkerCounters>,
+    pub(super) generation: Generation,
+    // By place.
+    pub(super) ports: Vec<Option<Box<dyn Port>>>,
+    pub(super) links: Links,
     stop: Arc<AtomicBool>,
     // Nanoseconds of the graphs' clock: as far as `step_until` has come, and where the next start goes on.
-    now: u64,
+    pub(super) now: u64,
     started: Option<Instant>,
-    pub(super) wishes: Vec<Wishes>,
     pub(super) beds: Vec<Arc<Bed>>,
     pub(super) rings: Arc<[HandoffGauge]>,
-    pub(super) queues: Vec<Vec<(usize, usize)>>,
 }
 
 impl Engine {
@@ -52,36 +58,30 @@ impl Engine {
         build::build(plan, options, diagnostics)
     }
 
-    pub(super) fn new(
-        plan: Plan,
-        pool: Arc<Pool>,
-        interfaces: Vec<Interface>,
-        tables: Vec<Arc<TableInstance>>,
-        ports: Vec<Box<dyn Port>>,
-        graphs: Vec<WorkerGraph>,
-        counters: Vec<WorkerCounters>,
-    ) -> Engine {
-        let stop = Arc::new(AtomicBool::new(false));
-        let links = Links::new(interfaces.len());
+    pub(super) fn new(prepared: Prepared, options: &BuildOptions<'_>, beds: Vec<Arc<Bed>>, rings: Vec<HandoffGauge>) -> Engine {
+        let Prepared { graphs, moves: _, plan, generation, ports } = prepared;
+        let (turns, standing) = swap::turns(graphs.len());
         Engine {
             plan,
-            pool,
-            interfaces,
-            tables,
+            pool: Arc::clone(options.pool),
+            virtual_time: options.virtual_time,
             graphs: Mutex::new(graphs),
             workers: Vec::new(),
+            turns,
+            standing,
+            incomplete: None,
+            number: 0,
+            patience: swap::PATIENCE,
             mail: Mutex::default(),
             placement: Vec::new(),
-            ports,
-            links,
-            counters,
-            stop,
+            links: Links::new(ports.len()),
+            generation,
+            ports: ports.into_values().map(Some).collect(),
+            stop: Arc::new(AtomicBool::new(false)),
             now: 0,
             started: None,
-            wishes: Vec::new(),
-            beds: Vec::new(),
-            rings: Arc::default(),
-            queues: Vec::new(),
+            beds,
+            rings: rings.into(),
         }
     }
 
@@ -109,9 +109,10 @@ impl Engine {
         let mut left = Vec::new();
         let graphs = std::mem::take(get_mut(&mut self.graphs));
         get_mut(&mut self.mail).clear();
-        for (index, graph) in graphs.into_iter().enumerate() {
+        let turns = std::mem::take(&mut self.standing);
+        for (index, (graph, turn)) in graphs.into_iter().zip(turns).enumerate() {
             if failed.is_some() {
-                left.push(graph);
+                left.push((graph, turn));
                 continue;
             }
             let (control, mail) = mail::mail(&self.beds[index]);
@@ -123,6 +124,7 @@ impl Engine {
                 stop: Arc::clone(&self.stop),
                 bed: Arc::clone(&self.beds[index]),
                 mail,
+                turn,
                 idle: self.plan.engine.idle,
                 clock,
                 now: self.now,
@@ -138,7 +140,10 @@ impl Engine {
         }
         let Some(error) = failed else { return Ok(()) };
         self.stop();
-        get_mut(&mut self.graphs).extend(left);
+        for (graph, turn) in left {
+            get_mut(&mut self.graphs).push(graph);
+            self.standing.push(turn);
+        }
         Err(error)
     }
 
@@ -147,16 +152,32 @@ impl Engine {
         self.stop.store(true, Ordering::Relaxed);
         self.beds.iter().for_each(|bed| bed.wake());
         get_mut(&mut self.mail).clear();
-        let graphs = get_mut(&mut self.graphs);
         for Worker { thread, .. } in self.workers.drain(..) {
             // A worker that panicked outside of a node has taken its graph with it; the panic hook has said why.
-            graphs.extend(thread.join().ok());
+            let Ok((graph, turn)) = thread.join() else { continue };
+            get_mut(&mut self.graphs).push(graph);
+            self.standing.push(turn);
         }
+        self.catch_up();
+        let graphs = get_mut(&mut self.graphs);
         if let Some(started) = self.started.take() {
             self.now += started.elapsed().as_nanos() as u64;
         }
         drain(graphs, self.now);
         graphs.iter_mut().for_each(WorkerGraph::rest);
+    }
+
+    /// Has workers that were stopped before they went over to a graph do so, where all of them stand still.
+    fn catch_up(&mut self) {
+        if self.incomplete.is_none() {
+            return;
+        }
+        drain(get_mut(&mut self.graphs).as_mut_slice(), self.now);
+        let now = self.now;
+        for (graph, turn) in get_mut(&mut self.graphs).iter_mut().zip(&mut self.standing).filter(|(_, turn)| turn.is_due()) {
+            turn.take(graph, || now, || true);
+        }
+        self.look_for_echoes();
     }
 
     /// Lets every worker in turn, in this thread and by one virtual clock, do what is due next, until nothing is due any more or it is
@@ -211,7 +232,7 @@ impl Engine {
 
     /// For each worker the receive queues that are its own: the index of an interface, and of the queue there.
     pub fn queues(&self) -> &[Vec<(usize, usize)>] {
-        &self.queues
+        &self.generation.queues
     }
 
     /// For each worker the CPUs that it was bound to when it was last started; none if the system chooses.
@@ -233,12 +254,12 @@ impl Engine {
 
     /// What each node of the plan asked for and found when it was made: the same for all workers.
     pub fn wishes(&self) -> &[Wishes] {
-        &self.wishes
+        &self.generation.wishes
     }
 
-    /// Its interfaces, by index.
+    /// Its interfaces, by index. Interfaces that the graph has no longer leave [vacant](Interface::is_vacant) places.
     pub fn interfaces(&self) -> &[Interface] {
-        &self.interfaces
+        &self.generation.interfaces
     }
 
     /// The pool of its packets.
@@ -248,12 +269,12 @@ impl Engine {
 
     /// What each worker counts.
     pub fn counters(&self) -> &[WorkerCounters] {
-        &self.counters
+        &self.generation.counters
     }
 
     /// A table by name.
     pub fn table(&self, name: &str) -> Option<&Arc<TableInstance>> {
-        self.tables.iter().find(|table| table.name() == name)
+        self.generation.tables.iter().flatten().find(|table| table.name() == name)
     }
 
     /// Sends a command to a table, while workers run or not: JSON in, JSON out.
@@ -281,7 +302,7 @@ impl Engine {
 
     fn ask_shards(&self, table: &Arc<TableInstance>, first: Question, command: &str) -> Result<Answer, ConfigError> {
         let mut questions = vec![first];
-        while questions.len() < self.counters.len() {
+        while questions.len() < self.counters().len() {
             questions.extend(Question::read(table, command).transpose()?);
         }
         let mut mail = lock(&self.mail);
@@ -293,7 +314,10 @@ impl Engine {
 
     /// What others need to watch it while it runs.
     pub fn observer(&self) -> Observer {
-        Observer::new(self, &self.pool, &self.tables, self.ports.iter().map(|port| port.status()).collect())
+        let statuses =
+            self.generation.interface_places.iter().map(|place| self.ports[*place].as_ref().and_then(|port| port.status()));
+        let tables: Vec<Arc<TableInstance>> = self.generation.tables.iter().flatten().cloned().collect();
+        Observer::new(self, &self.pool, &tables, statuses.collect())
     }
 
     /// Sets whether an interface is to be used, while workers run or not: one that is not counts as down, whatever its link says.
@@ -301,8 +325,9 @@ impl Engine {
     /// # Errors
     /// There is no such interface.
     pub fn set_admin(&self, interface: &str, up: bool) -> Result<(), ConfigError> {
-        let names = || self.interfaces.iter().map(|interface| interface.name.as_str());
-        let index = names().position(|name| name == interface);
+        let there = || self.interfaces().iter().enumerate().filter(|(_, known)| !known.is_vacant());
+        let names = || there().map(|(_, known)| known.name.as_str());
+        let index = there().find(|(_, known)| known.name == interface).map(|(index, _)| index);
         let index = index.ok_or_else(|| ConfigError::unknown_interface("interface", interface, names()))?;
         self.links.set_admin(index, up);
         self.look_at_links();
@@ -310,23 +335,24 @@ impl Engine {
     }
 
     /// Tells tables which interfaces are no longer as they were told last.
-    fn look_at_links(&self) {
-        self.links.look(|index| self.ports[index].status().is_none_or(|status| status.is_up()), &self.tables);
+    pub(super) fn look_at_links(&self) {
+        let is_up = |index: usize| self.ports[index].as_ref().and_then(|port| port.status()).is_none_or(|status| status.is_up());
+        self.links.look(is_up, &self.generation.tables);
     }
 
     /// What has happened to interfaces since this was last asked: names, and what their drivers say. Whoever runs an engine asks many
     /// times a second: tables learn then which links have gone down or come up.
     pub fn news(&self) -> Vec<(&str, String)> {
         self.look_at_links();
-        let ports = self.interfaces.iter().zip(&self.ports);
+        let ports = self.interfaces().iter().zip(&self.ports).filter_map(|(interface, port)| Some((interface, port.as_ref()?)));
         ports.flat_map(|(interface, port)| port.news().into_iter().map(|news| (interface.name.as_str(), news))).collect()
     }
 
     /// Lets the drivers finish: files are complete, sinks have said what they saw. For each interface by name what its driver says, or
     /// which output could not be written.
     pub fn finish(&mut self) -> Vec<(String, Result<serde_json::Value, String>)> {
-        let ports = self.interfaces.iter().zip(&mut self.ports);
-        ports.map(|(interface, port)| (interface.name.clone(), port.finish())).collect()
+        let ports = self.generation.interfaces.iter().zip(&mut self.ports);
+        ports.filter_map(|(interface, port)| Some((interface.name.clone(), port.as_mut()?.finish()))).collect()
     }
 }
 
@@ -338,13 +364,13 @@ impl Drop for Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Engine({} nodes, {} workers)", self.plan.nodes.len(), self.counters.len())
+        write!(f, "Engine({} nodes, {} workers)", self.plan.nodes.len(), self.counters().len())
     }
 }
 
 /// Lets workers process what they have handed each other, in turns, until nothing is left: a ring leads to a later node, so there is an
 /// end to it.
-fn drain(graphs: &mut [WorkerGraph], now: u64) {
+pub(super) fn drain(graphs: &mut [WorkerGraph], now: u64) {
     let mut again = true;
     while again {
         again = false;
@@ -354,10 +380,10 @@ fn drain(graphs: &mut [WorkerGraph], now: u64) {
 }
 
 /// Nothing that is locked here is left half done by a panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn get_mut<T>(mutex: &mut Mutex<T>) -> &mut T {
+pub(super) fn get_mut<T>(mutex: &mut Mutex<T>) -> &mut T {
     mutex.get_mut().unwrap_or_else(PoisonError::into_inner)
 }

@@ -31,6 +31,10 @@ pub struct WorkerFigures {
     pub slices: u64,
     /// The longest of them.
     pub longest_slice: Duration,
+    /// Graphs that it has gone over to.
+    pub swaps: u64,
+    /// The longest time for which it looked after no packets because of that.
+    pub longest_swap: Duration,
 }
 
 /// A figure with its name and its meaning, as an exporter wants it: durations in seconds, names with base units.
@@ -62,6 +66,8 @@ impl WorkerFigures {
             handed: counters.handed.iter().map(super::Counter::get).collect(),
             slices: time.slices.get(),
             longest_slice: Duration::from_nanos(time.longest_slice.get()),
+            swaps: time.swaps.get(),
+            longest_swap: Duration::from_nanos(time.longest_swap.get()),
         }
     }
 
@@ -84,6 +90,8 @@ impl WorkerFigures {
             figure("sleeps_total", "How often the worker has blocked.", self.sleeps as f64),
             figure("woken_total", "How often another thread has woken the worker.", self.woken as f64),
             figure("slices_total", "Slices of questions to tables, answered between rounds.", self.slices as f64),
+            figure("swaps_total", "Graphs that the worker has gone over to.", self.swaps as f64),
+            figure("longest_swap_seconds", "The longest pause because of that.", self.longest_swap.as_secs_f64()),
             figure("longest_slice_seconds", "The longest of these slices.", self.longest_slice.as_secs_f64()),
         ];
         for (to, count) in self.handed.iter().enumerate().filter(|(to, _)| *to != self.worker) {

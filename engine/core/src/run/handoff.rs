@@ -19,6 +19,9 @@ pub(super) struct Handoffs {
     // By worker, then those of nobody.
     staged: Vec<Vector>,
     handed: Arc<[Counter]>,
+    /// Packets that it has ever put into rings, and taken out of them.
+    pub sent: usize,
+    pub taken: usize,
 }
 
 struct Outgoing {
@@ -47,6 +50,8 @@ impl Handoffs {
             owners: Nexts::default(),
             staged: (0..=workers).map(|_| Vector::new(pool)).collect(),
             handed: Arc::clone(handed),
+            sent: 0,
+            taken: 0,
         };
         let mut all: Vec<Handoffs> = handed.iter().enumerate().map(new).collect();
         for from in 0..workers {
@@ -69,12 +74,12 @@ impl WorkerGraph {
     /// Moves up to `max` packets that other workers have handed over to the inboxes of their nodes; returns how many. Of the rings that
     /// have packets each in turn is the first.
     pub(super) fn take_over(&mut self, max: usize) -> usize {
-        let Self { handoffs: Some(handoffs), vectors, pending, nodes, .. } = self else { return 0 };
+        let Self { handoffs: Some(handoffs), vectors, pending, nodes, targets, .. } = self else { return 0 };
         let (count, mut taken, mut next) = (handoffs.incoming.len(), 0, None);
         for turn in 0..count {
             let (at, before) = ((handoffs.first + turn) % count, taken);
             // Nodes only: what lies behind their inboxes is not for others.
-            let lost = handoffs.incoming[at].pop(max - taken, &mut vectors[..nodes.len()], |to| {
+            let lost = handoffs.incoming[at].pop(max - taken, targets, &mut vectors[..nodes.len()], |to| {
                 pending[to / 64] |= 1 << (to % 64);
                 taken += 1;
             });
@@ -88,7 +93,13 @@ impl WorkerGraph {
             }
         }
         handoffs.first = next.unwrap_or(handoffs.first);
+        handoffs.taken += taken;
         taken
+    }
+
+    /// Packets that it has ever handed to other workers, and taken over.
+    pub(super) fn handed(&self) -> (usize, usize) {
+        self.handoffs.as_ref().map_or((0, 0), |handoffs| (handoffs.sent, handoffs.taken))
     }
 
     /// Whether packets from other workers wait.
@@ -101,10 +112,10 @@ impl WorkerGraph {
     #[inline(never)]
     pub(super) fn hand_off(&mut self, index: usize, asks: usize, now: u64) {
         let Self { nodes, current, nexts, outbox, cache, tables, counters, handoffs: Some(handoffs), .. } = self else { return };
-        let Handoffs { worker, outgoing, owners, staged, handed, .. } = handoffs;
+        let Handoffs { worker, outgoing, owners, staged, handed, sent, .. } = handoffs;
         nodes[asks].instance.owner(current, owners, Call { outbox, room: 0, cache, tables, now });
         let node = &nodes[index];
-        let (to, edges) = (u32::from(node.to[0]), counters.nodes[index].edges());
+        let (to, edges) = (node.target, counters.nodes[index].edges());
         let mine = owners.matching(*worker).union(&owners.matching(Owner::ANY.id()));
         if mine.count() < current.len() {
             let (ids, workers) = (owners.ids(), outgoing.len());
@@ -114,6 +125,7 @@ impl WorkerGraph {
                 let mut refused = reserved::FAULT;
                 if let Some(Some(outgoing)) = outgoing.get_mut(other) {
                     let moved = outgoing.ring.push(packets, to) as u64;
+                    *sent += moved as usize;
                     outgoing.used = true;
                     edges[0].add(moved);
                     handed[other].add(moved);

@@ -19,17 +19,35 @@ impl Links {
         Links(Mutex::new(vec![Link { admin: true, told: true }; interfaces]))
     }
 
+    /// Room for so many interfaces; those at new places, and at `fresh` ones, are up, and nobody was told otherwise.
+    pub(super) fn renew(&mut self, interfaces: usize, fresh: impl Fn(usize) -> bool) {
+        let links = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        links.resize(interfaces, Link { admin: true, told: true });
+        links
+            .iter_mut()
+            .enumerate()
+            .filter(|(place, _)| fresh(*place))
+            .for_each(|(_, link)| *link = Link { admin: true, told: true });
+    }
+
+    /// Tells tables that have been told nothing which interfaces are not up.
+    pub(super) fn tell<'a>(&self, tables: impl Iterator<Item = &'a Arc<TableInstance>> + Clone) {
+        for (index, _) in self.links().iter().enumerate().filter(|(_, link)| !link.told) {
+            tables.clone().for_each(|table| table.link(index as u16, false));
+        }
+    }
+
     pub(super) fn set_admin(&self, interface: usize, up: bool) {
         self.links()[interface].admin = up;
     }
 
     /// Tells tables what has changed. Under the lock: of two who look at the same time the later one knows better.
-    pub(super) fn look(&self, is_up: impl Fn(usize) -> bool, tables: &[Arc<TableInstance>]) {
+    pub(super) fn look(&self, is_up: impl Fn(usize) -> bool, tables: &[Option<Arc<TableInstance>>]) {
         for (index, link) in self.links().iter_mut().enumerate() {
             let up = link.admin && is_up(index);
             if up != link.told {
                 link.told = up;
-                tables.iter().for_each(|table| table.link(index as u16, up));
+                tables.iter().flatten().for_each(|table| table.link(index as u16, up));
             }
         }
     }

@@ -212,7 +212,7 @@ mod tests {
 
     fn table() -> Arc<TableInstance> {
         let (interfaces, tables) = (&Interfaces::new(Vec::new()), &Tables::default());
-        let host = TableHost { name: "echo", interfaces, tables, siblings: 1, workers: 1, in_use: true };
+        let host = TableHost { name: "echo", interfaces, tables, siblings: 1, workers: 1, in_use: true, old: None };
         TableKind::sharded::<Echo>().create(b"{}", &host).expect("a table").0
     }
 

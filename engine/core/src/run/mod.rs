@@ -1,6 +1,9 @@
 //! Running a plan: ports opened, tables and node instances made, workers started, counted and stopped.
 
+mod apply;
 mod bed;
+mod before;
+mod book;
 mod build;
 mod counters;
 mod cpus;
@@ -13,9 +16,12 @@ mod links;
 mod mail;
 mod observer;
 mod pass;
+mod succeed;
+mod swap;
 mod totals;
 mod worker;
 
+pub use apply::{Ended, Refusal, Report, WorkerReport};
 pub use build::BuildOptions;
 pub use counters::{
     BufferGauges, COSTS, Counter, InterfaceCounters, NodeCounters, TimeCounters, VECTOR_SIZES, WorkerCounters, slot,

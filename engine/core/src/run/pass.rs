@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use swath_api::kernel::tsc;
 use swath_api::{Cache, Call, Called, Nexts, NodeInstance, Outbox, Pool, Question, VECTOR, Vector, WorkerTables, reserved};
 
-use super::counters::{WorkerCounters, slot};
+use super::counters::{InterfaceCounters, WorkerCounters, slot};
 use super::handoff::Handoffs;
 use crate::driver::{Due, Io, RxQueue, TxQueue};
 
@@ -34,6 +34,8 @@ pub(super) struct Running {
     pub majority: u16,
     /// For a handoff: the node that says who owns a packet.
     pub asks: Option<usize>,
+    /// For a handoff: how other workers know the node behind it.
+    pub target: u32,
     /// Ticks wanted: every so many nanoseconds, and when next.
     pub tick: Option<(u64, u64)>,
 }
@@ -49,18 +51,42 @@ impl Running {
 pub(super) struct Source {
     pub queue: Box<dyn RxQueue>,
     pub node: usize,
+    /// The place of its interface, and its own there.
     pub interface: usize,
+    pub number: usize,
+}
+
+/// What a worker graph is made of.
+pub(super) struct Ingredients {
+    pub nodes: Vec<Running>,
+    pub sources: Vec<Source>,
+    /// Queues whose packets no node takes. Nobody asks them.
+    pub parked: Vec<Source>,
+    /// By place of their interface.
+    pub ports: Vec<Box<dyn TxQueue>>,
+    pub tables: WorkerTables,
+    pub counters: WorkerCounters,
+    /// By place.
+    pub interfaces: Vec<Arc<InterfaceCounters>>,
+    pub handoffs: Option<Handoffs>,
+    /// Where packets of other workers go, by how they know it.
+    pub targets: Box<[Option<u16>]>,
 }
 
 /// The graph of one worker: node instances, vectors between them, and queues. Nothing in it is shared but through tables and
 /// counters.
 pub struct WorkerGraph {
+    /// Which of the graphs of the process this is, from 0.
+    pub(super) number: u64,
     pub(super) nodes: Vec<Running>,
     // One inbox for each node, then FREE and TRANSMIT.
     pub(super) vectors: Vec<Vector>,
     // Which inboxes have packets.
     pub(super) pending: Box<[u64]>,
     pub(super) sources: Vec<Source>,
+    pub(super) parked: Vec<Source>,
+    // Chunks in the rings of those that are parked.
+    pub(super) parked_chunks: usize,
     pub(super) ports: Vec<Box<dyn TxQueue>>,
     next_source: usize,
     // Nodes that want to be called when time has passed.
@@ -76,8 +102,11 @@ pub struct WorkerGraph {
     pub(super) cache: Cache,
     pub(super) tables: WorkerTables,
     pub(super) counters: WorkerCounters,
+    // By place, where the counters of the worker have them in the order of the plan.
+    pub(super) interfaces: Vec<Arc<InterfaceCounters>>,
     /// To and from other workers, if there are any.
     pub(super) handoffs: Option<Handoffs>,
+    pub(super) targets: Box<[Option<u16>]>,
 }
 
 /// Behind the inboxes: packets to be freed.
@@ -86,20 +115,16 @@ pub(super) const FREE: usize = 0;
 pub(super) const TRANSMIT: usize = 1;
 
 impl WorkerGraph {
-    pub(super) fn new(
-        nodes: Vec<Running>,
-        sources: Vec<Source>,
-        ports: Vec<Box<dyn TxQueue>>,
-        tables: WorkerTables,
-        counters: WorkerCounters,
-        handoffs: Option<Handoffs>,
-        pool: &Arc<Pool>,
-    ) -> WorkerGraph {
+    pub(super) fn new(ingredients: Ingredients, pool: &Arc<Pool>) -> WorkerGraph {
+        let Ingredients { nodes, sources, parked, ports, tables, counters, interfaces, handoffs, targets } = ingredients;
         let slots = nodes.iter().map(|node| node.to.len()).max().unwrap_or_default();
         WorkerGraph {
+            number: 0,
             vectors: (0..nodes.len() + 2).map(|_| Vector::new(pool)).collect(),
             pending: vec![0; nodes.len().div_ceil(64)].into(),
             sources,
+            parked_chunks: parked.iter().map(|source| source.queue.in_ring()).sum(),
+            parked,
             ports,
             next_source: 0,
             ticking: nodes.iter().enumerate().filter(|(_, node)| node.tick.is_some()).map(|(index, _)| index).collect(),
@@ -113,7 +138,9 @@ impl WorkerGraph {
             cache: pool.cache(),
             tables,
             counters,
+            interfaces,
             handoffs,
+            targets,
             nodes,
         }
     }
@@ -181,7 +208,7 @@ impl WorkerGraph {
             // The one behind: if it were the next by number, who stands behind an idle queue would be the first twice as often.
             next.get_or_insert((at + 1) % count);
             let packets = received.packets as usize;
-            let interface = &self.counters.interfaces[source.interface];
+            let interface = &self.interfaces[source.interface];
             interface.received.add(u64::from(received.arrived()));
             interface.received_bytes.add(bytes(inbox, before));
             if received.lost() > 0 {
@@ -242,7 +269,7 @@ impl WorkerGraph {
     fn publish_buffers(&self) {
         self.cache.publish();
         let rings: usize = self.ports.iter().map(|port| port.in_ring()).sum();
-        let rings = rings + self.sources.iter().map(|source| source.queue.in_ring()).sum::<usize>();
+        let rings = self.parked_chunks + rings + self.sources.iter().map(|source| source.queue.in_ring()).sum::<usize>();
         let frames: usize = self.waiting().map(|node| self.vectors[node].len()).sum();
         self.counters.buffers.rings.store(rings as u64, Ordering::Relaxed);
         self.counters.buffers.frames.store(frames as u64, Ordering::Relaxed);
@@ -260,11 +287,11 @@ impl WorkerGraph {
             return false;
         }
         self.tables.sync();
-        self.take_over(VECTOR);
+        let taken = self.take_over(VECTOR);
         self.start_pass();
         self.pass(now);
         self.flush(now);
-        true
+        taken > 0
     }
 
     /// Answers a slice of a question to this worker's shard of a table.

@@ -60,29 +60,9 @@ impl Engine {
         self.counters().iter().enumerate().map(|(worker, counters)| WorkerFigures::new(worker, cpus(worker), counters)).collect()
     }
 
-    /// Both ledgers. Exact when no thread runs.
+    /// Both ledgers, over all graphs that the process has had. Exact when no thread runs.
     pub fn ledger(&self) -> Ledger {
-        let (mut ledger, mut released) = (Ledger::default(), 0);
-        for interface in self.counters().iter().flat_map(|worker| worker.interfaces.iter()) {
-            ledger.received += interface.received.get();
-            ledger.sent += interface.sent.get();
-        }
-        for node in self.nodes() {
-            ledger.made += node.made;
-            for (name, class, wired, count) in node.edges {
-                match class {
-                    EdgeClass::Held => ledger.held += count,
-                    EdgeClass::Consumed if !wired => ledger.consumed += count,
-                    EdgeClass::Drop | EdgeClass::Edge | EdgeClass::Required if !wired && count > 0 => {
-                        *ledger.dropped.entry(node.name.clone()).or_default().entry(name.into_owned()).or_default() += count;
-                    }
-                    _ => {}
-                }
-            }
-            released += node.released;
-        }
-        // Over all nodes: what one has kept another may have let go. Not held at zero, which would hide a defect.
-        ledger.held = ledger.held.wrapping_sub(released);
+        let mut ledger = self.generation.book.ledger();
         ledger.buffers = self.buffers(ledger.held);
         ledger.in_transit = ledger.buffers.frames + ledger.buffers.handoff;
         ledger

@@ -12,6 +12,7 @@ use super::bed::Bed;
 use super::cpus;
 use super::mail::WorkerMail;
 use super::pass::WorkerGraph;
+use super::swap::Turn;
 use crate::driver::Due;
 use crate::spec::Idle;
 
@@ -27,7 +28,7 @@ const SLEEP: Duration = Duration::from_millis(10);
 
 /// A worker that runs.
 pub(super) struct Worker {
-    pub thread: JoinHandle<WorkerGraph>,
+    pub thread: JoinHandle<(WorkerGraph, Turn)>,
     /// Whether none of its queues will ever have packets again. It says so when it rests.
     pub ended: Arc<AtomicBool>,
 }
@@ -41,17 +42,21 @@ pub(super) struct Start {
     pub stop: Arc<AtomicBool>,
     pub bed: Arc<Bed>,
     pub mail: WorkerMail,
+    pub turn: Turn,
     pub idle: Idle,
     /// The graph's clock goes on at `now` nanoseconds.
     pub clock: Instant,
     pub now: u64,
 }
 
+/// Why there is no worker, and what it was given.
+type Failed = (std::io::Error, Option<(WorkerGraph, Turn)>);
+
 /// Starts a worker. The thread gives the graph back when it ends.
 ///
 /// # Errors
 /// The thread cannot be started (it has taken the graph with it), or not pinned (the graph comes back).
-pub(super) fn start(mut start: Start) -> Result<Worker, Box<(std::io::Error, Option<WorkerGraph>)>> {
+pub(super) fn start(mut start: Start) -> Result<Worker, Box<Failed>> {
     let (report, pinned) = std::sync::mpsc::channel();
     let ended = Arc::new(AtomicBool::new(false));
     let says = Arc::clone(&ended);
@@ -64,7 +69,7 @@ pub(super) fn start(mut start: Start) -> Result<Worker, Box<(std::io::Error, Opt
         if go {
             run(&mut start, &says);
         }
-        start.graph
+        (start.graph, start.turn)
     };
     let thread = builder.spawn(body).map_err(|error| Box::new((error, None)))?;
     match pinned.recv() {
@@ -74,7 +79,7 @@ pub(super) fn start(mut start: Start) -> Result<Worker, Box<(std::io::Error, Opt
 }
 
 fn run(start: &mut Start, ended: &AtomicBool) {
-    let Start { graph, stop, bed, mail, idle, clock, now: begin, .. } = start;
+    let Start { graph, stop, bed, mail, turn, idle, clock, now: begin, .. } = start;
     let time = Arc::clone(&graph.counters.time);
     let (mut empty, mut rests, mut before, mut busy) = (0, 0, *begin, false);
     while !stop.load(Ordering::Relaxed) {
@@ -82,6 +87,9 @@ fn run(start: &mut Start, ended: &AtomicBool) {
         // The one reading of the clock serves to say what the sweep before it was: so these are the times of whole rounds.
         if busy { &time.busy } else { &time.idle }.add(now - before);
         before = now;
+        if turn.is_due() {
+            turn.take(graph, || *begin + clock.elapsed().as_nanos() as u64, || stop.load(Ordering::Relaxed));
+        }
         mail.answer(graph);
         busy = graph.sweep(now);
         if busy {
@@ -107,7 +115,7 @@ fn run(start: &mut Start, ended: &AtomicBool) {
             None => until_due((SHORT_REST * (1 << rests)).min(LONG_REST)),
             Some(_) => until_due(SLEEP),
         };
-        let nothing = || mail.is_empty() && !graph.has_incoming() && !stop.load(Ordering::Relaxed);
+        let nothing = || mail.is_empty() && !turn.is_due() && !graph.has_incoming() && !stop.load(Ordering::Relaxed);
         let slept = bed.lie_down(nothing, |event| wait(queues.iter().flatten().copied().chain([event]), most));
         if slept {
             let up = *begin + clock.elapsed().as_nanos() as u64;
