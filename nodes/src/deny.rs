@@ -1,8 +1,8 @@
 //! `deny`: drops packets by a list of addresses.
 
-use swath_api::Str;
 use swath_api::prelude::*;
 use swath_api::wire::{EtherType, Header, Ipv4, Ipv6};
+use swath_api::{Offload, ROLES, Str};
 
 use crate::acl;
 use crate::deny_list::DenyList;
@@ -51,6 +51,19 @@ pub struct Config {
     /// What packets start with at this node: `ip` behind `ip4-input` and its like, or `ethernet`, VLAN tags included. Default: `ip`.
     #[serde(default)]
     layer: Layer,
+    /// Whether a driver that can drops packets in the place of the node, before they are copied: `xdp`, by the program in the kernel of
+    /// `af-xdp`. The node has to stand right behind `rx` nodes, with `layer: ethernet`, and its drop reasons must not be wired. Counters are
+    /// the same. Where the driver is another one, or refuses, the node does all by itself, and the log says so. Default: it does all by itself.
+    #[serde(default)]
+    offload: Option<Way>,
+}
+
+/// In which way packets are dropped before the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Way {
+    /// By the program of `af-xdp`.
+    Xdp,
 }
 
 /// Which address is looked up.
@@ -97,7 +110,8 @@ impl Node for Deny {
     const INFO: Info = Info::new("deny", "Drops IP packets whose source or destination is in a list.")
         .about(
             "Put it before whatever costs more, such as `acl-filter`, behind a `switch` if interfaces differ. For several lists, so that each \
-             has its counter, put several nodes one behind the other.",
+             has its counter, put several nodes one behind the other. \
+             Against a flood, `offload: xdp` drops in the kernel what no worker then has to look at.",
         )
         .uses(&[const { Str::new("deny-list") }])
         .example(include_str!("../examples/deny.yaml"));
@@ -113,7 +127,17 @@ impl Node for Deny {
             found6: [[false; VECTOR]; 2],
             nexts: [Next::Ok; VECTOR],
         };
-        let table = setup.table("table", config.table.as_deref())?;
+        let table: Handle<DenyList> = setup.table("table", config.table.as_deref())?;
+        if let Some(Way::Xdp) = config.offload {
+            if config.layer != Layer::Ethernet {
+                let what = "a driver drops frames as they arrive: put the node right behind `rx`, with `layer: ethernet`";
+                return Err(ConfigError::at("offload", what));
+            }
+            let edge = |side: usize, edge: Next| config.sides.sides().contains(&side).then_some(edge);
+            let edges = [edge(SOURCE, Next::SourceListed), edge(DESTINATION, Next::DestinationListed)];
+            let prefixes = setup.shared(table).len();
+            setup.offload(Offload::DENY, table, edges, prefixes);
+        }
         Ok(Deny { table, layer: config.layer, sides: config.sides, space: Box::new(space) })
     }
 
@@ -149,6 +173,10 @@ impl Node for Deny {
         }
         shard.count(denied[SOURCE], denied[DESTINATION]);
         frame.decide_lanes(&nexts[..count], |_, next| *next);
+    }
+
+    fn offloaded(&mut self, packets: [u64; ROLES], cx: &mut Context<'_>) {
+        cx.shard(self.table).count(packets[SOURCE], packets[DESTINATION]);
     }
 }
 

@@ -15,6 +15,7 @@ mod frame;
 pub mod kernel;
 pub mod memory;
 mod node;
+mod offload;
 pub mod owner;
 mod packet;
 mod refusal;
@@ -37,6 +38,7 @@ pub use frame::{Emit, Frame, Held, Verdict};
 pub use kernel::{EthRewrite, Ip4Class};
 pub use memory::{Cache, Pool};
 pub use node::{Info, NoConfig, Node};
+pub use offload::{AddressSet, NO_EDGE, Offload, ROLES};
 pub use owner::{Owner, Ownership};
 #[cfg(debug_assertions)]
 pub use packet::meta_accesses;

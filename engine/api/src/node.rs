@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use crate::edges::{Edges, layer};
 use crate::frame::{Emit, Frame};
+use crate::offload::ROLES;
 use crate::owner::{Owner, Ownership};
 use crate::packet::SlotInfo;
 use crate::setup::{ConfigError, Context, Setup};
@@ -88,6 +89,12 @@ pub trait Node: Sized + Send + 'static {
     /// Called when the time asked for with [`Setup::every`] has passed.
     fn tick(&mut self, out: &mut Emit<'_, Self::Next>, cx: &mut Context<'_>) {
         let _ = (out, cx);
+    }
+
+    /// Told of packets that a driver has dropped in the place of the node ([`Setup::offload`]), by role. The engine has counted them as
+    /// packets of the node: what remains is what the node counts elsewhere.
+    fn offloaded(&mut self, packets: [u64; ROLES], cx: &mut Context<'_>) {
+        let _ = (packets, cx);
     }
 
     /// Takes over the state of the instance that this one replaces, in O(1), on the worker: swap the fields that hold state, and never

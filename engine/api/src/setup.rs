@@ -9,10 +9,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::abi::{Known, RawContext, RawSetup, RawTable};
+use crate::edges::Edges;
 use crate::frame::Held;
+use crate::offload::{NO_EDGE, Offload, ROLES};
 use crate::packet::{Slot, SlotName};
 use crate::table::Table;
 use crate::table_setup::find_table;
+use crate::text::Str;
 use crate::wire::MacAddr;
 
 /// What is wrong with settings: a place in them, and a sentence. The loader makes file, line and column of it.
@@ -176,6 +179,24 @@ impl<'a> Setup<'a> {
     /// [`Node::owner`](crate::Node::owner) is not asked. To be said for each worker alike; the first one's word counts.
     pub fn any_worker(&mut self) {
         self.raw.any_worker = true;
+    }
+
+    /// Asks the drivers of the interfaces whose packets the node gets to do some of its work beforehand, where they can: see [`Offload`].
+    /// All its packets have to come from nodes that receive, otherwise the graph is refused, at the setting `offload`. `edges` are those
+    /// that packets would be dropped by, by role; `prefixes` is how long the list in the table is, of IPv4 and of IPv6.
+    pub fn offload<T: Table, N: Edges>(
+        &mut self,
+        work: &'static str,
+        table: Handle<T>,
+        edges: [Option<N>; ROLES],
+        prefixes: [usize; 2],
+    ) {
+        self.raw.offload = Offload {
+            work: Str::new(work),
+            table: table.index as u16,
+            edges: edges.map(|edge| edge.map_or(NO_EDGE, N::id)),
+            prefixes: prefixes.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+        };
     }
 
     /// The table that the setting at `path` names; without a name the only table of its kind.

@@ -1,11 +1,13 @@
 //! State that several nodes share.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::offload::AddressSet;
 use crate::setup::ConfigError;
 use crate::table_setup::TableSetup;
 use crate::text::{List, Str};
@@ -62,6 +64,12 @@ pub trait Table: Sized + Send + Sync + 'static {
     /// up when the table is made.
     fn link(&self, interface: u16, up: bool) {
         let _ = (interface, up);
+    }
+
+    /// Has somebody keep a copy of the table's addresses: gives all that are there, and from then on what changes. On a control thread,
+    /// for a table that nodes name in [`Setup::offload`](crate::Setup::offload).
+    fn follow(&self, set: Arc<dyn AddressSet>) {
+        drop(set);
     }
 
     /// Carries a command out, on a control thread, while workers read.

@@ -235,8 +235,15 @@ impl NodeKit {
     /// # Panics
     /// If there is no such table.
     pub fn command(&self, table: &str, command: &str) -> Result<String, ConfigError> {
-        let table = self.shared.iter().find(|instance| instance.name() == table).expect("a table of the kit");
-        table.command(command)
+        self.table(table).command(command)
+    }
+
+    /// A table.
+    ///
+    /// # Panics
+    /// If there is no such table.
+    pub fn table(&self, name: &str) -> &Arc<TableInstance> {
+        self.shared.iter().find(|instance| instance.name() == name).expect("a table of the kit")
     }
 
     /// Tells all tables that an interface is up or down.

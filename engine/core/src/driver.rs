@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use swath_api::wire::MacAddr;
-use swath_api::{Cache, ConfigError, Pool, Vector};
+use swath_api::{AddressSet, Cache, ConfigError, Offload, Pool, ROLES, Vector};
 
 /// A kind of driver, as the registry lists it.
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +102,17 @@ pub trait Port: Send {
     /// Takes the transmit queues out, one for each worker; called once.
     fn transmit_queues(&mut self) -> Vec<Box<dyn TxQueue>>;
 
+    /// Is asked to do some work of the node that gets all its packets, before they come in; before its queues are taken out, and once at
+    /// most. If it does, it keeps the copy of the node's list that it returns, and its queues say what they have dropped
+    /// ([`RxQueue::offloaded`]).
+    ///
+    /// # Errors
+    /// Why it does not, in words: the node goes on to do all by itself.
+    fn accept(&mut self, offload: &Offload) -> Result<Arc<dyn AddressSet>, String> {
+        let _ = offload;
+        Err("its driver can do nothing for a node".into())
+    }
+
     /// What it uses of the machine: two interfaces cannot use the same thing, unless both only read it.
     fn claims(&self) -> Vec<Claim> {
         Vec::new()
@@ -195,6 +206,15 @@ impl Received {
     }
 }
 
+/// What was dropped in the place of a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Offloaded {
+    /// Packets by role.
+    pub packets: [u64; ROLES],
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// Why a queue did not take packets, as far as it is not that its ring was full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Refused {
@@ -219,6 +239,11 @@ pub enum Due {
 pub trait RxQueue: Send {
     /// Appends up to `max` packets to the vector, their lanes naming the interface.
     fn receive(&mut self, packets: &mut Vector, max: usize, io: &mut Io<'_>) -> Received;
+
+    /// What was dropped in the place of a node ([`Port::accept`]) since this was last asked.
+    fn offloaded(&mut self) -> Offloaded {
+        Offloaded::default()
+    }
 
     /// When the next packets come.
     fn due(&self) -> Due {

@@ -118,7 +118,7 @@ fn interfaces(sheet: &mut Sheet, engine: &Observer) {
         interfaces().enumerate().map(move |(index, labels)| (labels, total(index)))
     };
     type Pick = fn(&InterfaceCounters) -> &Counter;
-    let rows: [(&str, &str, Pick); 8] = [
+    let rows: [(&str, &str, Pick); 9] = [
         ("receive_packets", "Packets received, those lost for want of a buffer included.", |counters| &counters.received),
         ("receive_bytes", "Bytes of received packets, without those that were lost.", |counters| &counters.received_bytes),
         ("receive_drops", "Received packets lost because there was no free buffer.", |counters| &counters.receive_drops),
@@ -126,6 +126,11 @@ fn interfaces(sheet: &mut Sheet, engine: &Observer) {
             "receive_errors",
             "Received packets lost because they were longer than a buffer, or left work to the receiver that cannot be done.",
             |counters| &counters.receive_errors,
+        ),
+        (
+            "receive_offloaded",
+            "Received packets that a node would have dropped, and that were dropped in the kernel for it; the node's figures have them, too.",
+            |counters| &counters.offloaded,
         ),
         ("transmit_packets", "Packets that the driver has taken to send.", |counters| &counters.sent),
         ("transmit_bytes", "Bytes of packets that the driver has taken to send.", |counters| &counters.sent_bytes),

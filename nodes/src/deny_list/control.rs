@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use swath_api::prelude::*;
 
+use super::copies::Copies;
 use super::{DenyList, Entry, LISTED, MOST_PREFIXES, Ranges6};
 use crate::acl::{Address as _, IpPrefix, Prefix};
 use crate::fib4::{Fib4Error, Prefix4};
@@ -76,6 +77,8 @@ pub(super) struct Control {
     pub(super) ip6: BTreeSet<Prefix<u128>>,
     /// Sets that workers may still have.
     old: Vec<Arc<Ranges6>>,
+    /// What drivers have of the list.
+    pub(super) copies: Copies,
 }
 
 /// Prefixes, each once.
@@ -147,6 +150,7 @@ impl DenyList {
                 return Err(refused(error));
             }
         }
+        control.copies.add4(new4.iter());
         if new6 > 0 {
             control.ip6.extend(&set.ip6);
             self.publish6(control);
@@ -157,10 +161,16 @@ impl DenyList {
     fn remove(&self, set: &Set) -> Result<Reply, ConfigError> {
         let control = &mut *self.control();
         let mut removed = 0;
+        let known = |prefix: &&Prefix4| self.ip4.get(**prefix).is_some();
+        let remains = |prefix: Prefix4| self.ip4.get(prefix).is_some() && !set.ip4.contains(&prefix);
+        control.copies.remove4(set.ip4.iter().filter(known), &self.ip4, remains);
         for prefix in &set.ip4 {
             removed += usize::from(self.ip4.remove(*prefix).map_err(refused)?.is_some());
         }
         let before = control.ip6.len();
+        if !control.ip6.is_disjoint(&set.ip6) {
+            control.copies.shrink6(&control.ip6, &control.ip6.difference(&set.ip6).copied().collect());
+        }
         set.ip6.iter().for_each(|prefix| _ = control.ip6.remove(prefix));
         let removed6 = before - control.ip6.len();
         if removed6 > 0 {
@@ -176,7 +186,15 @@ impl DenyList {
         let kept =
             set.ip4.iter().filter(|prefix| self.ip4.get(**prefix).is_some()).count() + set.ip6.intersection(&control.ip6).count();
         let now = set.len();
-        self.ip4.replace_all(set.ip4.into_iter().map(|prefix| (prefix, LISTED))).map_err(refused)?;
+        let [gone, new] = control.copies.difference4(&self.ip4, &set.ip4);
+        control.copies.remove4(gone.iter(), &self.ip4, |prefix| set.ip4.contains(&prefix) && self.ip4.get(prefix).is_some());
+        if let Err(error) = self.ip4.replace_all(set.ip4.iter().map(|prefix| (*prefix, LISTED))) {
+            // It is as it was.
+            control.copies.add4(gone.iter());
+            return Err(refused(error));
+        }
+        control.copies.add4(new.iter());
+        control.copies.shrink6(&control.ip6, &set.ip6);
         if set.ip6 != control.ip6 {
             control.ip6 = set.ip6;
             self.publish6(control);
@@ -186,9 +204,11 @@ impl DenyList {
 
     fn publish6(&self, control: &mut Control) {
         let ranges = Arc::new(Ranges6::new(&control.ip6));
+        let current = Arc::clone(&ranges);
         control.old.push(std::mem::replace(&mut *self.current6(), ranges));
         self.version.fetch_add(1, Ordering::Release);
         control.old.retain(|ranges| Arc::strong_count(ranges) > 1);
+        control.copies.replace6(&current);
     }
 
     fn longest(&self, address: IpAddr) -> Option<IpPrefix> {

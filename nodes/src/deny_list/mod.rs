@@ -5,6 +5,7 @@
 //! next sweep. Old ones are kept until no worker has them, so that none is ever freed by one.
 
 mod control;
+mod copies;
 mod entry;
 mod ranges6;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use swath_api::AddressSet;
 use swath_api::prelude::*;
 
 pub use control::{Command, Reply};
@@ -91,6 +93,16 @@ impl DenyList {
     #[inline]
     pub fn contain4(&self, addresses: &[u32], found: &mut [u32]) {
         self.ip4.lookup_batch(addresses, found);
+    }
+
+    /// How many prefixes there are, of IPv4 and of IPv6.
+    pub fn len(&self) -> [usize; 2] {
+        [self.ip4.len(), self.control().ip6.len()]
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == [0, 0]
     }
 
     /// All prefixes, those of IPv4 first, each before those inside of it.
@@ -176,6 +188,12 @@ impl Table for DenyList {
             shard.ip6 = Arc::clone(&current);
             shard.version = version;
         }
+    }
+
+    fn follow(&self, set: Arc<dyn AddressSet>) {
+        let mut control = self.control();
+        let ip6 = Arc::clone(&self.current6());
+        control.copies.push(set, &self.ip4, &ip6);
     }
 
     fn figures(&self) -> Vec<Figure> {

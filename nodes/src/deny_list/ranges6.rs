@@ -61,6 +61,11 @@ impl Ranges6 {
         }
     }
 
+    /// Of each range its first address, and the first one behind it if there is one.
+    pub fn borders(&self) -> &[u128] {
+        &self.borders
+    }
+
     /// Bytes of it.
     pub(super) fn memory(&self) -> usize {
         size_of_val(&*self.borders)

@@ -10,6 +10,7 @@ use crate::edges::{Edges, reserved};
 use crate::frame::{RawFrame, RawOutbox, RawPool};
 use crate::memory::{Cache, Pool};
 use crate::node::Info;
+use crate::offload::ROLES;
 use crate::owner::Owner;
 use crate::packet::{Nexts, VECTOR, Vector};
 
@@ -264,6 +265,17 @@ impl NodeInstance {
         self.faulty = code != DONE;
         called.panicked = self.faulty;
         called
+    }
+
+    /// Tells the node of packets that a driver has dropped in its place, by role.
+    pub fn offloaded(&mut self, packets: [u64; ROLES], tables: &mut WorkerTables, now: u64) {
+        if self.faulty {
+            return;
+        }
+        let context = tables.context(now);
+        // SAFETY: as in `process`.
+        let code = unsafe { (self.vtable.offloaded)(self.instance, &raw const packets, &raw const context) };
+        self.faulty = code != DONE;
     }
 
     /// Has this instance take over the state of the one that it replaces. `false` if they are not of the same kind and build, or it

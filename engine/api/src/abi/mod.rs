@@ -15,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde::de::DeserializeOwned;
 
 use crate::frame::RawPool;
+use crate::offload::Offload;
 use crate::packet::SlotInfo;
 use crate::setup::{ConfigError, TypeKey};
 
@@ -97,6 +98,7 @@ pub(crate) struct RawSetup {
     pub receive: u16,
     pub tick_every: u64,
     pub any_worker: bool,
+    pub offload: Offload,
     /// One for each table, and one for each interface: set where the node has found it.
     pub found_tables: *mut bool,
     pub found_interfaces: *mut bool,

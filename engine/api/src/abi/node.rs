@@ -13,6 +13,7 @@ use crate::edges::{EdgeInfo, Edges};
 use crate::frame::{Emit, Frame, RawFrame, RawOutbox};
 use crate::memory::Pool;
 use crate::node::{Info, Node};
+use crate::offload::{Offload, ROLES};
 use crate::owner::Ownership;
 use crate::packet::{NO_INTERFACE, SlotInfo};
 use crate::setup::{ConfigError, Context, Setup, TypeKey};
@@ -31,6 +32,7 @@ pub(super) struct NodeVTable {
     pub process: unsafe extern "C" fn(*mut c_void, *mut RawFrame, *const RawContext) -> i32,
     pub owner: unsafe extern "C" fn(*const c_void, *mut RawFrame, *const RawContext) -> i32,
     pub tick: unsafe extern "C" fn(*mut c_void, *mut RawOutbox, *const RawContext) -> i32,
+    pub offloaded: unsafe extern "C" fn(*mut c_void, *const [u64; ROLES], *const RawContext) -> i32,
     pub adopt: unsafe extern "C" fn(*mut c_void, *mut c_void) -> i32,
     pub destroy: unsafe extern "C" fn(*mut c_void),
 }
@@ -49,6 +51,7 @@ impl<T: Node> NodeShims<T> {
         process: Self::process,
         owner: Self::owner,
         tick: Self::tick,
+        offloaded: Self::offloaded,
         adopt: Self::adopt,
         destroy: Self::destroy,
     };
@@ -90,6 +93,15 @@ impl<T: Node> NodeShims<T> {
             // SAFETY: as in `process`.
             let (node, mut emit, mut cx) = unsafe { (&mut *node.cast::<T>(), Emit::new(&mut *outbox), Context::new(&*cx)) };
             node.tick(&mut emit, &mut cx);
+        }));
+        outcome(done)
+    }
+
+    unsafe extern "C" fn offloaded(node: *mut c_void, packets: *const [u64; ROLES], cx: *const RawContext) -> i32 {
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: as in `process`; the counts are good during this call.
+            let (node, packets, mut cx) = unsafe { (&mut *node.cast::<T>(), *packets, Context::new(&*cx)) };
+            node.offloaded(packets, &mut cx);
         }));
         outcome(done)
     }
@@ -183,6 +195,7 @@ impl NodeKind {
             receive: NO_INTERFACE,
             tick_every: 0,
             any_worker: false,
+            offload: Offload::NONE,
             found_tables: found_tables.as_mut_ptr(),
             found_interfaces: found_interfaces.as_mut_ptr(),
         };
@@ -198,7 +211,8 @@ impl NodeKind {
         let receive = (setup.receive != NO_INTERFACE).then_some(setup.receive);
         let tick_every = (setup.tick_every != 0).then_some(setup.tick_every);
         let owned = self.info().ownership == Ownership::Owned && !setup.any_worker;
-        let wishes = Wishes { receive, tick_every, owned, tables, interfaces };
+        let offload = (setup.offload != Offload::NONE).then_some(setup.offload);
+        let wishes = Wishes { receive, tick_every, owned, offload, tables, interfaces };
         Ok((NodeInstance::new(self.0, instance, keeper), wishes))
     }
 }
@@ -243,6 +257,8 @@ pub struct Wishes {
     pub tick_every: Option<u64>,
     /// Whether its packets have owners: it is of a kind that is owned, and has not asked for [`Setup::any_worker`].
     pub owned: bool,
+    /// What it asks of the drivers whose packets it gets.
+    pub offload: Option<Offload>,
     /// The tables that it found, by index.
     pub tables: Vec<u16>,
     /// The interfaces that it found by name, by index.

@@ -9,6 +9,7 @@ use super::question::{QuestionShims, QuestionVTable};
 use super::{
     Bytes, DONE, Interfaces, PANICKED, RawContext, RawEntry, Sink, Tables, check, contain, into_raw, outcome, schema, settings,
 };
+use crate::offload::AddressSet;
 use crate::setup::{ConfigError, TypeKey};
 use crate::sharded::Sharded;
 use crate::table::{Figure, Table, TableInfo};
@@ -27,6 +28,7 @@ struct TableVTable {
     adopt: unsafe extern "C" fn(*const c_void, *mut c_void, *mut c_void) -> i32,
     rest: unsafe extern "C" fn(*const c_void, *mut c_void) -> i32,
     link: unsafe extern "C" fn(*const c_void, u16, bool) -> i32,
+    follow: unsafe extern "C" fn(*const c_void, *mut c_void) -> i32,
     command: unsafe extern "C" fn(*const c_void, Bytes, &Sink, &Sink) -> i32,
     figures: unsafe extern "C" fn(*const c_void, &Sink),
     destroy_shard: unsafe extern "C" fn(*mut c_void),
@@ -50,6 +52,7 @@ impl<T: Table> TableShims<T> {
         adopt: Self::adopt,
         rest: Self::rest,
         link: Self::link,
+        follow: Self::follow,
         command: Self::command,
         figures: Self::figures,
         destroy_shard: Self::destroy_shard,
@@ -103,6 +106,12 @@ impl<T: Table> TableShims<T> {
     unsafe extern "C" fn link(table: *const c_void, interface: u16, up: bool) -> i32 {
         // SAFETY: made by `create` of this vtable, and alive.
         outcome(catch_unwind(AssertUnwindSafe(|| unsafe { &*table.cast::<T>() }.link(interface, up))))
+    }
+
+    unsafe extern "C" fn follow(table: *const c_void, set: *mut c_void) -> i32 {
+        // SAFETY: the host passes a set of this build, which is ours from here on; the table as in `link`.
+        let (table, set) = unsafe { (&*table.cast::<T>(), Box::from_raw(set.cast::<Arc<dyn AddressSet>>())) };
+        outcome(catch_unwind(AssertUnwindSafe(|| table.follow(*set))))
     }
 
     unsafe extern "C" fn command(table: *const c_void, command: Bytes, reply: &Sink, error: &Sink) -> i32 {
@@ -304,6 +313,13 @@ impl TableInstance {
     pub fn link(&self, interface: u16, up: bool) {
         // SAFETY: the shared part is of this vtable and alive. A panic leaves the table as it is.
         unsafe { (self.vtable.link)(self.shared, interface, up) };
+    }
+
+    /// Has somebody keep a copy of its addresses.
+    pub fn follow(&self, set: Arc<dyn AddressSet>) {
+        let set = Box::into_raw(Box::new(set));
+        // SAFETY: the shared part is of this vtable and alive; the set is handed over. A panic leaves the table as it is.
+        unsafe { (self.vtable.follow)(self.shared, set.cast()) };
     }
 
     /// Carries a command out: JSON in, JSON out.

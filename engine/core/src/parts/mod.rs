@@ -4,6 +4,7 @@
 //! cannot be made has a placeholder, so that what refers to it is not mistaken for that.
 
 mod ground;
+mod offloads;
 mod references;
 mod required;
 mod search;
@@ -47,6 +48,8 @@ pub(crate) struct NodeView<'a> {
     pub spec: &'a NodeSpec,
     pub kind: Option<NodeKind>,
     pub edges: &'a [EdgePlan],
+    /// For each edge the node that it leads to, if it is wired.
+    pub targets: &'a [Option<usize>],
 }
 
 /// The parts that could be made.
@@ -164,6 +167,7 @@ pub(crate) fn make(
         nodes.push(made);
     }
     check_receivers(view, interfaces, &nodes, diagnostics);
+    offloads::check(view, &nodes, diagnostics);
     warn_unused(view, teller, (&tables, &ties, ground), &nodes, diagnostics);
     Parts { tables, ties, nodes }
 }

@@ -138,7 +138,11 @@ impl Draft {
             engine: &self.engine,
             interfaces: self.interfaces.iter().map(|(spec, driver)| (spec, *driver)).collect(),
             tables: self.tables.iter().map(|table| (&table.spec, table.kind)).collect(),
-            nodes: self.nodes.iter().map(|node| NodeView { spec: &node.spec, kind: node.kind, edges: &node.edges }).collect(),
+            nodes: self
+                .nodes
+                .iter()
+                .map(|node| NodeView { spec: &node.spec, kind: node.kind, edges: &node.edges, targets: &node.targets })
+                .collect(),
             slots: &self.slots,
             doubts: &self.doubts,
         };

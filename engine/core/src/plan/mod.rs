@@ -156,7 +156,11 @@ impl Plan {
             engine: &self.engine,
             interfaces: self.interfaces.iter().map(|interface| (&interface.spec, Some(interface.driver))).collect(),
             tables: self.tables.iter().map(|table| (&table.spec, Some(table.kind))).collect(),
-            nodes: self.nodes.iter().map(|node| NodeView { spec: &node.spec, kind: Some(node.kind), edges: &node.edges }).collect(),
+            nodes: self
+                .nodes
+                .iter()
+                .map(|node| NodeView { spec: &node.spec, kind: Some(node.kind), edges: &node.edges, targets: &node.targets })
+                .collect(),
             slots: &self.slots,
             doubts,
         }

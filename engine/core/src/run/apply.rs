@@ -10,6 +10,7 @@ use swath_api::{Ownership, TableInstance};
 use super::build::{self, BuildOptions, Prepared, asked_by};
 use super::counters::WorkerCounters;
 use super::engine::{Engine, drain, get_mut};
+use super::offload::Lent;
 use super::swap::{self, Change};
 use crate::driver::Port;
 use crate::plan::{Diff, Fate, NodePlan, Plan, SettingChange};
@@ -200,7 +201,7 @@ impl Engine {
 
     /// From here on nothing can go wrong.
     fn go_over(&mut self, prepared: Prepared, diff: Diff) -> Report {
-        let Prepared { graphs, moves, plan, mut generation, ports } = prepared;
+        let Prepared { graphs, moves, plan, mut generation, ports, lent, told } = prepared;
         let ebb = self.must_ebb(&diff);
         self.links.renew(generation.interfaces.len(), |place| ports.contains_key(&place));
         let made = generation.tables.iter().flatten().filter(|table| !self.has(table));
@@ -209,6 +210,10 @@ impl Engine {
             let old = self.table(table.name());
             old.into_iter().for_each(|old| _ = table.succeed(old));
         }
+        // What drivers drop for nodes of the graph before ends with it, and what they drop for others begins when all workers have those.
+        self.lent.iter().for_each(|(place, before)| before.end(lent.get(place)));
+        self.lent = lent;
+        get_mut(&mut self.told).extend(told);
         let (base, number) = (self.number, self.number + 1);
         let change = |(graph, moves)| Change { base, number, graph, moves, ebb, outcome: None };
         let changes: Vec<Change> = graphs.into_iter().zip(moves).map(change).collect();
@@ -251,7 +256,7 @@ impl Engine {
             let graphs = get_mut(&mut self.graphs);
             drain(graphs, now);
             self.incomplete.iter_mut().for_each(|incomplete| incomplete.waits.clear());
-            return swap::carry_out_standing(changes, graphs).into_iter().map(Box::new).enumerate().collect();
+            return swap::carry_out_standing(changes, graphs, now).into_iter().map(Box::new).enumerate().collect();
         }
         for (worker, change) in changes.into_iter().enumerate() {
             // There is room: all have given back what they were given before.
@@ -313,6 +318,7 @@ impl Engine {
     /// When all workers have gone over: lets go of what only the graph before had. Says what its drivers say at the end.
     fn settle(&mut self) -> Vec<Ended> {
         let Some(incomplete) = self.incomplete.take_if(|incomplete| incomplete.waits.is_empty()) else { return Vec::new() };
+        self.lent.values().for_each(Lent::begin);
         let finish = |(interface, mut port): (String, Box<dyn Port>)| {
             let (says, error) = match port.finish() {
                 Ok(says) => (says, None),

@@ -15,6 +15,7 @@ use super::book::{Book, Carried};
 use super::counters::{Counter, WorkerCounters, slot};
 use super::engine::Engine;
 use super::handoff::Handoffs;
+use super::offload::{Asked, Lent};
 use super::pass::{FREE, Ingredients, Running, Source, TRANSMIT, WorkerGraph};
 use super::succeed::{Absent, Moves};
 use crate::driver::{Claim, Due, Opener, Port, PortConfig, RxQueue, TxQueue};
@@ -44,6 +45,10 @@ pub(super) struct Prepared {
     pub generation: Generation,
     /// Those that were attached for it, by place.
     pub ports: Ports,
+    /// By place of its interface: what drivers drop in the place of nodes.
+    pub lent: BTreeMap<usize, Lent>,
+    /// Of which interface there is something to say, by place, and what.
+    pub told: Vec<(usize, String)>,
 }
 
 /// Attachments by place.
@@ -114,6 +119,7 @@ pub(super) fn prepare(
     }
     let of_graph = (&interfaces, &tables);
     let nodes = with_handoffs(&mut plan, nodes.into_iter().flatten().collect(), of_graph, &mut ground, options.pool, diagnostics)?;
+    let asked = Asked::of(&plan, &nodes, &mut ports, (running.map(|(engine, _)| &engine.lent), before.as_ref()), &tables);
     let mut queues = Queues::new(&ports, before.as_ref(), workers);
     queues.assign(&mut ports);
     let mut transmit = transmit_queues(&mut ports, (place_count, workers as usize), &interfaces, diagnostics)?;
@@ -145,12 +151,14 @@ pub(super) fn prepare(
         let (mut sources, mut parked) = (Vec::new(), Vec::new());
         for (interface, number, queue) in std::mem::take(&mut queues.of[worker]) {
             match receivers.get(&(interface as u16)) {
-                Some(node) => sources.push(Source { queue, node: *node, interface, number }),
+                Some(node) => {
+                    sources.push(Source { queue, node: *node, interface, number, stead: asked.steads.get(&interface).copied() })
+                }
                 None => {
                     if queue.due() != Due::Ended {
                         unreceived.insert(interface);
                     }
-                    parked.push(Source { queue, node: usize::MAX, interface, number });
+                    parked.push(Source { queue, node: usize::MAX, interface, number, stead: None });
                 }
             }
         }
@@ -188,7 +196,7 @@ pub(super) fn prepare(
         queues: queues.known,
         targets,
     };
-    Some(Prepared { graphs, moves, plan, generation, ports })
+    Some(Prepared { graphs, moves, plan, generation, ports, lent: asked.lent, told: asked.news })
 }
 
 /// What was made of the plan's words.

@@ -176,6 +176,8 @@ pub struct InterfaceCounters {
     pub receive_drops: Counter,
     /// Of those received: lost because they are longer than a buffer, or left work that cannot be done.
     pub receive_errors: Counter,
+    /// Of those received: dropped by the driver in the place of a node.
+    pub offloaded: Counter,
     /// Packets that the driver has not taken, because its ring was full or the link down.
     pub transmit_drops: Counter,
     /// Packets that the driver has not taken, because the device does not carry packets of their length.

@@ -1,5 +1,6 @@
 //! The engine: what was built, its threads, and what it has counted.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use super::counters::WorkerCounters;
 use super::links::Links;
 use super::mail::{self, Answer, ControlMail};
 use super::observer::Observer;
+use super::offload::Lent;
 use super::pass::WorkerGraph;
 use super::swap::{self, Turn, Turns};
 use super::worker::{self, Start, Worker};
@@ -49,6 +51,10 @@ pub struct Engine {
     started: Option<Instant>,
     pub(super) beds: Vec<Arc<Bed>>,
     pub(super) rings: Arc<[HandoffGauge]>,
+    /// By place of its interface: what drivers drop in the place of nodes.
+    pub(super) lent: BTreeMap<usize, Lent>,
+    /// What there is to say of interfaces, by place, beside what their drivers say.
+    pub(super) told: Mutex<Vec<(usize, String)>>,
 }
 
 impl Engine {
@@ -59,7 +65,8 @@ impl Engine {
     }
 
     pub(super) fn new(prepared: Prepared, options: &BuildOptions<'_>, beds: Vec<Arc<Bed>>, rings: Vec<HandoffGauge>) -> Engine {
-        let Prepared { graphs, moves: _, plan, generation, ports } = prepared;
+        let Prepared { graphs, moves: _, plan, generation, ports, lent, told } = prepared;
+        lent.values().for_each(Lent::begin);
         let (turns, standing) = swap::turns(graphs.len());
         Engine {
             plan,
@@ -82,6 +89,8 @@ impl Engine {
             started: None,
             beds,
             rings: rings.into(),
+            lent,
+            told: Mutex::new(told),
         }
     }
 
@@ -164,7 +173,8 @@ impl Engine {
             self.now += started.elapsed().as_nanos() as u64;
         }
         drain(graphs, self.now);
-        graphs.iter_mut().for_each(WorkerGraph::rest);
+        let now = self.now;
+        graphs.iter_mut().for_each(|graph| graph.rest(now));
     }
 
     /// Has workers that were stopped before they went over to a graph do so, where all of them stand still.
@@ -345,7 +355,9 @@ impl Engine {
     pub fn news(&self) -> Vec<(&str, String)> {
         self.look_at_links();
         let ports = self.interfaces().iter().zip(&self.ports).filter_map(|(interface, port)| Some((interface, port.as_ref()?)));
-        ports.flat_map(|(interface, port)| port.news().into_iter().map(|news| (interface.name.as_str(), news))).collect()
+        let of_ports = ports.flat_map(|(interface, port)| port.news().into_iter().map(|news| (interface.name.as_str(), news)));
+        let told = std::mem::take(&mut *lock(&self.told));
+        of_ports.chain(told.into_iter().map(|(place, news)| (self.interfaces()[place].name.as_str(), news))).collect()
     }
 
     /// Lets the drivers finish: files are complete, sinks have said what they saw. For each interface by name what its driver says, or

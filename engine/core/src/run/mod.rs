@@ -15,6 +15,7 @@ mod ledger;
 mod links;
 mod mail;
 mod observer;
+mod offload;
 mod pass;
 mod succeed;
 mod swap;

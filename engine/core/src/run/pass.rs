@@ -9,6 +9,7 @@ use swath_api::{Cache, Call, Called, Nexts, NodeInstance, Outbox, Pool, Question
 
 use super::counters::{InterfaceCounters, WorkerCounters, slot};
 use super::handoff::Handoffs;
+use super::offload::Stead;
 use crate::driver::{Due, Io, RxQueue, TxQueue};
 
 /// Passes of one sweep before it looks at the world outside again.
@@ -54,6 +55,8 @@ pub(super) struct Source {
     /// The place of its interface, and its own there.
     pub interface: usize,
     pub number: usize,
+    /// For whom it drops packets, if it does.
+    pub stead: Option<Stead>,
 }
 
 /// What a worker graph is made of.
@@ -89,6 +92,8 @@ pub struct WorkerGraph {
     pub(super) parked_chunks: usize,
     pub(super) ports: Vec<Box<dyn TxQueue>>,
     next_source: usize,
+    // Sources that drop packets for a node.
+    pub(super) offloading: Vec<usize>,
     // Nodes that want to be called when time has passed.
     ticking: Vec<usize>,
     pub(super) current: Vector,
@@ -122,6 +127,7 @@ impl WorkerGraph {
             number: 0,
             vectors: (0..nodes.len() + 2).map(|_| Vector::new(pool)).collect(),
             pending: vec![0; nodes.len().div_ceil(64)].into(),
+            offloading: (0..sources.len()).filter(|at| sources[*at].stead.is_some()).collect(),
             sources,
             parked_chunks: parked.iter().map(|source| source.queue.in_ring()).sum(),
             parked,
@@ -154,6 +160,7 @@ impl WorkerGraph {
     /// A sweep of so many passes at most.
     pub(super) fn sweep_in(&mut self, passes: usize, now: u64) -> bool {
         self.tables.sync();
+        self.count_offloaded(now);
         self.start_pass();
         let mut busy = self.tick(now);
         if busy {
@@ -300,8 +307,9 @@ impl WorkerGraph {
     }
 
     /// Says to the tables that this worker does not look at them until its next sweep, and where the buffers are, once more: queues that
-    /// share a ring may have used it after this worker's last sweep.
-    pub fn rest(&mut self) {
+    /// share a ring may have used it after this worker's last sweep. Counts what was dropped for nodes until now.
+    pub fn rest(&mut self, now: u64) {
+        self.count_offloaded(now);
         self.tables.rest();
         self.publish_buffers();
     }

@@ -73,8 +73,8 @@ impl Turn {
         let start = Instant::now();
         let Some(mut change) = self.changes.take() else { return };
         if change.base == graph.number {
-            let ebb = if change.ebb { self.ebb_away(graph, change.number, now, stop) } else { Duration::ZERO };
-            carry_out(&mut change, graph);
+            let ebb = if change.ebb { self.ebb_away(graph, change.number, &now, stop) } else { Duration::ZERO };
+            carry_out(&mut change, graph, now());
             let at = Instant::now();
             let pause = at - start;
             change.outcome = Some(Outcome { at, pause, ebb });
@@ -106,18 +106,20 @@ impl Turn {
 }
 
 /// Gives the worker graph its successor, and the change the old one.
-fn carry_out(change: &mut Change, graph: &mut WorkerGraph) {
+fn carry_out(change: &mut Change, graph: &mut WorkerGraph, now: u64) {
+    // While it knows for whom that was.
+    graph.count_offloaded(now);
     std::mem::swap(&mut change.graph, graph);
     graph.succeed(&mut change.graph, &mut change.moves);
     graph.number = change.number;
 }
 
 /// As workers do, of graphs that no thread runs.
-pub(super) fn carry_out_standing(mut changes: Vec<Change>, graphs: &mut [WorkerGraph]) -> Vec<Change> {
+pub(super) fn carry_out_standing(mut changes: Vec<Change>, graphs: &mut [WorkerGraph], now: u64) -> Vec<Change> {
     let first = Instant::now();
     for (change, graph) in changes.iter_mut().zip(graphs) {
         let start = Instant::now();
-        carry_out(change, graph);
+        carry_out(change, graph, now);
         graph.counters.time.swaps.add(1);
         // One after the other, where workers would do it at once: what is between them says nothing.
         change.outcome = Some(Outcome { at: first, pause: start.elapsed(), ebb: Duration::ZERO });

@@ -198,6 +198,10 @@ FewBuffers = "SW0224", "Full rings between workers would leave few buffers.":
      packets each, or more if there are many buffers. Under overload rings can be full, and what they hold is \
      missing where packets are received: so there should be 1024 buffers for each ring, and as many for each worker. The graph runs all the same; with \
      fewer, packets may be dropped as `out-of-buffers`.";
+Offload = "SW0225", "No driver can do the work of a node.":
+    "The node asks, by `offload`, that the drivers of interfaces drop packets for it before they come in. A \
+     driver sees packets as they arrive, and what it drops is gone: so all that the node gets has to come \
+     straight from nodes that receive, and what it drops must not be wired to another node.";
 
 // The language: variables, included files, templates.
 Variable = "SW0301", "An environment variable is not set.":

@@ -162,7 +162,7 @@ impl Shared {
         lost
     }
 
-    fn say(&self, news: String) {
+    pub fn say(&self, news: String) {
         self.news.lock().unwrap_or_else(PoisonError::into_inner).push(news);
     }
 
@@ -178,7 +178,7 @@ impl Shared {
 /// Opens everything again on a device that has come back.
 pub(super) struct Reattach {
     pub plan: Plan,
-    pub program: Loaded,
+    pub program: Arc<Mutex<Loaded>>,
     pub promiscuous: Option<Promiscuous>,
     pub receiving: Vec<Arc<Mailbox<Box<Receiving>>>>,
     pub sending: Vec<Arc<Mutex<Sending>>>,
@@ -191,15 +191,16 @@ pub(super) struct Reattach {
 impl Reattach {
     /// Puts the program back if somebody has taken it off.
     fn hold_on(&mut self, link: &Link) {
-        if link.index != self.shared.device.load(Ordering::Relaxed) || self.program.is_attached() {
+        let mut program = self.program.lock().unwrap_or_else(PoisonError::into_inner);
+        if link.index != self.shared.device.load(Ordering::Relaxed) || program.is_attached() {
             return;
         }
         let device = &self.plan.device;
-        let news = match self.program.attach(link.index, self.plan.xdp) {
+        let news = match program.attach(link.index, self.plan.xdp) {
             Ok(_) => format!("somebody has taken the program off `{device}`; it is attached again"),
             Err(error) => format!("somebody has taken the program off `{device}`, and it cannot be attached again: {error}"),
         };
-        let failed = (!self.program.is_attached()).then(|| news.clone());
+        let failed = (!program.is_attached()).then(|| news.clone());
         if failed.is_none() || failed != self.failed {
             self.shared.say(news);
         }
@@ -222,7 +223,9 @@ impl Attach for Reattach {
     }
 
     fn attach(&mut self, link: &Link) -> io::Result<()> {
-        let opened = self.plan.open(link, &mut self.program, &self.gauges)?;
+        // Until it is known which sockets it has: another program may take its place.
+        let mut program = self.program.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = self.plan.open(link, &mut program, &self.gauges)?;
         let Opened { receiving, sending, sockets, promiscuous, how } = opened;
         self.promiscuous = promiscuous;
         self.shared.device.store(link.index, Ordering::Relaxed);
@@ -232,6 +235,7 @@ impl Attach for Reattach {
             current.iter().for_each(|socket| lost.add(socket.lost()));
             *current = sockets;
         }
+        drop(program);
         self.receiving.iter().zip(receiving).for_each(|(mailbox, fresh)| mailbox.post(Box::new(fresh)));
         for (side, fresh) in self.sending.iter().zip(sending) {
             let old = std::mem::replace(&mut *side.lock().unwrap_or_else(PoisonError::into_inner), fresh);

@@ -27,9 +27,9 @@
 //! somebody has taken off is put back within a second.
 //!
 //! At the end it says `{device, mode, link-changes, transmit-errors, kernel-drops, fill-ring-empty, receive-ring-full, invalid,
-//! checksums-completed, copied}`. `kernel-drops` are packets that came while no buffer waited for them (`fill-ring-empty` says how often) or
-//! that are longer than one; `receive-ring-full` are packets for which swath was too slow. What the device itself drops it counts itself
-//! (`ip -s link show`).
+//! checksums-completed, copied}`, and `offloaded`, packets that the program has dropped for a node, if one asks for that. `kernel-drops`
+//! are packets that came while no buffer waited for them (`fill-ring-empty` says how often) or that are longer than one;
+//! `receive-ring-full` are packets for which swath was too slow. What the device itself drops it counts itself (`ip -s link show`).
 
 mod attach;
 mod capture;
@@ -48,6 +48,9 @@ mod promiscuous;
 mod receive;
 mod ring;
 mod settings;
+mod sieve;
+#[cfg(test)]
+mod sieve_tests;
 mod socket;
 mod totals;
 mod transmit;
@@ -55,10 +58,10 @@ pub(super) mod trial;
 
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicUsize};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use swath_api::ConfigError;
 use swath_api::wire::MacAddr;
+use swath_api::{AddressSet, ConfigError, Offload};
 use swath_core::driver::{Claim, DriverKind, Port, PortConfig, PortStatus, RxQueue, TxQueue};
 
 use super::kernel::ethtool::Ethtool;
@@ -66,9 +69,11 @@ use super::kernel::netlink::{Link, Netlink};
 use super::kernel::watch::{Mailbox, Status, Watcher};
 use super::kernel::{Totals, check_name, mtu, no_device};
 use attach::{Opened, Plan, Reattach, Shared};
+use capture::Capture;
 use program::Loaded;
 use receive::ReceiveQueue;
 use settings::{Checksum, Settings};
+use sieve::{Counts, Shape, Sieve};
 use socket::{CHUNK, FRAME};
 use totals::Figures;
 use transmit::TransmitQueue;
@@ -99,6 +104,10 @@ struct XdpPort {
     status: Arc<Status>,
     totals: Arc<Totals>,
     shared: Arc<Shared>,
+    program: Arc<Mutex<Loaded>>,
+    capture: Capture,
+    counts: Arc<OnceLock<Counts>>,
+    queues: usize,
     _watcher: Watcher,
 }
 
@@ -155,10 +164,11 @@ fn open(config: &PortConfig<'_>) -> Result<Box<dyn Port>, ConfigError> {
     let mailboxes: Vec<_> = receiving.iter().map(|_| Mailbox::new()).collect();
     let sending: Vec<_> = sending.into_iter().map(|side| Arc::new(Mutex::new(side))).collect();
     let mut receive: Vec<Box<dyn RxQueue>> = Vec::new();
-    for (side, mailbox) in receiving.into_iter().zip(&mailboxes) {
+    let counts = Arc::default();
+    for (number, (side, mailbox)) in receiving.into_iter().zip(&mailboxes).enumerate() {
         let answers = answers.clone();
         let queue = ReceiveQueue::new(side, config.index, completes, answers, &status, mailbox, &shared.figures);
-        receive.push(Box::new(queue));
+        receive.push(Box::new(queue.counted(number, &counts)));
     }
     let mut transmit: Vec<Box<dyn TxQueue>> = Vec::new();
     let workers = config.workers as usize;
@@ -167,10 +177,33 @@ fn open(config: &PortConfig<'_>) -> Result<Box<dyn Port>, ConfigError> {
         let own = gauges.iter().skip(worker).step_by(workers).map(Arc::clone).collect();
         transmit.push(Box::new(TransmitQueue::new(side, own, &status, &totals, &shared.figures, config.pool)));
     }
-    let reattach =
-        Reattach { plan, program, promiscuous, receiving: mailboxes, sending, gauges, shared: Arc::clone(&shared), failed: None };
+    let (program, queues) = (Arc::new(Mutex::new(program)), mailboxes.len());
+    let reattach = Reattach {
+        plan,
+        program: Arc::clone(&program),
+        promiscuous,
+        receiving: mailboxes,
+        sending,
+        gauges,
+        shared: Arc::clone(&shared),
+        failed: None,
+    };
     let watcher = Watcher::start(&status, link, reattach).map_err(system("cannot watch the device"))?;
-    Ok(Box::new(XdpPort { device: device.into(), mac, mtu, receive, transmit, status, totals, shared, _watcher: watcher }))
+    Ok(Box::new(XdpPort {
+        device: device.into(),
+        mac,
+        mtu,
+        receive,
+        transmit,
+        status,
+        totals,
+        shared,
+        program,
+        capture: settings.capture,
+        counts,
+        queues,
+        _watcher: watcher,
+    }))
 }
 
 /// How the device is opened.
@@ -242,6 +275,26 @@ fn refused(device: &str, error: &io::Error) -> ConfigError {
     ConfigError::at("device", what)
 }
 
+impl XdpPort {
+    /// Puts a program on the device that drops by a list.
+    fn drop_by_list(&self, offload: &Offload) -> io::Result<Arc<dyn AddressSet>> {
+        // Who has to tell the kernel of its neighbours hears all of them.
+        let shape = Shape::of(offload, self.capture.takes_answers_of_the_kernel());
+        let mut program = Loaded::with_list(&self.capture, self.mac, shape)?;
+        let sieve = Sieve::of(program.object(), shape, Arc::downgrade(&self.shared), &self.device)?;
+        let counts = Counts::of(program.object(), self.queues)?;
+        let mut current = self.program.lock().unwrap_or_else(PoisonError::into_inner);
+        for (number, socket) in self.shared.sockets.lock().unwrap_or_else(PoisonError::into_inner).iter().enumerate() {
+            program.give(number as u32, &**socket)?;
+        }
+        program.succeed(&mut current)?;
+        *current = program;
+        // Asked once at most.
+        let _ = self.counts.set(counts);
+        Ok(Arc::new(sieve))
+    }
+}
+
 struct XdpStatus {
     status: Arc<Status>,
     totals: Arc<Totals>,
@@ -291,6 +344,13 @@ impl Port for XdpPort {
         std::mem::take(&mut self.transmit)
     }
 
+    fn accept(&mut self, offload: &Offload) -> Result<Arc<dyn AddressSet>, String> {
+        if offload.work.as_str() != Offload::DENY {
+            return Err("its driver knows no such work".into());
+        }
+        self.drop_by_list(offload).map_err(|error| format!("the kernel does not take the list: {error}"))
+    }
+
     fn claims(&self) -> Vec<Claim> {
         vec![Claim { resource: format!("the device `{}`", self.device), exclusive: true }]
     }
@@ -316,6 +376,9 @@ impl Port for XdpPort {
         report["invalid"] = lost.invalid.into();
         report["checksums-completed"] = completed.into();
         report["copied"] = copied.into();
+        if self.counts.get().is_some() {
+            report["offloaded"] = self.shared.figures.offloaded().into();
+        }
         Ok(report)
     }
 }

@@ -10,12 +10,13 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{MapData, XskMap};
-use aya::programs::Xdp as Program;
+use aya::programs::{ProgramFd, Xdp as Program};
 use aya::{Ebpf, EbpfLoader};
 use swath_api::wire::MacAddr;
 
 use super::capture::Capture;
 use super::settings::Xdp;
+use super::sieve::Shape;
 
 /// What `ebpf/build` makes of `ebpf/capture.bpf.c`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("ebpf/capture.bpf.o");
@@ -23,6 +24,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("ebpf/capture.bpf.o");
 /// Of `enum bpf_cmd` in linux/bpf.h.
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_LINK_CREATE: libc::c_long = 28;
+const BPF_LINK_UPDATE: libc::c_long = 29;
 /// Of `enum bpf_attach_type`.
 const BPF_XDP: u32 = 37;
 /// Of linux/if_link.h.
@@ -52,9 +54,19 @@ impl Loaded {
     /// EPERM without CAP_BPF and CAP_NET_ADMIN; EACCES without CAP_PERFMON if it reads IP headers (the verifier bars what might leak
     /// by speculation); whatever the kernel's verifier says.
     pub fn new(capture: &Capture, mac: MacAddr) -> io::Result<Loaded> {
+        Loaded::with_list(capture, mac, Shape::NONE)
+    }
+
+    /// Loads a program that drops by a list, or by none.
+    ///
+    /// # Errors
+    /// As [`Loaded::new`]; ENOMEM if there is no memory for the list.
+    pub fn with_list(capture: &Capture, mac: MacAddr, shape: Shape) -> io::Result<Loaded> {
         let constants = capture.constants(mac);
-        let mut program =
-            EbpfLoader::new().override_global("capture", &constants[..], true).load(OBJECT).map_err(|error| system(&error))?;
+        let mut loader = EbpfLoader::new();
+        loader.override_global("capture", &constants[..], true).override_global("sieve", &shape.flags, true);
+        shape.lengths().into_iter().for_each(|(map, length)| _ = loader.map_max_entries(map, length));
+        let mut program = loader.load(OBJECT).map_err(|error| system(&error))?;
         let mut map =
             |name: &str| program.take_map(name).ok_or_else(|| io::Error::other(format!("the program has no map `{name}`")));
         let sockets = XskMap::try_from(map("sockets")?).map_err(|error| system(&error))?;
@@ -76,6 +88,30 @@ impl Loaded {
             .map_err(|error: aya::programs::ProgramError| system(&error))?;
         loaded.load().map_err(|error| system(&error))?;
         Ok(Loaded { program, sockets, link: None })
+    }
+
+    /// Itself, whose maps may be taken out.
+    pub fn object(&mut self) -> &mut Ebpf {
+        &mut self.program
+    }
+
+    /// Takes the place of another program on its device, between two packets.
+    ///
+    /// # Errors
+    /// What the kernel says; the other one stays then.
+    pub fn succeed(&mut self, other: &mut Loaded) -> io::Result<()> {
+        let Some(link) = &other.link else { return Ok(()) };
+        let program = self.descriptor()?;
+        // `link_fd`, `new_prog_fd` of `union bpf_attr`, and zeros.
+        let mut attributes = [0u32; 16];
+        attributes[..2].copy_from_slice(&[link.as_raw_fd() as u32, program.as_fd().as_raw_fd() as u32]);
+        // SAFETY: the kernel reads as many bytes as it is told, which live during the call.
+        let done = unsafe { libc::syscall(libc::SYS_bpf, BPF_LINK_UPDATE, attributes.as_ptr(), size_of_val(&attributes)) };
+        if done < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        self.link = other.link.take();
+        Ok(())
     }
 
     /// Gives the packets of a queue to a socket.
@@ -124,14 +160,18 @@ impl Loaded {
         aya::TestRun::test_run(program, options).unwrap().return_value
     }
 
-    fn create(&mut self, device: u32, flags: u32) -> io::Result<OwnedFd> {
-        let program: &mut Program = self
+    fn descriptor(&self) -> io::Result<&ProgramFd> {
+        let program: &Program = self
             .program
-            .program_mut("swath")
+            .program("swath")
             .ok_or_else(|| io::Error::other("the program is not there"))?
             .try_into()
             .map_err(|error: aya::programs::ProgramError| system(&error))?;
-        let program = program.fd().map_err(|error| system(&error))?;
+        program.fd().map_err(|error| system(&error))
+    }
+
+    fn create(&self, device: u32, flags: u32) -> io::Result<OwnedFd> {
+        let program = self.descriptor()?;
         // `prog_fd`, `target_ifindex`, `attach_type`, `flags` of `union bpf_attr`, and zeros.
         let attributes: [u32; 16] = {
             let mut words = [0; 16];

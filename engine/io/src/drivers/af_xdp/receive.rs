@@ -1,19 +1,20 @@
 //! The receive queue.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, OnceLock};
 
 use libc::xdp_desc;
 use swath_api::memory::{DATA, HEAD, LINE, WINDOW};
 use swath_api::{Cache, Desc, Lane, Pool, Vector};
-use swath_core::driver::{Io, Received, RxQueue};
+use swath_core::driver::{Io, Offloaded, Received, RxQueue};
 
 use super::checksum;
 use super::chunks::{Chunks, on_one_page};
 use super::neighbours::{Answer, answer};
 use super::ring::{Consumer, Producer};
+use super::sieve::Counts;
 use super::socket::{FRAME, Memory, Socket};
 use super::totals::Figures;
 use crate::drivers::kernel::watch::{Mailbox, Status};
@@ -136,6 +137,10 @@ pub(super) struct ReceiveQueue {
     // As of when the mailbox was last looked into.
     seen: u32,
     figures: Arc<Figures>,
+    // What the program has dropped of this queue in the place of a node, if it does.
+    counts: Arc<OnceLock<Counts>>,
+    number: usize,
+    told: Offloaded,
 }
 
 impl ReceiveQueue {
@@ -157,7 +162,16 @@ impl ReceiveQueue {
             mailbox: Arc::clone(mailbox),
             seen: status.events(),
             figures: Arc::clone(figures),
+            counts: Arc::default(),
+            number: 0,
+            told: Offloaded::default(),
         }
+    }
+
+    /// Of the queue of this number, with what the program counts once it drops packets for a node.
+    pub fn counted(mut self, number: usize, counts: &Arc<OnceLock<Counts>>) -> ReceiveQueue {
+        (self.number, self.counts) = (number, Arc::clone(counts));
+        self
     }
 
     #[cold]
@@ -270,6 +284,15 @@ impl RxQueue for ReceiveQueue {
             self.copy_frames(packets, most, &mut received, io.cache);
         }
         received
+    }
+
+    fn offloaded(&mut self) -> Offloaded {
+        let Some(counts) = self.counts.get() else { return Offloaded::default() };
+        let now = counts.of_queue(self.number);
+        let before = std::mem::replace(&mut self.told, now);
+        let [first, second] = [0, 1].map(|role: usize| now.packets[role] - before.packets[role]);
+        self.figures.dropped(first + second);
+        Offloaded { packets: [first, second], bytes: now.bytes - before.bytes }
     }
 
     fn readable(&self) -> Option<BorrowedFd<'_>> {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 pub(super) struct Figures {
     completed: AtomicU64,
     copied: AtomicU64,
+    offloaded: AtomicU64,
     mtu: AtomicU32,
 }
 
@@ -25,6 +26,19 @@ impl Figures {
         if count > 0 {
             self.copied.fetch_add(count as u64, Ordering::Relaxed);
         }
+    }
+
+    /// Counts packets that the program has dropped in the place of a node.
+    #[inline]
+    pub fn dropped(&self, count: u64) {
+        if count > 0 {
+            self.offloaded.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Packets that the program has dropped in the place of a node.
+    pub fn offloaded(&self) -> u64 {
+        self.offloaded.load(Ordering::Relaxed)
     }
 
     /// Says what the device's MTU is, in bytes.
