@@ -72,14 +72,15 @@ const THREADS: [Threads; 6] = [
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if arguments.case.as_deref() != Some(af_xdp::NAME) {
+    let case = arguments.case.as_deref();
+    let Some((_, _, run)) = af_xdp::CASES.iter().find(|(name, ..)| case == Some(*name)) else {
         graph_costs(&arguments);
         return ExitCode::SUCCESS;
-    }
+    };
     if !arguments.child {
         return af_xdp::run_apart().unwrap_or_else(|error| fail(&error));
     }
-    match af_xdp::run(arguments.af_xdp, arguments.core) {
+    match run(arguments.af_xdp, arguments.core) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -91,7 +92,7 @@ fn graph_costs(arguments: &Arguments) {
         classifiers::ALL.iter().for_each(|rules| println!("{:<28} the classifier of rules alone", rules.name));
         store::all().iter().for_each(|case| println!("{:<28} {}", case.name, case.about));
         THREADS.iter().for_each(|(name, about, _)| println!("{name:<28} {about}"));
-        println!("{:<28} {}", af_xdp::NAME, af_xdp::ABOUT);
+        af_xdp::CASES.iter().for_each(|(name, about, _)| println!("{name:<28} {about}"));
         return;
     }
     if let Some((_, _, run)) = THREADS.iter().find(|(name, ..)| arguments.case.as_deref() == Some(*name)) {

@@ -1,4 +1,4 @@
-//! The rig of the case `af-xdp` works, and accounts for every packet. How fast anything is, it does not ask.
+//! The rig of the cases `af-xdp` and `af-xdp-deny` works, and accounts for every packet. How fast anything is, it does not ask.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,9 +17,11 @@ fn every_packet_is_accounted_for() {
         println!("not run: {needs}");
         return;
     }
-    let args = ["--case", "af-xdp", "--pairs", "2", "--milliseconds", "50", "--any-share"];
-    let output = Command::new("timeout").args(["-k", "1", "100"]).arg(program).args(args).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    // It has measured, whatever it has found: a sum that does not add up is told instead.
-    assert!(said.contains("\n| 2 | ") && said.contains("\nA flood: sent ") && said.contains("\nmedian ratio **"), "{said}");
+    for (case, flood) in [("af-xdp", "\nA flood: sent "), ("af-xdp-deny", "a flood.\n")] {
+        let args = ["--case", case, "--pairs", "2", "--milliseconds", "50", "--any-share"];
+        let output = Command::new("timeout").args(["-k", "1", "100"]).arg(program).args(args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        // It has measured, whatever it has found: a sum that does not add up is told instead.
+        assert!(said.contains("\n| 2 | ") && said.contains(flood) && said.contains("\nmedian ratio **"), "{said}");
+    }
 }

@@ -16,6 +16,8 @@ pub enum Kind {
     Bare,
     /// The router of `swath run`.
     Router,
+    /// A list of `swath run` that drops what comes in: the node alone, or the program in the kernel for it.
+    Deny { offload: bool },
 }
 
 /// The programs, and the core that they run on.
@@ -46,6 +48,9 @@ impl Programs {
         let (bare, graph_file, report) = (at("forwarder"), at("graph.yaml"), at("report.json"));
         let programs = Programs { bare, swath, graph: graph_file, report, core, cores, place: place.clone() };
         std::fs::write(&programs.graph, graph(core)).map_err(|error| error.to_string())?;
+        for offload in [false, true] {
+            std::fs::write(programs.deny(offload), deny(core, offload)).map_err(|error| error.to_string())?;
+        }
         let source = at("forwarder.c");
         std::fs::write(&source, include_str!("forwarder.c")).map_err(|error| error.to_string())?;
         let mut compiler = Command::new("cc");
@@ -57,13 +62,18 @@ impl Programs {
         Ok(programs)
     }
 
+    fn deny(&self, offload: bool) -> PathBuf {
+        self.place.join(if offload { "offload.yaml" } else { "deny.yaml" })
+    }
+
     pub fn start(&self, kind: Kind) -> Result<Forwarder<'_>, String> {
         let mut command = Command::new("taskset");
         command.args(["-c", &self.cores]);
         match kind {
             Kind::Bare => command.arg(&self.bare).args([IN, OUT, &self.core.to_string()]),
-            Kind::Router => {
-                command.arg(&self.swath).arg("run").arg(&self.graph).args(["--stats", "none", "--report"]).arg(&self.report)
+            Kind::Router | Kind::Deny { .. } => {
+                let graph = if let Kind::Deny { offload } = kind { self.deny(offload) } else { self.graph.clone() };
+                command.arg(&self.swath).arg("run").arg(graph).args(["--stats", "none", "--report"]).arg(&self.report)
             }
         };
         let log = std::fs::File::create(self.place.join("log")).map_err(|error| error.to_string())?;
@@ -100,6 +110,38 @@ nodes:
   rewrite:  {{ kind: ip4-rewrite, to: tx }}
   tx:       {{ kind: tx }}
 "
+    )
+}
+
+/// Prefixes of the list beside that of the sender.
+const LISTED: u32 = 100_000;
+
+/// A wire with a list of addresses before it, in which the sender is.
+fn deny(core: usize, offload: bool) -> String {
+    // By a multiplicative generator: all over 11.0.0.0/8, a third of them networks.
+    let mut prefixes: Vec<String> = vec!["198.51.100.2".into()];
+    prefixes.extend((0..LISTED).map(|number| {
+        let address = 0x0b00_0000 | number.wrapping_mul(0x9e37_79b1) >> 8;
+        let length = if number % 3 == 0 { 24 } else { 32 };
+        format!("{}/{length}", std::net::Ipv4Addr::from(address & u32::MAX << (32 - length)))
+    }));
+    let offload = if offload { "offload: xdp, " } else { "" };
+    format!(
+        "version: 1
+engine: {{ cores: [{core}], idle: busy }}
+interfaces:
+  in:  {{ driver: af-xdp, device: {IN} }}
+  out: {{ driver: af-xdp, device: {OUT} }}
+tables:
+  listed: {{ kind: deny-list, prefixes: [{}] }}
+nodes:
+  in-rx:  {{ kind: rx, interface: in, to: deny }}
+  out-rx: {{ kind: rx, interface: out, to: back }}
+  deny:   {{ kind: deny, layer: ethernet, {offload}to: {{ ok: forth, not-ip: forth }} }}
+  forth:  {{ kind: tx, interface: out }}
+  back:   {{ kind: tx, interface: in }}
+",
+        prefixes.join(", ")
     )
 }
 

@@ -4,6 +4,7 @@
 //! another core. They take turns, since the machine is not the same from one second to the next, and what is told is the ratio of each pair.
 //! Every packet is accounted for.
 
+mod deny;
 mod forwarder;
 mod network;
 #[cfg(test)]
@@ -24,10 +25,13 @@ use network::Drops;
 use statistics::Summary;
 use traffic::{Counts, Traffic, UNDER_WAY};
 
-/// The name of the case.
-pub const NAME: &str = "af-xdp";
-/// In a sentence.
-pub const ABOUT: &str = "IPv4 router on AF_XDP over a bare AF_XDP forwarder: packets per second, as a ratio (root)";
+/// A case: name, meaning, and how it runs within a namespace of its own.
+type XdpCase = (&'static str, &'static str, fn(Options, usize) -> Result<(), String>);
+/// All of them.
+pub const CASES: [XdpCase; 2] = [(NAME, ABOUT, run), (deny::NAME, deny::ABOUT, deny::run)];
+
+const NAME: &str = "af-xdp";
+const ABOUT: &str = "IPv4 router on AF_XDP over a bare AF_XDP forwarder: packets per second, as a ratio (root)";
 
 /// How it is measured.
 #[derive(Debug, Clone, Copy, Args)]
@@ -60,15 +64,19 @@ pub fn run_apart() -> Result<ExitCode, String> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The case, within that namespace.
-pub fn run(options: Options, core: usize) -> Result<(), String> {
+/// The programs and the traffic of a case, and the core of what the kernel does.
+fn prepare(core: usize) -> Result<(Programs, Traffic, usize), String> {
     let allowed = sched_getaffinity(None).map_err(|error| error.to_string())?;
     let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
     let other = *cores.iter().find(|other| **other != core).ok_or("it needs two cores")?;
     measure::claim_core(other)?;
     network::lay().map_err(|error| format!("it needs root, iproute2 and ethtool: {error}"))?;
-    let programs = Programs::new(core, &cores)?;
-    let mut traffic = Traffic::new()?;
+    Ok((Programs::new(core, &cores)?, Traffic::new()?, other))
+}
+
+/// The case, within that namespace.
+fn run(options: Options, core: usize) -> Result<(), String> {
+    let (programs, mut traffic, other) = prepare(core)?;
     println!("{}\n\n### {NAME}: {ABOUT}\n", measure::machine());
     println!(
         "Generator, and what the kernel does to receive: core {other}. Forwarder, and what the kernel does to send: core {core}."
