@@ -4,8 +4,8 @@ use swath_api::Str;
 use swath_api::prelude::*;
 use swath_api::wire::IcmpCause;
 
-use crate::acl::{self, Acl, Flowing, Fragments, Key, Kind, Outcome, Part, Ruling, Verdict};
-use crate::sessions::{Key4, Key6, Probe};
+use crate::acl::{self, Acl, Asking, Flowing, Flows, Fragments, Key, Kind, Outcome, Part, Ruling, Verdict};
+use crate::sessions::{Key4, Key6, Probe, Query, Tracked};
 
 /// Asks a table of rules about packets.
 pub struct AclFilter {
@@ -26,8 +26,8 @@ struct Space {
     verdicts4: [Verdict; VECTOR],
     verdicts6: [Verdict; VECTOR],
     nexts: [Result<Outcome, Next>; VECTOR],
-    probes4: [Probe<Key4>; VECTOR],
-    probes6: [Probe<Key6>; VECTOR],
+    queries4: [Query<Key4>; VECTOR],
+    queries6: [Query<Key6>; VECTOR],
     rulings: [Ruling; VECTOR],
 }
 
@@ -121,8 +121,8 @@ impl Node for AclFilter {
             verdicts4: [verdict; VECTOR],
             verdicts6: [verdict; VECTOR],
             nexts: [Err(Next::BadHeader); VECTOR],
-            probes4: [Probe::<Key4>::read(&[], 0); VECTOR],
-            probes6: [Probe::<Key6>::read(&[], 0); VECTOR],
+            queries4: [Query::none(); VECTOR],
+            queries6: [Query::none(); VECTOR],
             rulings: [Ruling::Full; VECTOR],
         };
         let (stateful, follow) = (acl.is_stateful(), fragments == Fragments::FollowFirst);
@@ -144,14 +144,14 @@ impl Node for AclFilter {
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
+        if self.stateful {
+            self.process_sessions(frame, cx);
+            return;
+        }
         let special = match self.layer {
             Layer::Ip => self.space.gather4(frame, acl::ip4),
             Layer::Ethernet => self.space.gather4(frame, acl::ethernet4),
         };
-        if self.stateful {
-            self.process_sessions(frame, cx, special);
-            return;
-        }
         let (count, now) = (frame.len(), cx.now());
         let shard = cx.shard(self.table);
         let Space { kinds, keys4, verdicts4, .. } = &mut *self.space;
@@ -217,36 +217,159 @@ impl Node for AclFilter {
 
 impl AclFilter {
     /// Where the table keeps sessions: they are asked first, and rules only about packets that have none.
-    fn process_sessions(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>, special: bool) {
-        let (count, now, layer) = (frame.len(), cx.now(), self.layer);
-        let Space { kinds, keys4, keys6, probes4, probes6, rulings, nexts, .. } = &mut *self.space;
+    fn process_sessions(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
+        let (now, layer) = (cx.now(), self.layer);
+        let Space { kinds, keys4, keys6, queries4, queries6, rulings, nexts, .. } = &mut *self.space;
         let shard = cx.shard(self.table);
-        probes(frame, layer, &keys4[..count], probes4, |packet| kinds[packet] == Kind::Ip4);
-        shard.sessions4(&keys4[..count], &mut probes4[..count], |packet| kinds[packet] == Kind::Ip4, rulings, now);
-        if special && kinds[..count].contains(&Kind::Ip6) {
-            match layer {
-                Layer::Ip => gather6(frame, kinds, keys6, acl::ip6),
-                Layer::Ethernet => gather6(frame, kinds, keys6, acl::ethernet6),
-            }
-            probes(frame, layer, &keys6[..count], probes6, |packet| kinds[packet] == Kind::Ip6);
-            shard.sessions6(&keys6[..count], &mut probes6[..count], |packet| kinds[packet] == Kind::Ip6, rulings, now);
+        let Some((asking, flows)) = shard.flows4(now) else {
+            self.space.without_memory(frame, layer);
+            return;
+        };
+        let walk = Walk { frame, layer, asking, flows, keys: keys4, queries: queries4, kinds, rulings };
+        let done = match layer {
+            Layer::Ip => walk.decide(Kind::Ip4, |packet, _| acl::plain4(packet), acl::ip4),
+            Layer::Ethernet => walk.decide(Kind::Ip4, plain(Kind::Ip4, acl::ethernet4), acl::ethernet4),
+        };
+        if done {
+            frame.all(Next::Permitted);
+            return;
         }
-        if special {
-            for (ruling, (next, kind)) in rulings.iter().zip(nexts.iter_mut().zip(&*kinds)) {
-                *next = match kind {
-                    Kind::Ip4 | Kind::Ip6 => ruled(*ruling),
-                    Kind::Other => Err(Next::NotIp),
-                    Kind::Bad => Err(Next::BadHeader),
-                };
+        let count = frame.len();
+        if kinds[..count].contains(&Kind::Ip6)
+            && let Some((asking, flows)) = shard.flows6(now)
+        {
+            let walk = Walk { frame, layer, asking, flows, keys: keys6, queries: queries6, kinds, rulings };
+            let done = match layer {
+                Layer::Ip => walk.decide(Kind::Ip6, plain(Kind::Ip6, acl::ip6), acl::ip6),
+                Layer::Ethernet => walk.decide(Kind::Ip6, plain(Kind::Ip6, acl::ethernet6), acl::ethernet6),
+            };
+            if done {
+                frame.all(Next::Permitted);
+                return;
             }
-        } else {
-            nexts.iter_mut().zip(&*rulings).for_each(|(next, ruling)| *next = ruled(*ruling));
+        }
+        for (ruling, (next, kind)) in rulings.iter().zip(nexts.iter_mut().zip(&*kinds)) {
+            *next = match kind {
+                Kind::Ip4 | Kind::Ip6 => ruled(*ruling),
+                Kind::Other => Err(Next::NotIp),
+                Kind::Bad => Err(Next::BadHeader),
+            };
         }
         frame.decide_lanes(&nexts[..count], |lane, next| match *next {
             Ok(outcome) => decide(lane, outcome),
             Err(next) => next,
         });
     }
+}
+
+/// The packets of one version of IP of a frame, on their way through sessions and rules.
+struct Walk<'a, 'f, A: Flowing> {
+    frame: &'a mut Frame<'f, Next>,
+    layer: Layer,
+    asking: Asking<'a>,
+    flows: &'a mut Flows<A>,
+    keys: &'a mut [Key<A>; VECTOR],
+    queries: &'a mut [Query<A::Flow>; VECTOR],
+    kinds: &'a mut [Kind; VECTOR],
+    rulings: &'a mut [Ruling; VECTOR],
+}
+
+impl<A: Flowing> Walk<'_, '_, A> {
+    /// Decides all packets of a kind: of IPv4 it finds out which those are, of IPv6 they are known. `plain` reads those that are as most
+    /// are, `any` reads all. `true` if all packets of the frame are of the kind and have passed, and nothing is left to do; otherwise there is a
+    /// ruling for each of the kind.
+    #[inline(always)]
+    fn decide(
+        mut self,
+        own: Kind,
+        plain: impl Fn(&Packet<'_>, &mut Key<A>) -> Option<Probe<A::Flow>>,
+        any: impl Fn(&Packet<'_>, &mut Key<A>) -> Kind,
+    ) -> bool {
+        let Walk { frame, flows, queries, .. } = &mut self;
+        let (mut is_plain, mut key) = (true, Key::default());
+        frame.read(queries, |packet| {
+            let probe = plain(packet, &mut key);
+            is_plain &= probe.is_some();
+            probe.map_or(Query::none(), |probe| flows.query(probe))
+        });
+        if !is_plain {
+            self.read_others(own, &plain, &any);
+        }
+        let mut tracked = [Tracked::Unknown; VECTOR];
+        let count = self.frame.len();
+        let passed = self.flows.follow(&self.asking, &self.queries[..count], &mut tracked);
+        if passed == count && is_plain {
+            return true;
+        }
+        if is_plain {
+            self.kinds[..count].fill(own);
+        }
+        self.decide_rest(own, &tracked, any);
+        false
+    }
+
+    /// Reads the packets that are not as most are.
+    #[inline(never)]
+    fn read_others(
+        &mut self,
+        own: Kind,
+        plain: impl Fn(&Packet<'_>, &mut Key<A>) -> Option<Probe<A::Flow>>,
+        any: impl Fn(&Packet<'_>, &mut Key<A>) -> Kind,
+    ) {
+        let Walk { frame, asking, flows, keys, queries, kinds, layer, .. } = self;
+        let mut slots = keys.iter_mut().zip(queries.iter_mut()).zip(kinds.iter_mut());
+        frame.read(&mut [(); VECTOR], |packet| {
+            let Some(((key, query), kind)) = slots.next() else { return };
+            if own == Kind::Ip6 && *kind != Kind::Ip6 {
+                return;
+            }
+            if plain(packet, key).is_some() {
+                *kind = own;
+                return;
+            }
+            *kind = any(packet, key);
+            if *kind == own {
+                *query = flows.query_any(asking, key, || A::read(layer.network(packet.data())));
+            }
+        });
+    }
+
+    /// After those that belong to sessions have passed.
+    #[inline(never)]
+    fn decide_rest(mut self, own: Kind, tracked: &[Tracked; VECTOR], any: impl Fn(&Packet<'_>, &mut Key<A>) -> Kind) {
+        let Walk { frame, asking, flows, keys, queries, kinds, rulings, .. } = &mut self;
+        let (count, mut unknown) = (frame.len(), 0);
+        for packet in (0..count).filter(|packet| kinds[*packet] == own) {
+            match tracked[packet] {
+                Tracked::Pass => {
+                    flows.learn(asking, &keys[packet], &queries[packet]);
+                    rulings[packet] = Ruling::Session;
+                }
+                Tracked::Invalid => rulings[packet] = Ruling::Invalid,
+                Tracked::Unknown => unknown += 1,
+            }
+        }
+        if unknown == 0 {
+            return;
+        }
+        let ours = |packet: usize| kinds[packet] == own && tracked[packet] == Tracked::Unknown;
+        let mut slots = keys.iter_mut().enumerate();
+        frame.read(&mut [(); VECTOR], |packet| {
+            if let Some((_, key)) = slots.next().filter(|(at, _)| ours(*at)) {
+                any(packet, key);
+            }
+        });
+        flows.decide(asking, (&keys[..count], &queries[..count]), ours, rulings);
+    }
+}
+
+/// Reads a packet by its key, and says what sessions ask if that is all.
+#[inline(always)]
+fn plain<A: Flowing>(
+    own: Kind,
+    key_of: impl Fn(&Packet<'_>, &mut Key<A>) -> Kind,
+) -> impl Fn(&Packet<'_>, &mut Key<A>) -> Option<Probe<A::Flow>> {
+    move |packet, key| (key_of(packet, key) == own && acl::is_plain(key)).then(|| acl::probe(key))
 }
 
 impl Layer {
@@ -257,31 +380,6 @@ impl Layer {
             Layer::Ethernet => acl::network(bytes).map_or(&[], |(_, _, packet)| packet),
         }
     }
-}
-
-/// Takes what sessions are known by: most of it is in the keys.
-fn probes<A: Flowing>(
-    frame: &mut Frame<'_, Next>,
-    layer: Layer,
-    keys: &[Key<A>],
-    probes: &mut [Probe<A::Flow>; VECTOR],
-    ours: impl Fn(usize) -> bool,
-) {
-    let mut plain = true;
-    for (packet, (key, probe)) in keys.iter().zip(&mut *probes).enumerate() {
-        *probe = acl::probe(key);
-        plain &= acl::is_plain(key) && ours(packet);
-    }
-    if plain {
-        return;
-    }
-    let (mut at, mut all) = (0, [(); VECTOR]);
-    frame.gather(&mut all, |packet| {
-        if !ours(at) || !acl::is_plain(&keys[at]) {
-            probes[at] = A::read(if ours(at) { layer.network(packet.data()) } else { &[] });
-        }
-        at += 1;
-    });
 }
 
 fn ruled(ruling: Ruling) -> Result<Outcome, Next> {
@@ -298,11 +396,25 @@ fn ruled(ruling: Ruling) -> Result<Outcome, Next> {
 }
 
 impl Space {
+    /// No session can be opened.
+    #[cold]
+    fn without_memory(&mut self, frame: &mut Frame<'_, Next>, layer: Layer) {
+        match layer {
+            Layer::Ip => self.gather4(frame, acl::ip4),
+            Layer::Ethernet => self.gather4(frame, acl::ethernet4),
+        };
+        frame.decide_lanes(&self.kinds, |_, kind| match kind {
+            Kind::Ip4 | Kind::Ip6 => Next::SessionsFull,
+            Kind::Other => Next::NotIp,
+            Kind::Bad => Next::BadHeader,
+        });
+    }
+
     /// Takes the keys of IPv4 packets. `true` if there are others among them, or fragments.
     #[inline(always)]
-    fn gather4(&mut self, frame: &mut Frame<'_, Next>, of: impl Fn(&mut Packet<'_>, &mut Key<u32>) -> Kind) -> bool {
+    fn gather4(&mut self, frame: &mut Frame<'_, Next>, of: impl Fn(&Packet<'_>, &mut Key<u32>) -> Kind) -> bool {
         let (mut keys, mut special) = (self.keys4.iter_mut(), false);
-        frame.gather(&mut self.kinds, |packet| {
+        frame.read(&mut self.kinds, |packet| {
             let Some(key) = keys.next() else { return Kind::Bad };
             let kind = of(packet, key);
             special |= kind != Kind::Ip4 || key.part != Part::Whole;
@@ -317,10 +429,10 @@ fn gather6(
     frame: &mut Frame<'_, Next>,
     kinds: &mut [Kind; VECTOR],
     keys: &mut [Key<u128>; VECTOR],
-    of: impl Fn(&mut Packet<'_>, &mut Key<u128>) -> Kind,
+    of: impl Fn(&Packet<'_>, &mut Key<u128>) -> Kind,
 ) {
     let mut packet_of = keys.iter_mut().zip(*kinds);
-    frame.gather(kinds, |packet| match packet_of.next() {
+    frame.read(kinds, |packet| match packet_of.next() {
         Some((key, Kind::Ip6)) => of(packet, key),
         Some((_, kind)) => kind,
         None => Kind::Bad,

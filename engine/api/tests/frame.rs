@@ -87,6 +87,26 @@ fn gathered_keys_meet_their_packets_in_decide() {
 }
 
 #[test]
+fn what_is_read_is_as_it_was() {
+    for size in SIZES {
+        let mut kit = walker(TestKit::new(), move |frame, _| {
+            let mut keys = [(0, 0, [0; 2]); VECTOR];
+            let keys = frame.read(&mut keys, |packet| (packet.len(), packet.lane_ref().adj, *packet.peek()));
+            let keys: Vec<_> = keys.iter().map(|(length, adj, bytes)| (*length, *adj, bytes[..2.min(*length)].to_vec())).collect();
+            let mut expected = Vec::new();
+            frame.for_each(|packet| {
+                expected.push((packet.len(), packet.lane().adj, packet.data()[..2.min(packet.len())].to_vec()));
+                Next::B
+            });
+            assert_eq!(keys, expected);
+        });
+        let packets = numbered(size);
+        let expected: Vec<_> = packets.iter().enumerate().map(|(i, bytes)| untouched(i, bytes, Next::B)).collect();
+        assert_eq!(run(&mut kit, &packets), expected);
+    }
+}
+
+#[test]
 fn gather_may_change_packets() {
     let mut kit = walker(TestKit::new(), |frame, _| {
         let mut keys = [false; VECTOR];

@@ -76,6 +76,7 @@ impl Node for Keeper {
                 frame.for_each_hold(&mut self.held, Next::Kept, Next::Full, |_| Verdict::Hold(0));
             }
             Some("gather") => drop(frame.gather(&mut words, |_| 0).len()),
+            Some("read") => drop(frame.read(&mut words, |_| 0).len()),
             Some("decide") => frame.decide(&words, |_, _| Next::Bad),
             Some("gather_be32") => drop(frame.gather_be32::<0>(&mut words).len()),
             Some("eth_check") => frame.eth_check(&[], &[(EtherType::IPV4, Next::A)], Next::Bad, Next::Bad, Next::Bad),
@@ -204,7 +205,7 @@ fn a_variant_of_another_class_is_a_fault() {
 
 #[test]
 fn a_walk_over_packets_after_holding_some_is_a_fault_and_loses_none() {
-    let walks = ["for_each", "for_each_emit", "for_each_hold", "gather", "decide", "gather_be32", "eth_check", "ip4_check"];
+    let walks = ["for_each", "for_each_emit", "for_each_hold", "gather", "read", "decide", "gather_be32", "eth_check", "ip4_check"];
     for second in walks.into_iter().chain(["ip4_forward"]) {
         let mut kit = keeper(&format!(r#"{{"capacity": 9, "every": 2, "second": "{second}"}}"#));
         assert_eq!(edges_of(&run(&mut kit, &numbered(17))), ["fault"; 8], "{second}");

@@ -5,13 +5,13 @@ use swath_api::memory::HugeArray;
 use zerocopy::FromZeros;
 
 use crate::sessions::{
-    Event, Filter, FlowKey, Found, Fragments, Handle, Opening, Probe, Record, Refused, Seed, Sessions, Settings, Tracked,
+    Event, Filter, FlowKey, Found, Fragments, Handle, Opening, Probe, Query, Record, Refused, Seed, Sessions, Settings, Tracked,
 };
 
 use super::classifier::Scratch;
 use super::criteria::{Key, Part};
 use super::first_fragments::FirstFragments;
-use super::flowing::Flowing;
+use super::flowing::{Flowing, is_plain, probe};
 use super::rules::{Hits, Outcome, Rules, Verdict};
 use super::settings::Fragments as Policy;
 
@@ -40,7 +40,7 @@ pub enum Ruling {
 }
 
 /// The rules that are asked.
-pub(super) struct Asking<'a> {
+pub struct Asking<'a> {
     pub(super) rules: &'a Rules,
     pub(super) hits: Hits<'a>,
     pub(super) scratch: &'a mut Scratch,
@@ -49,6 +49,13 @@ pub(super) struct Asking<'a> {
     /// Which rules these are: sessions that were permitted by others are asked again.
     pub(super) epoch: u32,
     pub(super) now: u64,
+}
+
+impl Asking<'_> {
+    /// Whether a packet is dropped for being a fragment.
+    fn drops<A>(&self, key: &Key<A>) -> bool {
+        self.policy == Policy::Drop && key.part != Part::Whole
+    }
 }
 
 /// What rules were asked about the first packet of a session, beside what its key says.
@@ -67,7 +74,7 @@ struct Origin {
 }
 
 /// Sessions, with what belongs to them.
-pub(super) struct Flows<A: Flowing> {
+pub struct Flows<A: Flowing> {
     sessions: Sessions<A::Flow>,
     fragments: Fragments<A::Flow>,
     /// By the place of the session.
@@ -90,23 +97,55 @@ impl<A: Flowing> Flows<A> {
         })
     }
 
-    /// Decides those packets of a frame that are `ours`, each with its probe.
-    pub(super) fn decide(
+    /// Begins the look-up of a packet.
+    #[inline(always)]
+    pub fn query(&self, probe: Probe<A::Flow>) -> Query<A::Flow> {
+        self.sessions.query(probe)
+    }
+
+    /// Begins the look-up of a packet that is not [plain](super::is_plain), or may not be: `read` reads it.
+    pub fn query_any(&self, asking: &Asking<'_>, key: &Key<A>, read: impl FnOnce() -> Probe<A::Flow>) -> Query<A::Flow> {
+        if asking.drops(key) {
+            return Query::none();
+        }
+        let mut probe = if is_plain(key) { probe(key) } else { read() };
+        self.of_first_fragment(key, &mut probe, asking.now);
+        self.sessions.query(probe)
+    }
+
+    /// Lets those packets of a frame pass that belong to sessions. Returns how many do; which are unknown is to be decided by
+    /// [`Flows::decide`].
+    #[inline]
+    pub fn follow(&mut self, asking: &Asking<'_>, queries: &[Query<A::Flow>], tracked: &mut [Tracked; VECTOR]) -> usize {
+        let passed = self.sessions.follow(queries, asking.epoch, asking.now, tracked);
+        self.passed += passed as u64;
+        passed
+    }
+
+    /// Remembers the flow of a first fragment that has passed.
+    pub fn learn(&mut self, asking: &Asking<'_>, key: &Key<A>, query: &Query<A::Flow>) {
+        if query.probe.first_fragment {
+            self.fragments.learn(A::datagram(key), query.probe.key, asking.now);
+        }
+    }
+
+    /// Decides those packets of a frame that are `ours`.
+    pub fn decide(
         &mut self,
         asking: &mut Asking<'_>,
-        (keys, probes): (&[Key<A>], &mut [Probe<A::Flow>]),
+        (keys, queries): (&[Key<A>], &[Query<A::Flow>]),
         ours: impl Fn(usize) -> bool,
         rulings: &mut [Ruling; VECTOR],
     ) {
-        for (key, probe) in keys.iter().zip(&mut *probes) {
-            self.of_first_fragment(key, probe, asking.now);
-        }
         let mut found = [Found::NONE; VECTOR];
-        self.sessions.look_up(probes, &mut found);
+        for packet in (0..keys.len()).filter(|packet| ours(*packet)) {
+            found[packet] = self.sessions.find(&queries[packet].probe.key);
+        }
         self.ask_again(asking, &mut found[..keys.len()]);
         // The rules are asked about the others, all at once.
         let policy = asking.policy;
-        let dropped = |packet: usize| policy == Policy::Drop && keys[packet].part != Part::Whole;
+        let drops = asking.policy == Policy::Drop;
+        let dropped = |packet: usize| drops && keys[packet].part != Part::Whole;
         let mut missed = 0;
         for packet in (0..keys.len()).filter(|packet| ours(*packet) && !found[*packet].is_some() && !dropped(*packet)) {
             self.asked[missed] = keys[packet];
@@ -124,7 +163,7 @@ impl<A: Flowing> Flows<A> {
         }
         let mut verdicts = verdicts.iter();
         for packet in (0..keys.len()).filter(|packet| ours(*packet)) {
-            let (key, probe) = (&keys[packet], &probes[packet]);
+            let (key, probe) = (&keys[packet], &queries[packet].probe);
             if dropped(packet) {
                 rulings[packet] = Ruling::Fragment;
                 continue;
@@ -139,7 +178,6 @@ impl<A: Flowing> Flows<A> {
     }
 
     /// A fragment without ports is of the flow of its first one.
-    #[inline(always)]
     fn of_first_fragment(&self, key: &Key<A>, probe: &mut Probe<A::Flow>, now: u64) {
         if probe.event == Event::Fragment
             && let Some(flow) = self.fragments.find(&A::datagram(key), now)
@@ -148,7 +186,6 @@ impl<A: Flowing> Flows<A> {
         }
     }
 
-    #[inline(always)]
     fn pass(&mut self, key: &Key<A>, probe: &Probe<A::Flow>, now: u64) -> Ruling {
         self.passed += 1;
         if probe.first_fragment {
@@ -158,7 +195,6 @@ impl<A: Flowing> Flows<A> {
     }
 
     /// A packet that had no session when its frame was looked up, or one that is over.
-    #[cold]
     fn without(&mut self, asking: &mut Asking<'_>, key: &Key<A>, probe: &Probe<A::Flow>, verdict: Option<Verdict>) -> Ruling {
         // A packet before it in its frame may have opened one, or be its first fragment.
         let mut probe = *probe;
@@ -213,7 +249,6 @@ impl<A: Flowing> Flows<A> {
     }
 
     /// Ends those sessions among the found ones that the rules do not permit any more.
-    #[inline(always)]
     fn ask_again(&mut self, asking: &mut Asking<'_>, found: &mut [Found]) {
         let is_old = |found: &Found| self.sessions.get(*found).is_some_and(|session| session.data() != asking.epoch);
         if found.iter().any(is_old) {
@@ -221,7 +256,6 @@ impl<A: Flowing> Flows<A> {
         }
     }
 
-    #[cold]
     fn ask_old(&mut self, asking: &mut Asking<'_>, found: &mut [Found]) {
         let mut old = [0; VECTOR];
         let mut count = 0;

@@ -38,17 +38,14 @@ pub use classifier::{Classifier, NO_RULE, Scratch};
 pub use control::{Command, Reply};
 pub use criteria::{ANY_PORT, Criteria, Key, NO_PORT, Others, Part, Ports};
 pub use flowing::{Flowing, fragment_hash, is_plain, network, pair_hash, probe};
-pub use flows::Ruling;
-pub use packet::{Kind, ethernet4, ethernet6, ip4, ip6};
+pub use flows::{Asking, Flows, Ruling};
+pub use packet::{Kind, ethernet4, ethernet6, ip4, ip6, plain4};
 pub use rules::{Hits, Outcome, Rules, Verdict};
 pub use settings::{Action, Config, Fragments, Rule};
 pub use stateful::{Question, Row, Shown};
 pub use words::IpPrefix;
 
-use crate::sessions::{Key4, Key6, Probe};
-
 use first_fragments::FirstFragments;
-use flows::Asking;
 use rules::Entry;
 use settings::{Default_, Keeping, Parsed};
 use stateful::{Counts, Stores};
@@ -103,36 +100,16 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Decides those IPv4 packets, 256 at most, that are `ours`, by their sessions, and by the rules where they have none.
-    pub fn sessions4(
-        &mut self,
-        keys: &[Key<u32>],
-        probes: &mut [Probe<Key4>],
-        ours: impl Fn(usize) -> bool,
-        rulings: &mut [Ruling; VECTOR],
-        now: u64,
-    ) {
-        let (mut asking, stores) = self.asking(now);
-        match stores {
-            Some(stores) => stores.ip4.decide(&mut asking, (keys, probes), ours, rulings),
-            None => rulings.fill(Ruling::Full),
-        }
+    /// The sessions of IPv4, with the rules; `None` if there are none, or if there is no memory for them.
+    pub fn flows4(&mut self, now: u64) -> Option<(Asking<'_>, &mut Flows<u32>)> {
+        let (asking, stores) = self.asking(now);
+        stores.map(|stores| (asking, &mut stores.ip4))
     }
 
-    /// As [`Shard::sessions4`], for IPv6.
-    pub fn sessions6(
-        &mut self,
-        keys: &[Key<u128>],
-        probes: &mut [Probe<Key6>],
-        ours: impl Fn(usize) -> bool,
-        rulings: &mut [Ruling; VECTOR],
-        now: u64,
-    ) {
-        let (mut asking, stores) = self.asking(now);
-        match stores {
-            Some(stores) => stores.ip6.decide(&mut asking, (keys, probes), ours, rulings),
-            None => (0..keys.len()).filter(|packet| ours(*packet)).for_each(|packet| rulings[packet] = Ruling::Full),
-        }
+    /// As [`Shard::flows4`], of IPv6.
+    pub fn flows6(&mut self, now: u64) -> Option<(Asking<'_>, &mut Flows<u128>)> {
+        let (asking, stores) = self.asking(now);
+        stores.map(|stores| (asking, &mut stores.ip6))
     }
 
     fn asking(&mut self, now: u64) -> (Asking<'_>, Option<&mut Stores>) {

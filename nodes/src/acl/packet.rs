@@ -1,7 +1,9 @@
 //! From bytes to keys.
 
 use swath_api::Packet;
-use swath_api::wire::{EtherType, Header, IpProtocol, Ipv4, Ipv6};
+use swath_api::wire::{EtherType, Header, IpProtocol, Ipv4, Ipv6, TcpFlags};
+
+use crate::sessions::{Event, Key4, Probe};
 
 use super::criteria::{Key, NO_PORT, Part};
 use super::flowing::network;
@@ -22,21 +24,42 @@ pub enum Kind {
 
 const TCP: u8 = 6;
 
-/// Takes the key of an IPv4 packet; of others it says what they are.
+/// Whether an IPv4 packet is whole, without options, and has all of the header of TCP or UDP: as most are.
 #[inline(always)]
-pub fn ip4(packet: &mut Packet<'_>, key: &mut Key<u32>) -> Kind {
+fn is_plain4(window: &[u8; 40], ip: &Ipv4, len: usize) -> bool {
     const PLAIN: u8 = 0x45;
     const UDP: u8 = 17;
+    let protocol = ip.protocol().0;
+    let total = usize::from(ip.total_len()).min(len);
+    let least = if protocol == TCP { 40 } else { 28 };
+    window[0] == PLAIN && !ip.is_fragment() && total >= least && matches!(protocol, TCP | UDP)
+}
+
+/// What sessions ask of an IPv4 packet, if it is as most are.
+#[inline(always)]
+pub fn plain4(packet: &Packet<'_>) -> Option<Probe<Key4>> {
     let len = packet.len();
-    let window = packet.window::<40>();
+    let window = packet.peek::<40>();
+    let ip = Ipv4::from_array(window.first_chunk()?);
+    if !is_plain4(window, ip, len) {
+        return None;
+    }
+    let addresses = u64::from(ip.src_bits()) << 32 | u64::from(ip.dst_bits());
+    let ports = u32::from_be_bytes(*window[20..].first_chunk()?);
+    let event = if ip.protocol().0 == TCP { Event::of_tcp(TcpFlags(window[33])) } else { Event::Datagram };
+    Some(Probe { key: Key4::new(addresses, ports, ip.protocol(), 0), event, first_fragment: false })
+}
+
+/// Takes the key of an IPv4 packet; of others it says what they are.
+#[inline(always)]
+pub fn ip4(packet: &Packet<'_>, key: &mut Key<u32>) -> Kind {
+    let len = packet.len();
+    let window = packet.peek::<40>();
     let version = window[0] >> 4;
     let Some(header) = window.first_chunk::<20>() else { return Kind::Bad };
     let ip = Ipv4::from_array(header);
     let protocol = ip.protocol().0;
-    let whole = !ip.is_fragment();
-    let total = usize::from(ip.total_len()).min(len);
-    if window[0] == PLAIN && whole && total >= if protocol == TCP { 40 } else { 28 } && matches!(protocol, TCP | UDP) {
-        // Most packets.
+    if is_plain4(window, ip, len) {
         let port = |at: usize| window[at..].first_chunk().map_or(0, |bytes| u32::from(u16::from_be_bytes(*bytes)));
         *key = Key {
             source: ip.src_bits(),
@@ -65,7 +88,7 @@ pub fn ip4(packet: &mut Packet<'_>, key: &mut Key<u32>) -> Kind {
 }
 
 #[inline(never)]
-fn ip4_slow(packet: &mut Packet<'_>, key: &mut Key<u32>) -> Kind {
+fn ip4_slow(packet: &Packet<'_>, key: &mut Key<u32>) -> Kind {
     let lane = *packet.lane_ref();
     (key.rx, key.tx, key.vlan) = (lane.rx, lane.tx, 0);
     of_ip4(packet.data(), key)
@@ -79,7 +102,7 @@ fn of_ip4(packet: &[u8], key: &mut Key<u32>) -> Kind {
 }
 
 /// Takes the key of an IPv6 packet.
-pub fn ip6(packet: &mut Packet<'_>, key: &mut Key<u128>) -> Kind {
+pub fn ip6(packet: &Packet<'_>, key: &mut Key<u128>) -> Kind {
     let lane = *packet.lane_ref();
     (key.rx, key.tx, key.vlan) = (lane.rx, lane.tx, 0);
     of_ip6(packet.data(), key)
@@ -99,7 +122,7 @@ fn of_ip6(packet: &[u8], key: &mut Key<u128>) -> Kind {
 }
 
 /// As [`ip4`], of a packet that begins with an Ethernet header, VLAN tags behind it.
-pub fn ethernet4(packet: &mut Packet<'_>, key: &mut Key<u32>) -> Kind {
+pub fn ethernet4(packet: &Packet<'_>, key: &mut Key<u32>) -> Kind {
     let lane = *packet.lane_ref();
     (key.rx, key.tx) = (lane.rx, lane.tx);
     match network(packet.data()) {
@@ -113,7 +136,7 @@ pub fn ethernet4(packet: &mut Packet<'_>, key: &mut Key<u32>) -> Kind {
 }
 
 /// As [`ip6`], of a packet that begins with an Ethernet header.
-pub fn ethernet6(packet: &mut Packet<'_>, key: &mut Key<u128>) -> Kind {
+pub fn ethernet6(packet: &Packet<'_>, key: &mut Key<u128>) -> Kind {
     let lane = *packet.lane_ref();
     (key.rx, key.tx) = (lane.rx, lane.tx);
     let Some((EtherType::IPV6, vlan, packet)) = network(packet.data()) else { return Kind::Other };

@@ -256,6 +256,7 @@ impl<K: FlowKey> Sessions<K> {
         self.len -= 1;
         let free = &mut self.sessions[place as usize];
         free.generation = free.generation.wrapping_add(1);
+        free.state = 0;
         free.next = std::mem::replace(&mut self.free, place);
         match cause {
             Cause::Expired => self.totals.expired += 1,

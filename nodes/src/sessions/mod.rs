@@ -6,7 +6,9 @@
 //!
 //! The way of a frame: [`ip4`] or [`ip6`] takes a [`Probe`] from each packet, [`Sessions::look_up`] finds the sessions of all of them,
 //! fetching ahead, and [`Sessions::track`] moves each session on by its packet. What is not found takes the slow way:
-//! [`Sessions::find`] (an earlier packet of the frame may have opened it), then the rules, then [`Sessions::open`]. A tick calls
+//! [`Sessions::find`] (an earlier packet of the frame may have opened it), then the rules, then [`Sessions::open`]. Who needs nothing of
+//! the sessions but that packets pass asks by [`Sessions::query`] as it reads the packets, and does the rest at once by
+//! [`Sessions::follow`]. A tick calls
 //! [`Sessions::expire`]; between its calls, a session that is over is as good as gone.
 //!
 //! # A filter that permits and reflects
@@ -75,6 +77,7 @@
 
 mod entry;
 mod flow;
+mod follow;
 mod fragments;
 mod hash;
 mod index;
@@ -95,6 +98,7 @@ use swath_api::memory::HugeArray;
 
 pub use entry::{Direction, Found, Handle, Session};
 pub use flow::{Flow, FlowError};
+pub use follow::Query;
 pub use fragments::Fragments;
 pub use hash::Seed;
 pub(crate) use index::Index;
@@ -205,8 +209,9 @@ impl<K: FlowKey> Sessions<K> {
             let Some(session) = self.sessions.get(place as usize) else { continue };
             // Which of both it is nobody can predict, but whether it is one.
             let (forward, reverse) = (session.forward.differs(&probe.key), session.reverse.differs(&probe.key));
-            // Place 0 is nobody's, though its keys are those of packets that have none.
-            *found = match forward.min(reverse) | u64::from(place == 0) == 0 {
+            // A free place still has its keys.
+            let free = u64::from(session.generation & 1 ^ 1);
+            *found = match forward.min(reverse) | free == 0 {
                 true => Found::new(session.handle(place), forward != 0),
                 false if place == 0 => Found::NONE,
                 // Two tags were the same.

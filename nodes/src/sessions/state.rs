@@ -206,6 +206,12 @@ impl Step {
         self.0 & Step::REFRESH != 0
     }
 
+    /// Whether a session in this state stays in it, and lasts from now on for its whole time-out.
+    #[inline(always)]
+    pub fn only_prolongs(self, state: u8) -> bool {
+        self.0 == state | Step::REFRESH
+    }
+
     #[inline(always)]
     pub fn is_refused(self) -> bool {
         self.0 & Step::REFUSED != 0

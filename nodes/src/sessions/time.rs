@@ -23,6 +23,12 @@ impl Moment {
         (now.0.wrapping_sub(self.0) as i32).max(0) as u32
     }
 
+    /// Units that have passed since another moment; very many if that is yet to come.
+    #[inline(always)]
+    pub fn since(self, other: Moment) -> u32 {
+        self.0.wrapping_sub(other.0)
+    }
+
     /// A moment so long before.
     pub fn before(self, units: u32) -> Moment {
         Moment(self.0.wrapping_sub(units))

@@ -95,7 +95,18 @@ fn run(pairing: Pairing, ops: &[Op], seed: u64) {
                 let mut found = [Found::NONE; 256];
                 store.look_up(&[*packet], &mut found);
                 assert_eq!(found[0], store.find(&packet.key));
-                let tracked = store.track(found[0], packet.event, model.now);
+                // Either way, step by step and at once, is the same. Who asks for other data learns and changes nothing.
+                let query = store.query(*packet);
+                let mut told = [Tracked::Pass; 256];
+                assert_eq!(store.follow(&[query], u32::from(flow) + 256, model.now, &mut told), 0);
+                assert_eq!(told[0], Tracked::Unknown);
+                let tracked = if flow % 2 == 0 {
+                    store.track(found[0], packet.event, model.now)
+                } else {
+                    let passed = store.follow(&[query], flow.into(), model.now, &mut told);
+                    assert_eq!(passed == 1, told[0] == Tracked::Pass);
+                    told[0]
+                };
                 let live = model.live(flow).is_some();
                 assert_eq!(tracked == Tracked::Pass, live, "{op:?}");
                 if live {

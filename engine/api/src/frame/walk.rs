@@ -147,6 +147,23 @@ impl<'a, N: Edges> Frame<'a, N> {
         keys
     }
 
+    /// As [`Frame::gather`], of packets that stay as they are: cheaper, as nothing is written back.
+    #[inline(always)]
+    pub fn read<'k, K>(&mut self, keys: &'k mut [K; VECTOR], mut key: impl FnMut(&Packet<'_>) -> K) -> &'k mut [K] {
+        self.assert_whole();
+        let keys = &mut keys[..self.raw.len as usize];
+        let RawFrame { base, stride, descs, lanes, .. } = *self.raw;
+        for (index, slot) in keys.iter_mut().enumerate() {
+            // SAFETY: as in `visit_unchecked`: index < len.
+            let packet = unsafe {
+                kernel::prefetch_at(base.wrapping_add((*descs.add(index + AHEAD)).start()));
+                Packet::open(base, stride, *descs.add(index), &mut *lanes.add(index))
+            };
+            *slot = key(&packet);
+        }
+        keys
+    }
+
     /// Takes the 32-bit number in network byte order at byte `AT` (at most 124) of each packet. Behind a packet's end it is what it
     /// is.
     #[inline]

@@ -99,6 +99,14 @@ impl<'a> Packet<'a> {
         unsafe { &mut *self.start().cast::<[u8; N]>() }
     }
 
+    /// As [`Packet::window`], not to be changed.
+    #[inline(always)]
+    pub fn peek<const N: usize>(&self) -> &[u8; N] {
+        const { assert!(N <= WINDOW) };
+        // SAFETY: as in `window`.
+        unsafe { &*self.start().cast::<[u8; N]>() }
+    }
+
     /// The Ethernet header at the start, if the packet has as many bytes.
     #[inline(always)]
     pub fn eth(&mut self) -> Option<&mut Eth> {
