@@ -10,7 +10,7 @@ use classbench::{Dice, Random, Shape, packet, rules};
 use common::random::Rng;
 use common::scaled;
 use swath_api::VECTOR;
-use swath_nodes::acl::{Classifier, Criteria, Key, NO_PORT, NO_RULE, Part, Scratch};
+use swath_nodes::acl::{Classifier, Criteria, Key, NO_PORT, NO_RULE, Others, Part, Prefix, Scratch};
 
 /// What the documentation of rules says, word by word.
 fn holds<A: Random>(rule: &Criteria<A>, key: &Key<A>, lenient: bool) -> bool {
@@ -102,6 +102,61 @@ fn the_first_rule_that_holds_is_found_for_ip4() {
 #[test]
 fn the_first_rule_that_holds_is_found_for_ip6() {
     shapes::<u128>("IPv6");
+}
+
+/// A rule of addresses as numbers with lengths, and a port.
+fn box_of(source: (u32, u8), destination: (u32, u8), port: u16) -> Criteria<u32> {
+    let prefix = |(address, len): (u32, u8)| Prefix { address: address.without(u32::low_bits(len)), len };
+    let mut others = Others { protocol: Some(17), ..Others::default() };
+    others.destination_ports = (port, port.saturating_add(port % 7));
+    Criteria { source: prefix(source), destination: prefix(destination), others }
+}
+
+/// Many rules that name the same addresses, networks around many, or many kinds of all else: what does not fit into lists is found all the
+/// same, and in its order.
+#[test]
+fn rules_that_do_not_fit_into_lists() {
+    let mut dice = Dice(Rng::new().bits());
+    let mut any = |below: usize| dice.below(below) as u32;
+    let one = (0x0a01_0203, 32);
+    type Make<'a> = &'a mut dyn FnMut(u32) -> Criteria<u32>;
+    let shapes: [(&str, Make<'_>); 6] = [
+        ("one pair of addresses", &mut |n| box_of(one, one, n as u16)),
+        ("one destination", &mut |n| box_of((n * 7, 32), one, n as u16 % 50)),
+        ("one destination, any source", &mut |n| box_of((0, 0), one, n as u16)),
+        ("networks in networks", &mut |n| box_of((n << 20, (n % 33) as u8), (n << 13, (n / 33 % 33) as u8), n as u16 % 9)),
+        ("networks around many", &mut |n| {
+            box_of((n << 8, if n % 3 == 0 { 8 } else { 32 }), (n << 6, if n % 4 == 0 { 4 } else { 30 }), 5)
+        }),
+        ("no addresses", &mut |n| box_of((0, 0), (0, 0), n as u16)),
+    ];
+    let sets: Vec<(&str, Vec<Criteria<u32>>)> =
+        shapes.into_iter().map(|(what, make)| (what, (0..2_500 + any(2_000)).map(make).collect())).collect();
+    let mut dice = Dice(Rng::new().bits() ^ 1);
+    for (what, mut rules) in sets {
+        compare(what, &rules, scaled(2_000), false, &mut dice);
+        for rule in &mut rules {
+            let others = &mut rule.others;
+            (others.rx, others.dscp) = ([None, Some(1), Some(3)][dice.below(3)], [None, Some(2)][dice.below(2)]);
+            (others.vlan, others.parts) = ([None, Some(1), Some(2)][dice.below(3)], 1 + dice.below(7) as u8);
+            others.tx = [None, Some(0)][dice.below(2)];
+        }
+        compare(&format!("{what}, of many kinds"), &rules, scaled(2_000), dice.below(2) == 0, &mut dice);
+    }
+}
+
+/// More sources and destinations than 16 bits can count.
+#[test]
+fn more_addresses_than_16_bits_tell_apart() {
+    let mut dice = Dice(Rng::new().bits());
+    let rules: Vec<Criteria<u32>> = (0..100_000)
+        .map(|n: u32| {
+            let (source, destination) = (n.wrapping_mul(0x9e37_79b1), n.wrapping_mul(0x85eb_ca6b));
+            let len = |dice: &mut Dice| [0, 24, 31, 32, 32, 32, 32, 32][dice.below(8)];
+            box_of((source, len(&mut dice)), (destination, len(&mut dice)), n as u16 % 100)
+        })
+        .collect();
+    compare("100,000 addresses", &rules, scaled(512), false, &mut dice);
 }
 
 /// All 65,536 ports told apart, which is as many numbers as there are.

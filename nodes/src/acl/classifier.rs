@@ -11,6 +11,8 @@
 //! have their places by their addresses and not by their order: what is looked for is then not the first rule in all sets, but the least of
 //! the few that are. A vector goes through in steps, each of which is the same for all packets, so that their loads overlap and hardly a
 //! branch is guessed wrong: numbers; summaries; words that may have a rule, of all packets in one list; rules in these words.
+//!
+//! And of more rules than that most name addresses that few others name: those stand in [`Lists`], and only the rest have sets.
 
 use std::hint::select_unpredictable;
 
@@ -20,7 +22,8 @@ use swath_api::kernel::nonzero4;
 use super::address::Address;
 use super::columns::{Asked, Column, Made, columns};
 use super::criteria::{Criteria, Key};
-use super::fields::Making;
+use super::fields::{Field, Making};
+use super::lists::{Lists, Room};
 use super::rows::{PAGE, Paged, Rows, WHOLE};
 
 /// The answer where no rule holds.
@@ -34,9 +37,18 @@ pub struct Classifier<A> {
     rules: Vec<Criteria<A>>,
     columns: Vec<Column>,
     deciding: Group,
+    // Of those that decide, if they are many.
+    lists: Option<InLists>,
     // Rules that only count.
     counting: Option<Group>,
     lenient: bool,
+}
+
+/// Rules in lists, with the columns of both addresses.
+struct InLists {
+    lists: Lists,
+    source: Option<usize>,
+    destination: Option<usize>,
 }
 
 /// Rules whose sets are kept together.
@@ -74,11 +86,18 @@ pub struct Scratch {
     // Words of a page that may have a rule for a packet: the packet, and times 256 the word.
     words: [u16; VECTOR * 64],
     rules: [u64; TOGETHER],
+    room: Room,
 }
 
 impl Default for Scratch {
     fn default() -> Scratch {
-        Scratch { numbers: [[0; VECTOR]; COLUMNS], candidates: [0; VECTOR], words: [0; VECTOR * 64], rules: [0; TOGETHER] }
+        Scratch {
+            numbers: [[0; VECTOR]; COLUMNS],
+            candidates: [0; VECTOR],
+            words: [0; VECTOR * 64],
+            rules: [0; TOGETHER],
+            room: Room::default(),
+        }
     }
 }
 
@@ -88,6 +107,10 @@ impl<A: Address> Classifier<A> {
     pub fn new(rules: Vec<Criteria<A>>, counts: &[bool], interfaces: u16, lenient: bool) -> Classifier<A> {
         let is_counting = |rule: &u32| counts.get(*rule as usize).copied().unwrap_or(false);
         let (counting, mut deciding): (Vec<u32>, Vec<u32>) = (0..rules.len() as u32).partition(is_counting);
+        let lists = (deciding.len() > WHOLE[2]).then(|| {
+            let making = Making { rules: &rules, groups: &[], interfaces, lenient };
+            Lists::new(&making, &mut deciding)
+        });
         if deciding.len() > WHOLE[2] {
             deciding.sort_by_key(|rule| {
                 let Criteria { source, destination, others } = &rules[*rule as usize];
@@ -102,7 +125,14 @@ impl<A: Address> Classifier<A> {
             all.push(column);
         }
         let [deciding, counting] = groups;
-        Classifier { rules, columns: all, deciding, counting: Some(counting).filter(|_| !members[1].is_empty()), lenient }
+        let column = |field: Field| all.iter().position(|column| column.is(field));
+        let lists = lists.filter(|lists| !lists.is_empty()).map(|lists| InLists {
+            lists,
+            source: column(Field::Source),
+            destination: column(Field::Destination),
+        });
+        let counting = Some(counting).filter(|_| !members[1].is_empty());
+        Classifier { rules, columns: all, deciding, lists, counting, lenient }
     }
 
     /// The first rule that holds for each packet, or [`NO_RULE`], into `found`. At most 256 packets.
@@ -122,6 +152,16 @@ impl<A: Address> Classifier<A> {
                 found.fill(NO_RULE);
                 self.walk(rules, pages, keys, scratch, |packet, rule| found[packet] = found[packet].min(rule));
             }
+        }
+        if let Some(InLists { lists, source, destination }) = &self.lists {
+            // An address for which no rule asks has no numbers, and all rules take any.
+            static NONE: [u32; VECTOR] = [0; VECTOR];
+            let Scratch { numbers, room, .. } = scratch;
+            let of = |field| {
+                let column = if field == Field::Source { source } else { destination };
+                column.map_or(&NONE, |column| &numbers[column])
+            };
+            lists.find(keys, of, found, room);
         }
     }
 
@@ -147,13 +187,14 @@ impl<A: Address> Classifier<A> {
     pub fn memory(&self) -> usize {
         self.rules.capacity() * size_of::<Criteria<A>>()
             + self.columns.iter().map(Column::memory).sum::<usize>()
+            + self.lists.iter().map(|lists| lists.lists.memory()).sum::<usize>()
             + [&self.deciding].into_iter().chain(&self.counting).map(Group::memory).sum::<usize>()
     }
 
     /// Calls `visit` with the rules of a group that hold for each packet, and perhaps with [`NO_RULE`].
     #[inline(always)]
     fn walk(&self, members: &[u32], pages: &Pages, keys: &[Key<A>], scratch: &mut Scratch, mut visit: impl FnMut(usize, u32)) {
-        let Scratch { numbers, candidates, words, rules } = scratch;
+        let Scratch { numbers, candidates, words, rules, .. } = scratch;
         let candidates = &mut candidates[..keys.len()];
         for (page, members) in members[..members.len() - 1].chunks(PAGE).enumerate() {
             candidates.fill(u64::MAX >> (64 - members.len() / 64));

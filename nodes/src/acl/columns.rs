@@ -63,6 +63,11 @@ impl Column {
         [self.first.0].into_iter().chain(self.more.iter().map(|factor| factor.field))
     }
 
+    /// Whether it is this address.
+    pub(super) fn is(&self, field: Field) -> bool {
+        self.first.0 == field
+    }
+
     /// Whether rules that stand together agree in one of its fields.
     pub(super) fn tells_words(&self) -> bool {
         self.fields().any(Field::tells_words)
@@ -78,13 +83,15 @@ impl Column {
 /// All columns of rules.
 pub(super) fn columns<A: Address>(making: &Making<'_, A>) -> Vec<Made> {
     let asked = |field: &Field| making.rules.iter().any(|rule| field.is_asked(rule));
-    let most = MOST_TOGETHER / making.rules.len().div_ceil(PAGE).max(1);
+    let in_groups = |field: &Field| making.groups.iter().flatten().any(|rule| field.is_asked(&making.rules[*rule as usize]));
+    let longest = making.groups.iter().map(Vec::len).max().unwrap_or(0);
+    let most = MOST_TOGETHER / longest.div_ceil(PAGE).max(1);
     let mut made: Vec<Made> = Vec::new();
     let mut together: Option<Together> = None;
     for field in [Field::Source, Field::Destination].into_iter().filter(asked) {
         made.push(alone(making, field));
     }
-    for field in Field::SMALL.into_iter().filter(asked) {
+    for field in Field::SMALL.into_iter().filter(in_groups) {
         let mut count = 0;
         making.numbers(field, &mut |_| count += 1);
         if count > most {

@@ -100,12 +100,12 @@ impl Numbers {
 
     /// Changes numbers by the number of a field's value in each packet.
     #[inline(always)]
-    pub(super) fn each<A: Address>(
+    pub(super) fn each<A: Address, T>(
         &self,
         field: Field,
         keys: &[Key<A>],
-        numbers: &mut [u32; VECTOR],
-        change: impl Fn(&mut u32, u32),
+        numbers: &mut [T; VECTOR],
+        change: impl Fn(&mut T, u32),
     ) {
         let port = |ports: &[u16], none: u32, port: u32| ports.get(port as usize).map_or(none, |number| (*number).into());
         let plain = |values: &[u16], value: u16| values[usize::from(value).min(values.len() - 1)].into();
@@ -133,11 +133,19 @@ impl Numbers {
 }
 
 #[inline(always)]
-fn walk<A>(keys: &[Key<A>], numbers: &mut [u32; VECTOR], number: impl Fn(&Key<A>) -> u32, change: impl Fn(&mut u32, u32)) {
+fn walk<A, T>(keys: &[Key<A>], numbers: &mut [T; VECTOR], number: impl Fn(&Key<A>) -> u32, change: impl Fn(&mut T, u32)) {
     keys.iter().zip(numbers).for_each(|(key, slot)| change(slot, number(key)));
 }
 
-/// The rules whose sets are made, in groups: of each the rules by their places.
+/// The prefixes that rules name, each once and before those inside it: the first has number 1.
+pub(super) fn told_apart<A: Address>(rules: &[Criteria<A>], prefix: impl Fn(&Criteria<A>) -> Prefix<A>) -> Vec<Prefix<A>> {
+    let mut prefixes: Vec<Prefix<A>> = rules.iter().map(prefix).filter(|prefix| prefix.len > 0).collect();
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    prefixes
+}
+
+/// The rules whose values are told apart, and those whose sets are made, in groups: of each the rules by their places.
 pub(super) struct Making<'a, A> {
     pub(super) rules: &'a [Criteria<A>],
     pub(super) groups: &'a [Vec<u32>],
@@ -223,16 +231,16 @@ impl<A: Address> Making<'_, A> {
         let any = by_prefix.remove(&Prefix::default()).unwrap_or_default();
         any.iter().for_each(|(group, place)| sets[*group].insert(*place));
         sink(&sets);
-        let mut prefixes: Vec<Prefix<A>> = by_prefix.keys().copied().collect();
-        prefixes.sort_unstable();
+        let prefixes = told_apart(self.rules, &prefix);
+        let of = |prefix: &Prefix<A>| by_prefix.get(prefix).map_or(&[][..], Vec::as_slice);
         // Those around the one at hand, whose rules are in the sets.
         let mut around: Vec<Prefix<A>> = Vec::new();
         for at in &prefixes {
             while let Some(last) = around.last().filter(|last| !last.contains(at)) {
-                by_prefix[last].iter().for_each(|(group, place)| sets[*group].remove(*place));
+                of(last).iter().for_each(|(group, place)| sets[*group].remove(*place));
                 around.pop();
             }
-            by_prefix[at].iter().for_each(|(group, place)| sets[*group].insert(*place));
+            of(at).iter().for_each(|(group, place)| sets[*group].insert(*place));
             around.push(*at);
             sink(&sets);
         }

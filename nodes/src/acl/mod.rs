@@ -13,6 +13,7 @@ mod fields;
 mod first_fragments;
 mod flowing;
 mod flows;
+mod lists;
 mod packet;
 mod rows;
 mod rules;

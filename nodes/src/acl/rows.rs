@@ -39,7 +39,7 @@ impl Set {
     }
 
     /// As many words as there are at most.
-    fn words<const WORDS: usize>(&self) -> [u64; WORDS] {
+    pub(super) fn words<const WORDS: usize>(&self) -> [u64; WORDS] {
         std::array::from_fn(|word| self.0.get(word).copied().unwrap_or(0))
     }
 

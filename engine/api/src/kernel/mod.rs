@@ -39,7 +39,7 @@ mod x86;
 #[cfg(test)]
 mod tests;
 
-pub use bits::{nonzero4, rank8};
+pub use bits::{chosen8, nonzero4, rank8, within8};
 pub(crate) use cpu::prefetch_at;
 pub use cpu::{prefetch, prefetch_slice, tsc};
 pub use select::{Selection, all_supported, kernels, selection};
