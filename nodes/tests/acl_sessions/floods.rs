@@ -1,5 +1,7 @@
 //! Floods, by counting: what is remembered is bounded, and who has a session keeps it.
 
+use std::collections::HashSet;
+
 use super::*;
 
 const CAPACITY: usize = 1024;
@@ -100,22 +102,122 @@ fn keys_that_somebody_has_chosen_do_not_collide() {
     }
 }
 
+/// What somebody sends who wants others to have less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flood {
+    /// SYNs of sources that there are not: from inside each opens a session.
+    Syn,
+    /// Any addresses, ports and protocols.
+    Tuples,
+    /// Sessions whose keys have a structure, so that they would meet under many hashes.
+    Colliding,
+    /// First fragments of flows that nobody knows, and later ones that nobody has begun.
+    Fragments,
+}
+
+impl Flood {
+    fn packet(self, from: u16, number: u32, rng: &mut Rng) -> Vec<u8> {
+        let any = |rng: &mut Rng| IpAddr::from((0x0b00_0000 | rng.bits() as u32 >> 8).to_be_bytes());
+        let (source, destination) = (any(rng), any(rng));
+        let (port, other) = (rng.bits() as u16, rng.bits() as u16);
+        match self {
+            Flood::Syn => packet(source, destination, Upper::Tcp(port, other, "s")),
+            Flood::Tuples => {
+                let flags = rng.pick(&["s", "sa", "a", "fa", "r", "", "sf"]);
+                let upper = [Upper::Udp(port, other), Upper::Tcp(port, other, flags), Upper::Echo(port, from == OUTSIDE)];
+                packet(source, destination, rng.pick(&[upper[0], upper[1], upper[2], Upper::Other(GRE)]))
+            }
+            Flood::Colliding => {
+                let source = IpAddr::from([0x0b00_0000 + number, 0x0b00_0001 | number << 12][number as usize % 2].to_be_bytes());
+                packet(source, address("192.0.2.9"), Upper::Udp(number as u16, 53))
+            }
+            Flood::Fragments => {
+                let [first, later] = cut(&packet(source, destination, Upper::Udp(port, other)), number as u16);
+                if from == INSIDE && number.is_multiple_of(2) { first } else { later }
+            }
+        }
+    }
+}
+
+/// UDP of one host inside that was answered.
+fn answered(number: u16, from: u16) -> Vec<u8> {
+    let (inside, outside) = (address("10.9.9.8"), address("192.0.2.8"));
+    match from {
+        INSIDE => packet(inside, outside, Upper::Udp(20_000 + number, 53)),
+        _ => packet(outside, inside, Upper::Udp(53, 20_000 + number)),
+    }
+}
+
+/// In so many steps of 10 ms, how many packets come through of flows that are established, one of each in each direction and step. For
+/// each of them come in ten of a flood, before it and behind it.
+fn through_beside(flood: Option<Flood>, workers: usize, rng: &mut Rng) -> usize {
+    const STEPS: u64 = 10;
+    let mut rig = Rig::new(&graph(workers, &format!("sessions: {{ capacity: {CAPACITY} }}, fragmented-packets: 64,")));
+    establish(&mut rig);
+    for (from, name) in [(INSIDE, "inside"), (OUTSIDE, "outside")] {
+        assert_eq!(through(&mut rig, name, (0..ESTABLISHED).map(|number| answered(number, from))), usize::from(ESTABLISHED));
+    }
+    let flows = |from| (0..ESTABLISHED).flat_map(move |number| [connection(number, from, "a"), answered(number, from)]);
+    let ours: [Vec<Vec<u8>>; 2] = [INSIDE, OUTSIDE].map(|from| flows(from).map(|packet| frame(&packet)).collect());
+    let (mut number, mut came) = (0, 0);
+    for step in 1..=STEPS {
+        for (from, name) in [(INSIDE, "inside"), (OUTSIDE, "outside")] {
+            let mut frames = ours[usize::from(from)].clone();
+            for _ in 0..flood.map_or(0, |_| 10 * frames.len()) {
+                number += 1;
+                frames.extend(flood.map(|flood| frame(&flood.packet(from, number, rng))));
+            }
+            rng.shuffle(&mut frames);
+            for (at, frame) in frames.into_iter().enumerate() {
+                rig.wire(name).feed(at % workers, [frame]);
+            }
+        }
+        rig.engine().step_until(step * 10_000_000);
+        for (from, name) in [(INSIDE, "outside"), (OUTSIDE, "inside")] {
+            let ours: HashSet<&Vec<u8>> = ours[usize::from(from)].iter().collect();
+            came += rig.sent(name).iter().filter(|frame| ours.contains(frame)).count();
+        }
+    }
+    // Bounded: as many sessions as were asked for, of each version of IP.
+    let found = ask(&mut rig, r#"{"sessions": {"limit": 0}}"#)["sessions"]["found"].as_u64().expect("a number");
+    assert!(found <= 2 * CAPACITY as u64, "{found}");
+    assert_eq!(rig.check().in_transit, 0);
+    came
+}
+
+/// Those who are there keep four fifths, at least, of what they have when nobody floods: of packets in the same time.
+#[test]
+fn no_flood_takes_from_established_flows_what_they_have() {
+    let mut rng = Rng::new();
+    for workers in [1, 2, 4] {
+        let alone = through_beside(None, workers, &mut rng);
+        assert_eq!(alone, 10 * 2 * 2 * usize::from(ESTABLISHED));
+        for flood in [Flood::Syn, Flood::Tuples, Flood::Colliding, Flood::Fragments] {
+            let beside = through_beside(Some(flood), workers, &mut rng);
+            eprintln!("{flood:?}, {workers} workers: {beside} of {alone}");
+            assert!(beside * 10 >= alone * 8, "{flood:?}, {workers} workers: {beside} of {alone}");
+        }
+    }
+}
+
+/// A packet of IPv4 in two fragments.
+fn cut(whole: &[u8], id: u16) -> [Vec<u8>; 2] {
+    let (header, payload) = etherparse::Ipv4Header::from_slice(whole).expect("an IPv4 packet");
+    [(0, &payload[..16]), (2, &payload[16..])].map(|(offset, data)| {
+        let mut header = header.clone();
+        header.set_payload_len(data.len()).expect("a short one");
+        (header.identification, header.dont_fragment, header.more_fragments) = (id, false, offset == 0);
+        header.fragment_offset = etherparse::IpFragOffset::try_new(offset).expect("a short one");
+        header.header_checksum = header.calc_header_checksum();
+        [&header.to_bytes()[..], data].concat()
+    })
+}
+
 /// A datagram of an established flow in two pieces, and pieces of others between them: as many as are remembered at most, its second one
 /// finds its way.
 #[test]
 fn floods_of_fragments_leave_fragments_alone() {
     const REMEMBERED: usize = 64;
-    let cut = |whole: &[u8], id: u16| {
-        let (header, payload) = etherparse::Ipv4Header::from_slice(whole).expect("an IPv4 packet");
-        [(0, &payload[..16]), (2, &payload[16..])].map(|(offset, data)| {
-            let mut header = header.clone();
-            header.set_payload_len(data.len()).expect("a short one");
-            (header.identification, header.dont_fragment, header.more_fragments) = (id, false, offset == 0);
-            header.fragment_offset = etherparse::IpFragOffset::try_new(offset).expect("a short one");
-            header.header_checksum = header.calc_header_checksum();
-            [&header.to_bytes()[..], data].concat()
-        })
-    };
     let mut rig = Rig::new(&graph(1, &format!("sessions: {{ capacity: {CAPACITY} }}, fragmented-packets: {REMEMBERED},")));
     establish(&mut rig);
     let (asks, answers) = (address("10.0.0.1"), address("192.0.2.1"));
