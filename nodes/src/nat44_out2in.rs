@@ -3,7 +3,7 @@
 use swath_api::Str;
 use swath_api::prelude::*;
 
-use crate::nat44::{self, Act, Nat44, OUTSIDE, Refusal, Space};
+use crate::nat44::{self, Act, Deed, Nat44, OUTSIDE, Refusal, Space};
 use crate::sessions::Key4;
 
 /// Translates the destinations of packets.
@@ -85,13 +85,13 @@ impl Node for Nat44Out2in {
         let Nat44Out2in { waiting, space, .. } = self;
         cx.shard(self.table).decide::<OUTSIDE, _>(nat, frame, space, (false, now));
         let acts = &space.acts[..frame.len()];
-        if !acts.iter().any(|act| matches!(act, Act::Wait(_))) {
+        if !acts.contains(&Act::WAIT) {
             frame.decide(acts, |packet, act| apply(packet, *act));
         } else {
-            let (mut acts, due) = (acts.iter(), now + nat.fragment_timeout());
+            let (mut acts, due) = (acts.iter().zip(&space.probes), now + nat.fragment_timeout());
             frame.for_each_hold(waiting, Next::Waiting, Next::FragmentsFull, |packet| match acts.next() {
-                Some(Act::Wait(key)) => Verdict::Hold((*key, due)),
-                Some(act) => Verdict::Go(apply(packet, *act)),
+                Some((act, probe)) if *act == Act::WAIT => Verdict::Hold((probe.key, due)),
+                Some((act, _)) => Verdict::Go(apply(packet, *act)),
                 None => Verdict::Go(Next::Other),
             });
         }
@@ -124,12 +124,20 @@ impl Node for Nat44Out2in {
 
 #[inline(always)]
 fn apply(packet: &mut Packet<'_>, act: Act) -> Next {
-    match act {
-        Act::Translate(end) => nat44::translate::<OUTSIDE>(packet, end),
-        Act::Quote(end) => nat44::quote::<OUTSIDE>(packet, end, |_| true),
-        Act::Address(address) => nat44::address::<OUTSIDE>(packet, address),
-        Act::Other | Act::Wait(_) => return Next::Other,
-        Act::Refuse(refusal) => return refuse(refusal),
+    let Some(end) = act.end() else { return apply_other(packet, act) };
+    nat44::translate::<OUTSIDE>(packet, end);
+    Next::Ok
+}
+
+#[cold]
+#[inline(never)]
+fn apply_other(packet: &mut Packet<'_>, act: Act) -> Next {
+    match act.deed() {
+        Deed::Translate(end) => nat44::translate::<OUTSIDE>(packet, end),
+        Deed::Quote(end) => nat44::quote::<OUTSIDE>(packet, end, |_| true),
+        Deed::Address(address) => nat44::address::<OUTSIDE>(packet, address),
+        Deed::Other | Deed::Wait => return Next::Other,
+        Deed::Refuse(refusal) => return refuse(refusal),
     }
     Next::Ok
 }

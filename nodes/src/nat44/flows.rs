@@ -5,51 +5,12 @@ use swath_api::wire::IpProtocol;
 
 use crate::sessions::{Direction, Event, Found, Key4, Opening, Probe, Refused, Seed, Session, Sessions, Sources, Tracked};
 
+use super::act::{Act, Deed, Refusal};
 use super::datagrams::First;
 use super::mappings::Mappings;
 use super::pool::Ports;
 use super::settings::{Filtering, Mapping, Pooling, Rules};
 use super::{End, INSIDE, Nat44, OUTSIDE, Target, chosen};
-
-/// What becomes of a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
-    /// It gets this address and port, at the end that is translated.
-    Translate(End),
-    /// It is an ICMP error: what it quotes gets this address and port, and itself the address.
-    Quote(End),
-    /// It is a fragment without ports: it gets this address.
-    Address(u32),
-    /// It is a fragment whose first one is not there yet, of this packet.
-    Wait(Key4),
-    /// It is none that is translated.
-    Other,
-    /// It is dropped.
-    Refuse(Refusal),
-}
-
-/// Why a packet is not translated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// It belongs to no session and opens none.
-    NoSession,
-    /// Its session does not allow it.
-    Invalid,
-    /// There is a mapping, and the sender may not answer.
-    Filtered,
-    /// No port, or no room for a session.
-    Exhausted,
-    /// The inside address has as much as it may.
-    UserLimit,
-    /// Another session has the addresses and ports that it would have on the other side.
-    Taken,
-    /// From outside, in the name of a host inside.
-    Spoofed,
-    /// A protocol without ports.
-    Protocol,
-    /// Cut short, or an ICMP error that is none.
-    Malformed,
-}
 
 /// What belongs to sessions, and goes with them.
 pub(super) struct Behind {
@@ -118,31 +79,32 @@ impl Flows {
                 Tracked::Pass => self.pass::<SIDE>(probe, found),
                 tracked => self.without::<SIDE>(asking, probe, tracked),
             };
+            acts[packet] = act;
             if probe.first_fragment {
                 asking.learn::<SIDE>(probe, &firsts[packet], act);
             }
-            acts[packet] = act;
         }
     }
 
     /// A packet of a session.
     #[inline(always)]
     fn pass<const SIDE: u16>(&self, probe: &Probe<Key4>, found: Found) -> Act {
-        let Some(session) = self.sessions.get(found) else { return Act::Refuse(Refusal::NoSession) };
+        let Some(session) = self.sessions.get(found) else { return Act::refuse(Refusal::NoSession) };
         let other = if found.direction() == Direction::Forward { session.reverse() } else { session.forward() };
         let end = translated_end::<SIDE>(other);
-        if probe.event == Event::IcmpError { Act::Quote(end) } else { Act::Translate(end) }
+        if probe.event == Event::IcmpError { Act::quote(end) } else { Act::translate(end) }
     }
 
     /// A packet that had no session when its frame was looked up, one whose session is over, or does not allow it.
     #[cold]
+    #[inline(never)]
     fn without<const SIDE: u16>(&mut self, asking: &Asking<'_>, probe: &Probe<Key4>, tracked: Tracked) -> Act {
         let Asking { nat, hairpin, now } = *asking;
         let ends = (probe.key.source_end().0, probe.key.destination_end().0);
         match probe.event {
             Event::Fragment => return asking.fragment::<SIDE>(probe),
-            Event::Malformed if nat.concerns::<SIDE>(ends.0, ends.1) => return Act::Refuse(Refusal::Malformed),
-            Event::Malformed => return Act::Other,
+            Event::Malformed if nat.concerns::<SIDE>(ends.0, ends.1) => return Act::refuse(Refusal::Malformed),
+            Event::Malformed => return Act::OTHER,
             _ => {}
         }
         let tracked = if tracked == Tracked::Unknown {
@@ -157,20 +119,20 @@ impl Flows {
             tracked
         };
         if tracked == Tracked::Invalid {
-            return Act::Refuse(Refusal::Invalid);
+            return Act::refuse(Refusal::Invalid);
         }
         // With it go its port, and who may answer.
         let behind = &mut self.behind;
         self.sessions.expire_key(&probe.key, now, &mut |gone, _| behind.gone(gone));
         let target = if SIDE == INSIDE { nat.leaving(probe, hairpin) } else { nat.target(probe) };
         let opened = match target {
-            Target::Other => return Act::Other,
+            Target::Other => return Act::OTHER,
             // RFC 5508 REQ-4, REQ-5: what it is about is nobody's.
             _ if probe.event == Event::IcmpError => Err(Refusal::NoSession),
             target if SIDE == INSIDE => self.leave(nat, probe, target, now),
             target => match self.enter(nat, probe, target, now) {
                 // A host that asks whether the router is there.
-                Err(Refusal::NoSession) if probe.event == Event::Query => return Act::Other,
+                Err(Refusal::NoSession) if probe.event == Event::Query => return Act::OTHER,
                 done => done,
             },
         };
@@ -181,9 +143,9 @@ impl Flows {
                     Refusal::Filtered => self.totals.filtered += 1,
                     _ => {}
                 }
-                Act::Refuse(refusal)
+                Act::refuse(refusal)
             },
-            Act::Translate,
+            Act::translate,
         )
     }
 
@@ -375,10 +337,10 @@ impl Asking<'_> {
         let own = if SIDE == INSIDE { source } else { destination };
         let concerned = self.nat.concerns::<SIDE>(source, destination) && (!self.hairpin || self.nat.is_ours(destination));
         match self.nat.datagrams.find(&probe.key, self.now) {
-            _ if !concerned => Act::Other,
-            Some(First::Address(address)) if address == own => Act::Other,
-            Some(First::Address(address)) => Act::Address(address),
-            _ => Act::Wait(probe.key),
+            _ if !concerned => Act::OTHER,
+            Some(First::Address(address)) if address == own => Act::OTHER,
+            Some(First::Address(address)) => Act::address(address),
+            _ => Act::WAIT,
         }
     }
 
@@ -386,9 +348,9 @@ impl Asking<'_> {
     #[cold]
     fn learn<const SIDE: u16>(&self, probe: &Probe<Key4>, first: &Key4, act: Act) {
         let own = if SIDE == INSIDE { probe.key.source_end() } else { probe.key.destination_end() };
-        match act {
-            Act::Translate(end) => self.nat.datagrams.translated(first, end.address, self.now),
-            Act::Other => self.nat.datagrams.translated(first, own.0, self.now),
+        match act.deed() {
+            Deed::Translate(end) => self.nat.datagrams.translated(first, end.address, self.now),
+            Deed::Other => self.nat.datagrams.translated(first, own.0, self.now),
             _ => {}
         }
     }

@@ -6,6 +6,7 @@
 //! Whose packet it is (design of the workers): an inside address belongs to one worker, by a hash. Of the ports of each address of the
 //! pool every worker has a part, so what comes in says by its port where it belongs. An ICMP error belongs to the worker of what it quotes.
 
+mod act;
 mod control;
 mod datagrams;
 mod flows;
@@ -21,8 +22,8 @@ use swath_api::flow::word_hash;
 use swath_api::prelude::*;
 use swath_api::wire::{Header, IpProtocol, Ipv4, icmp};
 
+pub(crate) use act::{Act, Deed, Refusal};
 pub use control::{Command, Question, Reply, Row};
-pub use flows::{Act, Refusal};
 pub(crate) use rewrite::{address, quote, translate};
 pub use settings::Config;
 
@@ -107,7 +108,7 @@ pub(crate) struct Space {
 impl Default for Space {
     fn default() -> Space {
         let probe = Probe::<Key4>::read(&[], 0);
-        Space { probes: [probe; VECTOR], firsts: [probe.key; VECTOR], acts: [Act::Other; VECTOR], destinations: [0; VECTOR] }
+        Space { probes: [probe; VECTOR], firsts: [probe.key; VECTOR], acts: [Act::OTHER; VECTOR], destinations: [0; VECTOR] }
     }
 }
 
@@ -123,27 +124,23 @@ impl Shard {
         (hairpin, now): (bool, u64),
     ) {
         let Space { probes, firsts, acts, .. } = space;
-        let mut at = 0;
-        let probes = &*frame.gather(probes, |packet| {
-            let probe = sessions::ip4(packet, SIDE);
-            let probe = match probe.event {
-                Event::IcmpError => nat.of_error::<SIDE>(packet.data()),
-                Event::Query if SIDE == OUTSIDE => asked_outside(probe),
-                Event::Answer if SIDE == INSIDE => asked_outside(probe),
-                Event::Malformed => malformed(packet.data(), SIDE),
-                _ => probe,
-            };
-            // The sessions of all packets that leave are known, and only some packets are meant.
-            let probe = if hairpin && !nat.is_ours(probe.key.destination_end().0) { nobodys(SIDE) } else { probe };
-            if probe.first_fragment {
-                firsts[at] = fragment_key(packet.data(), SIDE);
-            }
-            at += 1;
+        let mut special = false;
+        let probes = frame.gather(probes, |packet| {
+            let probe = sessions::ip4_plain(packet, SIDE);
+            special |= probe.event == Event::Malformed;
             probe
         });
+        if special {
+            nat.read_special::<SIDE, N>(frame, probes, firsts);
+        }
+        if hairpin {
+            // The sessions of all packets that leave are known, and only some packets are meant.
+            let others = probes.iter_mut().filter(|probe| !nat.is_ours(probe.key.destination_end().0));
+            others.for_each(|probe| *probe = nobodys(SIDE));
+        }
         match &mut self.flows {
             Some(flows) => flows.decide::<SIDE>(&Asking { nat, hairpin, now }, probes, firsts, acts),
-            None => acts.fill(Act::Refuse(Refusal::Exhausted)),
+            None => acts.fill(Act::refuse(Refusal::Exhausted)),
         }
     }
 
@@ -206,8 +203,34 @@ impl Nat44 {
         if is_pool && pool::Ports::has_protocol(protocol) { Target::Pool } else { Target::Other }
     }
 
-    /// The probe of an ICMP error: its key is that of packets which answer what it quotes.
+    /// The probes of packets that are not plain TCP or UDP, and of first fragments what their packets are known by.
     #[cold]
+    #[inline(never)]
+    fn read_special<const SIDE: u16, N: Edges>(
+        &self,
+        frame: &mut Frame<'_, N>,
+        probes: &mut [Probe<Key4>],
+        firsts: &mut [Key4; VECTOR],
+    ) {
+        let mut places = probes.iter_mut().zip(firsts);
+        frame.gather(&mut [(); VECTOR], |packet| {
+            let Some((place, first)) = places.next().filter(|(place, _)| place.event == Event::Malformed) else { return };
+            let packet = packet.data();
+            let probe = Probe::<Key4>::read(packet, SIDE);
+            *place = match probe.event {
+                Event::IcmpError => self.of_error::<SIDE>(packet),
+                Event::Query if SIDE == OUTSIDE => asked_outside(probe),
+                Event::Answer if SIDE == INSIDE => asked_outside(probe),
+                Event::Malformed => malformed(packet, SIDE),
+                _ => probe,
+            };
+            if place.first_fragment {
+                *first = fragment_key(packet, SIDE);
+            }
+        });
+    }
+
+    /// The probe of an ICMP error: its key is that of packets which answer what it quotes.
     fn of_error<const SIDE: u16>(&self, packet: &[u8]) -> Probe<Key4> {
         let none = nobodys(SIDE);
         let Ok((ip, rest)) = Ipv4::parse(packet) else { return none };
@@ -315,7 +338,6 @@ fn nobodys(side: u16) -> Probe<Key4> {
 }
 
 /// Of a query that a host outside asks, or of its answer.
-#[cold]
 fn asked_outside(probe: Probe<Key4>) -> Probe<Key4> {
     Probe { key: with_zone(probe.key, probe.key.zone() | ASKED_OUTSIDE), ..probe }
 }
@@ -328,7 +350,6 @@ fn with_zone(key: Key4, zone: u16) -> Key4 {
 }
 
 /// The probe of what no host sends: of its addresses.
-#[cold]
 fn malformed(packet: &[u8], side: u16) -> Probe<Key4> {
     let addresses = packet.first_chunk().map_or(0, |header| addresses(Ipv4::from_array(header)));
     let key = Key4::new(addresses, 0, IpProtocol(0), side);

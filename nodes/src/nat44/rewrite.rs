@@ -11,25 +11,43 @@ use super::{End, INSIDE};
 pub(crate) fn translate<const SIDE: u16>(packet: &mut Packet<'_>, end: End) {
     let len = packet.len();
     let bytes: &mut [u8; 40] = packet.window();
-    let is_tcp = bytes[9] == IpProtocol::TCP.0;
-    if bytes[0] != 0x45 || !(is_tcp && len >= 40 || bytes[9] == IpProtocol::UDP.0 && len >= 28) {
+    // Which of both it is nobody can predict, so there is no branch for it.
+    let (is_tcp, is_udp) = (bytes[9] == IpProtocol::TCP.0, bytes[9] == IpProtocol::UDP.0);
+    let (check_at, least) = if is_tcp { (36, 40) } else { (26, 28) };
+    if bytes[0] != 0x45 || !(is_tcp | is_udp) || len < least {
         general::<SIDE>(packet.data_mut(), end);
         return;
     }
     let (address_at, port_at) = if SIDE == INSIDE { (12, 20) } else { (16, 22) };
-    let (old, old_port) = (u32_at(bytes, address_at), u16_at(bytes, port_at));
-    let update = |check| update_u16(update_u32(check, old, end.address), old_port, end.port);
-    let check = update_u32(u16_at(bytes, 10), old, end.address);
-    put_u16(bytes, 10, check);
-    put_u32(bytes, address_at, end.address);
-    put_u16(bytes, port_at, end.port);
-    if is_tcp {
-        let check = update(u16_at(bytes, 36));
-        put_u16(bytes, 36, check);
-    } else {
-        let check = update_udp(u16_at(bytes, 26), update);
-        put_u16(bytes, 26, check);
-    }
+    // Sums are the same in either order of bytes (RFC 1071 §2 B), so words are taken as they lie there.
+    let (address, port) = (end.address.to_be(), end.port.to_be());
+    let word = |bytes: &[u8; 40], at: usize| u16::from_ne_bytes([bytes[at], bytes[at + 1]]);
+    let of_address = difference(u32_at(bytes, address_at).to_be(), address);
+    let of_both = of_address + u32::from(!word(bytes, port_at)) + u32::from(port);
+    let of_header = updated(word(bytes, 10), of_address);
+    bytes[10..12].copy_from_slice(&of_header.to_ne_bytes());
+    bytes[address_at..address_at + 4].copy_from_slice(&address.to_ne_bytes());
+    bytes[port_at..port_at + 2].copy_from_slice(&port.to_ne_bytes());
+    let check = word(bytes, check_at);
+    let new = updated(check, of_both);
+    // UDP may have none, and then has none of 0 (RFC 768).
+    let new = if is_udp & (new == 0) { 0xffff } else { new };
+    bytes[check_at..check_at + 2].copy_from_slice(&if is_udp & (check == 0) { 0 } else { new }.to_ne_bytes());
+}
+
+/// What the sum of two words becomes more by, in one's complement: at most 0x1ffff.
+#[inline(always)]
+fn difference(old: u32, new: u32) -> u32 {
+    let sum = u64::from(!old) + u64::from(new);
+    (sum & 0xffff) as u32 + (sum >> 16 & 0xffff) as u32 + (sum >> 32) as u32
+}
+
+/// A checksum whose sum becomes more by so much, at most 0x3ffff (RFC 1624, equation 3).
+#[inline(always)]
+fn updated(check: u16, difference: u32) -> u16 {
+    let sum = u32::from(!check) + difference;
+    let sum = (sum & 0xffff) + (sum >> 16); // <= 0x10003
+    !((sum + (sum >> 16)) as u16)
 }
 
 /// As [`translate`], for any packet: with options, ICMP queries, protocols that are not known. `bytes` may be cut off anywhere, as
@@ -131,7 +149,6 @@ impl Delta {
     }
 }
 
-#[inline(always)]
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
     get_u16(bytes, at).unwrap_or(0)
 }
@@ -145,16 +162,35 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_be_bytes(*word))
 }
 
-#[inline(always)]
 fn put_u16(bytes: &mut [u8], at: usize, word: u16) {
     if let Some(place) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
         *place = word.to_be_bytes();
     }
 }
 
-#[inline(always)]
-fn put_u32(bytes: &mut [u8], at: usize, word: u32) {
-    if let Some(place) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
-        *place = word.to_be_bytes();
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// The same as word for word.
+        #[test]
+        fn all_at_once(check: u16, old: u32, new: u32, old_port: u16, new_port: u16) {
+            prop_assert_eq!(updated(check, difference(old, new)), update_u32(check, old, new));
+            let both = difference(old, new) + u32::from(!old_port) + u32::from(new_port);
+            prop_assert_eq!(updated(check, both), update_u16(update_u32(check, old, new), old_port, new_port));
+        }
+
+        /// Where sums are nearly or quite 0 and 0xffff.
+        #[test]
+        fn at_the_ends(check in prop::sample::select(vec![0_u16, 1, 0xfffe, 0xffff]),
+                       words in prop::array::uniform6(prop::sample::select(vec![0_u16, 1, 0xfffe, 0xffff]))) {
+            let [a, b, c, d, old_port, new_port] = words;
+            let (old, new) = (u32::from(a) << 16 | u32::from(b), u32::from(c) << 16 | u32::from(d));
+            prop_assert_eq!(updated(check, difference(old, new)), update_u32(check, old, new));
+            let both = difference(old, new) + u32::from(!old_port) + u32::from(new_port);
+            prop_assert_eq!(updated(check, both), update_u16(update_u32(check, old, new), old_port, new_port));
+        }
     }
 }

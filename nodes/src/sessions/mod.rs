@@ -105,7 +105,7 @@ pub(crate) use index::Index;
 pub use inspect::{Counts, Filter, Record, Totals};
 pub use key::{FlowKey, Key4, Key6};
 pub use life::{Cause, Opening, Refused};
-pub use probe::{Probe, ip4, ip6};
+pub use probe::{Probe, ip4, ip4_plain, ip6};
 pub use quote::{quoted4, quoted6};
 pub use settings::{Pairing, Settings, Timeouts};
 pub(crate) use sources::Sources;

@@ -62,6 +62,18 @@ fn what_opens_nothing_takes_no_port() {
     }
 }
 
+/// Flags that exclude each other are malformed, in a session as without one.
+#[test]
+fn flags_that_exclude_each_other() {
+    let mut net = Net::new("");
+    for _ in 0..2 {
+        net.kept_in(&[tcp((A, 5000), (R, 80), "sf"), tcp((A, 5000), (R, 80), "")], "snat.malformed");
+        net.kept_out(&[tcp((R, 80), (X, 5000), "sf"), tcp((R, 80), (X, 5000), "sr")], "dnat.malformed");
+        net.leaves(&tcp((A, 5000), (R, 80), "s"));
+    }
+    assert_eq!(net.sessions(), 1);
+}
+
 /// Who lies outside takes nothing: not even a session of a port that is forwarded.
 #[test]
 fn nobody_outside_speaks_in_the_name_of_a_host_inside() {
