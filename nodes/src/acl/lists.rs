@@ -277,7 +277,7 @@ impl<A: Address> Filling<A> {
     fn put(&mut self, criteria: &Criteria<A>, rule: u32, kind: u8) -> bool {
         let (first, last) = self.ranges.of((self.prefix)(criteria));
         let lists = &mut self.lengths[first..=last];
-        if lists.len() > WIDEST || self.places + lists.len() > MOST_PLACES || lists.iter().any(|length| *length == LONGEST) {
+        if lists.len() > WIDEST || self.places + lists.len() > MOST_PLACES || lists.contains(&LONGEST) {
             return false;
         }
         lists.iter_mut().for_each(|length| *length += 1);
@@ -325,7 +325,8 @@ impl Block {
             for (field, (first, last)) in [(first as u16, last as u16)].into_iter().chain(ports).enumerate() {
                 (block.low[field][at], block.span[field][at]) = (first, last - first);
             }
-            block.bytes[at] = kind / 8 | ((rule >> 16) as u8) << HIGH_BIT;
+            let (byte, high) = (kind / 8, (rule >> 16) as u8);
+            block.bytes[at] = byte | high << HIGH_BIT;
             block.bits[at] = 1 << (kind % 8);
             block.rules[at] = *rule as u16;
         }
