@@ -1,6 +1,6 @@
 //! What is measured: a graph, and the packets that go into it.
 
-use etherparse::PacketBuilder;
+use etherparse::{Ipv4Header, PacketBuilder};
 use swath_api::VECTOR;
 
 /// A graph with its traffic.
@@ -31,7 +31,31 @@ pub enum Traffic {
     Rules,
     /// Each packet is of another session of an address translator, of so many.
     Translated(u32),
+    /// Each packet is of another session of the filter, of so many. Its last rule has opened them all.
+    Reflected(u32),
+    /// Nine packets in ten are of flows that go on, in both directions; the tenth is of a flood.
+    Flooded(Flood),
 }
+
+/// What one packet in ten is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flood {
+    /// As the others.
+    None,
+    /// A SYN of a source that there is not.
+    Syn,
+    /// UDP between any addresses and ports.
+    Tuples,
+    /// UDP of flows whose numbers have a structure.
+    Colliding,
+    /// The first fragment of a datagram of a flow that nobody knows.
+    Fragments,
+}
+
+/// Sessions that go on beside a flood.
+const BESIDE: u64 = 8192;
+/// The vectors of a flood: its flows are more than there is room for, so that each packet opens one.
+const FLOODED: usize = 1024;
 
 /// The router's address on the side that receives.
 pub const OUR_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
@@ -46,6 +70,8 @@ impl Case {
     pub fn all() -> Vec<Case> {
         let case = |name, about, traffic| Case { name, about, traffic, routes: &[], rules: 0 };
         let filter = |name, about, rules| Case { name, about, traffic: Traffic::Rules, routes: &[], rules };
+        let reflect = |name, about, rules, sessions| Case { traffic: Traffic::Reflected(sessions), ..filter(name, about, rules) };
+        let flood = |name, about, flood| Case { traffic: Traffic::Flooded(flood), ..filter(name, about, 1) };
         vec![
             case("ip4-1", "IPv4 router, 1 route, 1 flow, header checksum verified", Traffic::OneFlow),
             case("ip4-1-exceptions", "the same with 5 % exceptions at two nodes (ARP, TTL 1)", Traffic::Exceptions),
@@ -53,6 +79,19 @@ impl Case {
             filter("acl-router-1", "IPv4 router with a filter of 1 rule, which permits all", 1),
             filter("acl-router-100", "the same with 100 rules, met equally often", 100),
             filter("acl-router-1000", "the same with 1000 rules, met equally often", 1000),
+            reflect("acl-reflect-1", "IPv4 router with a filter that keeps sessions, 1 session", 1, 1),
+            reflect("acl-reflect-10k", "the same with 10,240 sessions in random order", 1, 10_240),
+            reflect("acl-reflect-1000-10k", "the same with 1000 rules", 1000, 10_240),
+            reflect("acl-reflect-1m", "the same with 1 rule and 1,048,576 sessions", 1, 1 << 20),
+            flood(
+                "acl-flood-none",
+                "IPv4 router with a filter that keeps sessions, 8,192 sessions in both directions",
+                Flood::None,
+            ),
+            flood("acl-flood-syn", "the same; one packet in ten is a SYN that opens another session", Flood::Syn),
+            flood("acl-flood-tuples", "the same; one packet in ten is of any flow", Flood::Tuples),
+            flood("acl-flood-colliding", "the same; one packet in ten is of a flow that somebody has chosen", Flood::Colliding),
+            flood("acl-flood-fragments", "the same; one packet in ten is the first fragment of another flow", Flood::Fragments),
             case("nat-1", "IPv4 router with NAT44, 1 session, leaving", Traffic::Translated(1)),
             case("nat-10k", "the same with 10,240 sessions in random order", Traffic::Translated(10_240)),
             case("nat-1m", "the same with 1,048,576 sessions", Traffic::Translated(1 << 20)),
@@ -68,7 +107,7 @@ impl Case {
         let rules = (0..self.rules).map(|rule| self.rule(rule));
         let rules = match self.rules {
             0 => String::new(),
-            _ => format!("  rules:\n    kind: acl\n    rules:\n{}", rules.collect::<String>()),
+            _ => format!("  rules:\n    kind: acl\n{}    rules:\n{}", self.sessions(), rules.collect::<String>()),
         };
         let (nat, before_rewrite) = match self.traffic {
             // Enough addresses that each of a million sessions has a port.
@@ -103,10 +142,24 @@ tables:
         )
     }
 
-    /// A rule of the filter: a network, and a port of a server in it. The only one permits everything.
+    /// What the filter remembers.
+    fn sessions(&self) -> &'static str {
+        match self.traffic {
+            Traffic::Reflected(_) => "    sessions: { capacity: 2097152 }\n",
+            Traffic::Flooded(_) => "    sessions: { capacity: 16384 }\n",
+            _ => "",
+        }
+    }
+
+    /// A rule of the filter: a network, and a port of a server in it. The last one permits everything if it opens sessions, and so does
+    /// the only one.
     fn rule(&self, rule: u32) -> String {
-        if self.rules == 1 {
-            return "      - { action: permit }\n".into();
+        match self.traffic {
+            Traffic::Reflected(_) | Traffic::Flooded(_) if rule + 1 == self.rules => {
+                return "      - { action: permit+reflect }\n".into();
+            }
+            _ if self.rules == 1 => return "      - { action: permit }\n".into(),
+            _ => {}
         }
         let Server { destination, port } = Server::of(rule);
         let [a, b, c, _] = destination.to_be_bytes();
@@ -117,6 +170,9 @@ tables:
 
     /// The packet at a place of the sequence: frames of 60 bytes (64 with the checksum that a NIC adds).
     pub fn packet(&self, number: u64) -> Vec<u8> {
+        if let Traffic::Flooded(flood) = self.traffic {
+            return flood.packet(number);
+        }
         let arp = self.traffic == Traffic::Exceptions && number % 40 == 7;
         if arp {
             let mut frame = [&[0xff; 6], &SENDER_MAC[..], &[0x08, 0x06]].concat();
@@ -136,7 +192,7 @@ tables:
         };
         let (source, source_port) = match self.traffic {
             // In no order: an odd factor visits each of a power of two, or of 10 * 2^10, once.
-            Traffic::Translated(count) => {
+            Traffic::Translated(count) | Traffic::Reflected(count) => {
                 let session = (number.wrapping_mul(0x9e37_7a5b) % u64::from(count)) as u32;
                 ((0x0a00_0000 + session / 16).to_be_bytes(), 2000 + (session % 16) as u16)
             }
@@ -156,9 +212,51 @@ tables:
             // So that exceptions stand at other places in each vector.
             Traffic::Exceptions => 5,
             Traffic::Rules => 16,
-            Traffic::Translated(count) => (count as usize / VECTOR).max(1),
+            Traffic::Flooded(_) => FLOODED,
+            Traffic::Translated(count) | Traffic::Reflected(count) => (count as usize / VECTOR).max(1),
         }
     }
+}
+
+impl Flood {
+    fn packet(self, number: u64) -> Vec<u8> {
+        let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 29;
+        let of_flood = number % 10 == 9 && self != Flood::None;
+        let (source, destination) = match self {
+            _ if !of_flood => {
+                // In no order: an odd factor visits each of a power of two once. Every other round is of answers.
+                let session = (number / 10 * 9 + number % 10).wrapping_mul(0x9e37_7a5b) % (2 * BESIDE);
+                let (inside, outside) = ((0x0a00_0000 + session as u32 / 2, 4000), (0x0a01_0203, 53));
+                if session.is_multiple_of(2) { (inside, outside) } else { (outside, inside) }
+            }
+            Flood::Colliding => ((0x0b00_0001 + ((number as u32) << 12 & 0xff_ffff), number as u16), (0x0a01_0203, 53)),
+            _ => (
+                (0x0b00_0000 | random as u32 >> 8, (random >> 40) as u16),
+                (0x0c00_0000 | (random >> 20) as u32 >> 8, number as u16),
+            ),
+        };
+        let builder = PacketBuilder::ethernet2(SENDER_MAC, OUR_MAC);
+        let builder = builder.ipv4(source.0.to_be_bytes(), destination.0.to_be_bytes(), 64);
+        let mut frame = Vec::with_capacity(60);
+        let written = match self {
+            Flood::Syn if of_flood => builder.tcp(source.1, destination.1, 1, 1000).syn().write(&mut frame, &[0; 6]),
+            _ => builder.udp(source.1, destination.1).write(&mut frame, &[0; 18]),
+        };
+        written.unwrap_or_default();
+        if of_flood && self == Flood::Fragments {
+            fragment(&mut frame);
+        }
+        frame
+    }
+}
+
+/// Says that others follow.
+fn fragment(frame: &mut [u8]) {
+    const IP: usize = 14;
+    let Ok((mut ip, _)) = Ipv4Header::from_slice(&frame[IP..]) else { return };
+    (ip.more_fragments, ip.dont_fragment) = (true, false);
+    ip.header_checksum = ip.calc_header_checksum();
+    frame[IP..IP + ip.header_len()].copy_from_slice(&ip.to_bytes());
 }
 
 /// Whom a rule is for.

@@ -8,6 +8,8 @@ use swath_api::kernel::tsc;
 use swath_nodes::acl::{Classifier, Criteria, Key, NO_RULE, Scratch};
 
 use crate::classbench::{Dice, Random, Shape, packet, rules};
+use crate::measure::Settings;
+use crate::rte_acl;
 
 /// A set of rules.
 #[derive(Debug, Clone, Copy)]
@@ -36,12 +38,23 @@ pub const ALL: &[Rules] = &[
 ];
 
 impl Rules {
-    /// Measures it: a row of the table.
-    pub fn measure(&self, samples: usize) -> String {
-        if self.ip6 { self.measured::<u128>(samples) } else { self.measured::<u32>(samples) }
+    /// Measures it: a row of the table. IPv4 is measured beside DPDK, if its program is there.
+    pub fn measure(&self, settings: &Settings) -> String {
+        if self.ip6 {
+            return self.measured::<u128>(settings.samples).0 + " |";
+        }
+        let (row, rules, keys) = self.measured::<u32>(settings.samples);
+        let beside = match rte_acl::is_there() {
+            true => rte_acl::beside(&rules, &keys, settings),
+            false => return row + " |",
+        };
+        match beside {
+            Ok(both) => format!("{row} {:.1} / {:.1} = **{:.2}** |", both.ours, both.other, both.ours / both.other),
+            Err(error) => format!("{row} {error} |"),
+        }
     }
 
-    fn measured<A: Random>(&self, samples: usize) -> String {
+    fn measured<A: Random>(&self, samples: usize) -> (String, Vec<Criteria<A>>, Vec<Key<A>>) {
         let mut dice = Dice(0x0dd_ba11);
         let rules: Vec<Criteria<A>> = rules(self.shape, self.count, &mut dice);
         let start = Instant::now();
@@ -63,12 +76,13 @@ impl Rules {
         let per_packet = |at: usize| vectors[at] as f64 / VECTOR as f64;
         let (median, best) = (per_packet(vectors.len() / 2), per_packet(vectors.len() / 20));
         let memory = classifier.memory() >> 10;
-        format!(
+        let row = format!(
             "| {} | {:?} | **{median:.1}** | {best:.1} | {:.1} ms | {memory} KiB |",
             self.name,
             self.shape,
             compiled.as_secs_f64() * 1e3
-        )
+        );
+        (row, rules, keys)
     }
 }
 

@@ -14,6 +14,7 @@ mod classifiers;
 mod kernel;
 mod measure;
 mod rig;
+mod rte_acl;
 mod scrape;
 mod store;
 mod verify;
@@ -31,7 +32,7 @@ use measure::{Measurement, Settings};
 #[derive(Parser, Debug)]
 #[command(name = "swath-bench")]
 struct Arguments {
-    /// The case; without it, all of graphs; `sessions` for all of the store of sessions. `--list` shows them.
+    /// The case, or with `*` at its end all whose names begin so; without it, all of graphs, and of classifiers. `--list` shows them.
     #[arg(long)]
     case: Option<String>,
     /// Lists the cases.
@@ -107,71 +108,90 @@ fn graph_costs(arguments: &Arguments) {
         return;
     }
     let settings = Settings { samples: arguments.samples, core: arguments.core };
-    let classifiers = classifiers::ALL.iter().filter(|rules| arguments.case.as_deref().is_none_or(|name| name == rules.name));
-    if arguments.case.is_some() && classifiers.clone().count() > 0 {
-        classify(classifiers, &settings);
+    let named = |name: &str| arguments.case.as_deref().is_some_and(|case| fits(case, name));
+    let wanted = |name: &str| arguments.case.is_none() || named(name);
+    let cases: Vec<Case> = Case::all().into_iter().filter(|case| wanted(case.name)).collect();
+    let classifiers: Vec<_> = classifiers::ALL.iter().filter(|rules| wanted(rules.name)).collect();
+    let stores: Vec<_> = store::all().into_iter().filter(|case| named(case.name)).collect();
+    if cases.is_empty() && classifiers.is_empty() && stores.is_empty() {
+        fail(&format!("there is no case '{}'; --list shows them", arguments.case.as_deref().unwrap_or_default()));
+    }
+    if let (Some(vectors), Some(case)) = (arguments.vectors, cases.first()) {
+        rig::Rig::new(case).run(vectors);
         return;
     }
-    let wanted = |name: &str| arguments.case.as_deref().is_some_and(|case| case == name || case == "sessions");
-    let stores: Vec<_> = store::all().into_iter().filter(|case| wanted(case.name)).collect();
-    if !stores.is_empty() {
-        println!(
-            "{}; {}\n\n| case | what | median | best | bytes per session |\n|---|---|---|---|---|",
-            measure::machine(),
-            measure::CYCLES
-        );
-        stores.iter().for_each(|case| store::report(case, &settings).unwrap_or_else(|error| fail(&error)));
-        return;
-    }
-    let cases: Vec<Case> = match &arguments.case {
-        None => Case::all(),
-        Some(name) => match Case::all().into_iter().find(|case| case.name == name) {
-            Some(case) => vec![case],
-            None => fail(&format!("there is no case '{name}'; --list shows them")),
-        },
-    };
-    if let Some(vectors) = arguments.vectors {
-        rig::Rig::new(&cases[0]).run(vectors);
-        return;
-    }
-    if arguments.child {
-        match measure::measure(&cases[0], &settings) {
+    if let (true, Some(case)) = (arguments.child, cases.first()) {
+        match measure::measure(case, &settings) {
             Ok(measured) => println!("{}", measured.to_json()),
             Err(error) => fail(&error),
         }
         return;
     }
     println!("{}; {}", measure::machine(), measure::CYCLES);
-    let failures: usize = cases.iter().map(|case| report(case, &settings)).sum();
-    if arguments.case.is_none() {
-        classify(classifiers, &settings);
+    let mut totals: Vec<(&str, f64)> = Vec::new();
+    let failures: usize = cases.iter().map(|case| report(case, &settings, &mut totals)).sum();
+    floods(&totals);
+    if !classifiers.is_empty() {
+        classify(&classifiers, &settings);
+    }
+    if !stores.is_empty() {
+        println!("\n| case | what | median | best | bytes per session |\n|---|---|---|---|---|");
+        stores.iter().for_each(|case| store::report(case, &settings).unwrap_or_else(|error| fail(&error)));
     }
     if failures > 0 {
         fail(&format!("{failures} of the measurements failed"));
     }
 }
 
+/// How many packets of flows that go on pass in the same time as without a flood, if both were measured: one in ten less come in, and all cost
+/// more.
+fn floods(totals: &[(&str, f64)]) {
+    const START: &str = "acl-flood-";
+    let Some((_, without)) = totals.iter().find(|(name, _)| *name == "acl-flood-none") else { return };
+    println!(
+        "\n### What established flows keep of their rate beside a flood of one packet in ten\n\n| flood | they keep |\n|---|---|"
+    );
+    for (name, total) in totals.iter().filter_map(|(name, total)| Some((name.strip_prefix(START)?, total))) {
+        if name != "none" {
+            println!("| {name} | {:.0} % |", 100.0 * 0.9 * without / total);
+        }
+    }
+}
+
+/// Whether the name of a case is the one that was asked for.
+fn fits(asked: &str, name: &str) -> bool {
+    asked.strip_suffix('*').map_or(asked == name, |start| name.starts_with(start))
+}
+
 /// Measures classifiers, which have no SIMD kernels, in this process.
-fn classify<'a>(classifiers: impl Iterator<Item = &'a classifiers::Rules>, settings: &Settings) {
-    println!("{}; {}\n\n### Classifiers of rules, alone\n", measure::machine(), measure::CYCLES);
-    println!("| rules | shape | median | best twentieth | compiled in | memory |");
-    println!("|---|---|---|---|---|---|");
+fn classify(classifiers: &[&classifiers::Rules], settings: &Settings) {
+    println!("\n### Classifiers of rules, alone\n");
+    if !rte_acl::is_there() {
+        println!("`dpdk-test-acl` is not there (Debian: package `dpdk-dev`): nothing stands beside these figures.\n");
+    }
+    println!("| rules | shape | median | best twentieth | compiled in | memory | same rules without TCP flags, beside rte_acl |");
+    println!("|---|---|---|---|---|---|---|");
     if let Err(error) = measure::claim_core(settings.core) {
         fail(&error);
     }
-    classifiers.for_each(|rules| println!("{}", rules.measure(settings.samples)));
+    classifiers.iter().for_each(|rules| println!("{}", rules.measure(settings)));
 }
 
-/// Measures one case with each set of kernels in a process of its own, since a process chooses its kernels once. Returns how many
-/// measurements failed.
-fn report(case: &Case, settings: &Settings) -> usize {
+/// Measures one case with each set of kernels in a process of its own, since a process chooses its kernels once. Notes the total of
+/// the first. Returns how many measurements failed.
+fn report(case: &Case, settings: &Settings, totals: &mut Vec<(&'static str, f64)>) -> usize {
     let mut failures = 0;
     println!("\n### {}: {}\n", case.name, case.about);
     println!("| kernels | total | per node | remainder | instructions | CPU share | samples kept | best |");
     println!("|---|---|---|---|---|---|---|---|");
     for kernels in swath_api::kernel::all_supported().iter().map(|kernels| kernels.name) {
         match child(case, settings, kernels) {
-            Ok(measured) => println!("{}", measured.row(kernels, instructions(case, kernels))),
+            Ok(measured) => {
+                println!("{}", measured.row(kernels, instructions(case, kernels)));
+                if totals.last().is_none_or(|(name, _)| *name != case.name) {
+                    totals.push((case.name, measured.total));
+                }
+            }
             Err(error) => {
                 println!("| {kernels} | {error} | | | | | | |");
                 failures += 1;
