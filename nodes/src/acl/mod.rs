@@ -292,7 +292,7 @@ impl Table for Acl {
         .about(
             "A rule holds for a packet for which all holds that it says; one that says only its action holds for every packet. `acl-filter` asks \
              the table. Up to 131072 rules are compiled, and looked up for a whole vector of packets at once, so that their number costs \
-             little. Many rules stand best in a file: `rules-from: rules.csv`. A rule that can never decide, since another one before \
+             little. Many rules stand best in a file, or in several: `rules-from: rules.csv`. A rule that can never decide, since another one before \
              it holds for all of its packets, is worth a warning. A rule `permit+reflect` opens a session, by which the answers come in, \
              and which is looked up before the rules: TCP connections by their states, UDP, ICMP queries and other protocols by time, \
              ICMP errors by the packet that they quote, fragments by their first one. When rules change, a session goes on only if they \

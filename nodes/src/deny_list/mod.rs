@@ -42,7 +42,7 @@ const LISTED: u32 = 1;
 pub struct Config {
     /// What is denied: addresses, prefixes as `192.0.2.0/24` or `2001:db8::/32`, and ranges as `192.0.2.1-192.0.2.9`, in any order, also
     /// twice or inside of each other. At most 1048576 prefixes of each version of IP, a range counted as the prefixes that it is made
-    /// of. Many stand best in a file: `prefixes-from: drop.txt`.
+    /// of. Many stand best in files: `prefixes-from: drop.txt`, or `[drop.txt, level1.netset]`.
     #[serde(default)]
     prefixes: Vec<Entry>,
 }

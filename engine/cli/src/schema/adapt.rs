@@ -32,10 +32,12 @@ pub fn adapt_settings(schema: &Value, owner: &str, with_files: bool, all: &mut M
         if with_files && types(setting).contains(&"array") {
             let from = format!("{name}-from");
             let about = format!(
-                "A file with more of `{name}`: CSV with a header, YAML, JSON, or lines. Relative to the file that says so."
+                "A file with more of `{name}`, or a list of files: CSV with a header, YAML, JSON, or lines. Relative to the file that says so."
             );
             let either_of = json!({ "anyOf": [{ "required": [name] }, { "required": [&from] }] });
-            properties.insert(from, json!({ "type": "string", "minLength": 1, "description": about }));
+            let file = json!({ "type": "string", "minLength": 1 });
+            let files = json!({ "type": "array", "items": file });
+            properties.insert(from, json!({ "anyOf": [file, files], "description": about }));
             if let Some(at) = required.iter().position(|required| required == name) {
                 required.remove(at);
                 either.push(either_of);

@@ -247,7 +247,7 @@ Entrance = "SW0313", "Packets cannot be sent into an instance there.":
     "An edge that leads to an instance of a template leads to the first entry of the template's `in`, and \
      `instance/name` to the entry of that name. Other nodes of a template are its own.";
 DataFile = "SW0314", "A file of data cannot be read.":
-    "A setting `NAME-from` names a file with the entries of the setting `NAME`: a CSV file whose first line \
+    "A setting `NAME-from` names a file with the entries of the setting `NAME`, or a list of such files: a CSV file whose first line \
      names the keys, a YAML or JSON file that is a list, or a text file with an entry in each line.";
 UnusedTemplate = "SW0315", "A template is not used.":
     "No node is an instance of the template, so that what stands in it is not looked at. The graph runs all \

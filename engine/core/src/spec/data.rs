@@ -1,6 +1,6 @@
-//! Settings that stand in files of their own: `routes-from: routes.csv`.
+//! Settings that stand in files of their own: `routes-from: routes.csv`, or `[static.csv, learnt.csv]`.
 //!
-//! What a setting `NAME-from` names is put behind what the setting `NAME` lists. A CSV file has a
+//! What a setting `NAME-from` names is put behind what the setting `NAME` lists, file by file. A CSV file has a
 //! header whose columns are the keys of the entries; a YAML or JSON file is a list of them; a text file
 //! has an entry in each line, which is a string.
 
@@ -36,7 +36,7 @@ impl Files<'_> {
         while let Some(at) = entries.iter().position(|entry| entry.key.strip_suffix(FROM).is_some_and(|name| !name.is_empty())) {
             let Entry { key, key_span, value } = entries.remove(at);
             let name = key.strip_suffix(FROM).unwrap_or(&key);
-            let Some(mut rows) = self.read(&value, diagnostics) else { continue };
+            let Some(mut rows) = self.read_all(&value, diagnostics) else { continue };
             match entries.iter_mut().find(|entry| &*entry.key == name).map(|entry| &mut entry.value.node) {
                 Some(Node::Seq(values)) => values.append(&mut rows),
                 // What is no list is reported by whoever reads the setting.
@@ -47,6 +47,24 @@ impl Files<'_> {
                 }
             }
         }
+    }
+
+    /// What a file holds, or several of them one after the other. `None` if there is a mistake in any.
+    fn read_all(&mut self, value: &Value, diagnostics: &mut Diagnostics) -> Option<Vec<Value>> {
+        let files = match &value.node {
+            Node::Seq(files) => &files[..],
+            Node::Str(_) => std::slice::from_ref(value),
+            _ => {
+                diagnostics.push(value.wrong_type("the name of a file, or a list of them"));
+                return None;
+            }
+        };
+        // Each is looked at, whatever is wrong with those before it.
+        let read: Vec<Option<Vec<Value>>> = files.iter().map(|file| self.read(file, diagnostics)).collect();
+        read.into_iter().try_fold(Vec::new(), |mut all, rows| {
+            all.append(&mut rows?);
+            Some(all)
+        })
     }
 
     fn read(&mut self, value: &Value, diagnostics: &mut Diagnostics) -> Option<Vec<Value>> {

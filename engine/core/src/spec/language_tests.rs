@@ -233,15 +233,24 @@ fn data_stands_in_lines() {
     let (sources, spec) = good(&[
         (
             "router.yaml",
-            "version: 1\ntables:\n  a: { kind: list, items: [x], items-from: net/drop.txt }\n  b: { kind: list, items-from: level1.netset }\nnodes: { tx: { kind: tx, items-from: none.ipset } }",
+            "version: 1\ntables:\n  a: { kind: list, items: [x], items-from: net/drop.txt }\n  b: { kind: list, items-from: level1.netset }\n  c: { kind: list, items: [y], items-from: [level1.netset, more.yaml, none.ipset, net/drop.txt] }\n  d: { kind: list, items-from: [] }\nnodes: { tx: { kind: tx, items-from: none.ipset } }",
         ),
         ("net/drop.txt", "; Spamhaus DROP List\r\n1.10.16.0/20 ; SBL256894\r\n\r\n  2001:db8::/32;SBL1\r\n5"),
         ("level1.netset", "#\n# firehol_level1\n#\n0.0.0.0/8\n10.0.0.1 - 10.0.0.9 # a range\n${NAME}\n"),
         ("none.ipset", "# nothing\n"),
+        ("more.yaml", "[a, 7]"),
     ]);
     let settings = |index: usize| spec.tables[index].settings.to_json();
     assert_eq!(settings(0), json!({ "items": ["x", "1.10.16.0/20", "2001:db8::/32", "5"] }));
     assert_eq!(settings(1), json!({ "items": ["0.0.0.0/8", "10.0.0.1 - 10.0.0.9", "${NAME}"] }));
+    // Several files, one after the other.
+    let of_all = ["y", "0.0.0.0/8", "10.0.0.1 - 10.0.0.9", "${NAME}", "a"]
+        .map(Into::into)
+        .into_iter()
+        .chain([json!(7)])
+        .chain(["1.10.16.0/20", "2001:db8::/32", "5"].map(Into::into));
+    assert_eq!(settings(2), json!({ "items": of_all.collect::<Vec<serde_json::Value>>() }));
+    assert_eq!(settings(3), json!({ "items": [] }));
     assert_eq!(spec.nodes[0].settings.to_json(), json!({ "items": [] }));
     let text = |path: &str| {
         let span = spec.tables[0].settings.locate(path).value.span;
@@ -261,7 +270,8 @@ fn mistakes_in_data_files() {
 tables:
   none: { kind: fib4, routes-from: none.csv }
   text: { kind: fib4, routes-from: routes.dat }
-  type: { kind: fib4, routes-from: [routes.csv] }
+  type: { kind: fib4, routes-from: 5 }
+  some: { kind: fib4, routes-from: [head.csv, 7, nobody.csv] }
   many: { kind: fib4, routes-from: many.csv }
   head: { kind: fib4, routes-from: head.csv }
   hole: { kind: fib4, routes-from: hole.csv }
