@@ -142,20 +142,20 @@ fn apply_other(nat: &Nat44, packet: &mut Packet<'_>, act: Act) -> Next {
         Deed::Quote(end) => nat44::quote::<INSIDE>(packet, end, |source| nat.is_inside(source)),
         Deed::Address(address) => nat44::address::<INSIDE>(packet, address),
         Deed::Other | Deed::Wait => return Next::Other,
-        Deed::Refuse(refusal) => return refuse(packet, refusal),
+        Deed::Refuse(refusal) => return refuse(packet, refusal, nat.refusal()),
     }
     Next::Ok
 }
 
 #[cold]
-fn refuse(packet: &mut Packet<'_>, refusal: Refusal) -> Next {
-    let told = |packet: &mut Packet<'_>, next| {
-        packet.lane().adj = IcmpCause::PROHIBITED.word();
+fn refuse(packet: &mut Packet<'_>, refusal: Refusal, told: IcmpCause) -> Next {
+    let tell = |packet: &mut Packet<'_>, next| {
+        packet.lane().adj = told.word();
         next
     };
     match refusal {
-        Refusal::Exhausted => told(packet, Next::Exhausted),
-        Refusal::UserLimit => told(packet, Next::UserLimit),
+        Refusal::Exhausted => tell(packet, Next::Exhausted),
+        Refusal::UserLimit => tell(packet, Next::UserLimit),
         Refusal::Invalid => Next::Invalid,
         Refusal::Protocol => Next::Protocol,
         Refusal::Malformed => Next::Malformed,

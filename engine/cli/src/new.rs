@@ -19,6 +19,7 @@ const STARTERS: &[Starter] = &[
     Starter::new("router", "graphs/ip4-router.yaml", include_str!("../../../graphs/ip4-router.yaml")),
     Starter::new("firewall", "graphs/firewall.yaml", include_str!("../../../graphs/firewall.yaml")),
     Starter::new("nat", "graphs/nat-gateway.yaml", include_str!("../../../graphs/nat-gateway.yaml")),
+    Starter::new("cgnat", "graphs/cgnat.yaml", include_str!("../../../graphs/cgnat.yaml")),
     Starter::new("bridge", "graphs/bridge.yaml", include_str!("../../../graphs/bridge.yaml")),
 ];
 

@@ -5,11 +5,12 @@ mod common;
 use common::{Place, graph, said, said_by, swath};
 
 /// What can be started from, and the graph that it is.
-const STARTERS: [(&str, &str); 5] = [
+const STARTERS: [(&str, &str); 6] = [
     ("quickstart", "quickstart.yaml"),
     ("router", "ip4-router.yaml"),
     ("firewall", "firewall.yaml"),
     ("nat", "nat-gateway.yaml"),
+    ("cgnat", "cgnat.yaml"),
     ("bridge", "bridge.yaml"),
 ];
 

@@ -10,6 +10,7 @@ use swath_api::wire::IpProtocol;
 
 use crate::sessions::{Filter, Flow, FlowKey, Key4, Record, Sessions, State};
 
+use super::deterministic::{Block, Deterministic};
 use super::flows::{Behind, Flows, Refused4, is_of_inside};
 use super::settings::{Filtering, Mapping, Pooling};
 use super::{End, Nat44, Shard};
@@ -80,6 +81,16 @@ pub(super) fn figures(workers: &[Arc<Counts>], capacity: u32) -> Vec<Figure> {
 pub enum Command {
     /// Says how large the table is.
     Show {},
+    /// With `deterministic`: the address and ports outside of an inside address.
+    OutsideOf {
+        /// The inside address.
+        inside: Ipv4Addr,
+    },
+    /// With `deterministic`: whose an address and port outside are.
+    InsideOf {
+        /// Address and port, `203.0.113.2:20000`.
+        outside: SocketAddrV4,
+    },
 }
 
 /// What may be asked of the sessions of all workers.
@@ -140,6 +151,20 @@ pub enum Reply {
         filtering: Filtering,
         /// Which address a host gets.
         pooling: Pooling,
+        /// Whether ports follow from inside addresses.
+        deterministic: bool,
+    },
+    /// The ports of an inside address: what `outside-of` and `inside-of` say.
+    #[serde(rename_all = "kebab-case")]
+    Ports {
+        /// The inside address.
+        inside: Ipv4Addr,
+        /// Its address outside.
+        outside: Ipv4Addr,
+        /// The first of its ports, of TCP, UDP and ICMP each.
+        first_port: u16,
+        /// The last of them.
+        last_port: u16,
     },
     /// Sessions.
     Sessions {
@@ -174,8 +199,35 @@ pub struct Shown {
 }
 
 impl Nat44 {
-    pub(super) fn carry_out(&self, command: Command) -> Reply {
-        let Command::Show {} = command;
+    pub(super) fn carry_out(&self, command: Command) -> Result<Reply, ConfigError> {
+        match command {
+            Command::Show {} => Ok(self.show()),
+            Command::OutsideOf { inside } => self.ports_of(inside),
+            Command::InsideOf { outside } => {
+                let all = self.deterministic()?;
+                let pool = &self.rules.pool;
+                let place = pool.find(outside.ip().to_bits());
+                let inside = place.and_then(|place| all.of_outside(place, outside.port(), pool));
+                let nobodys = || ConfigError::at("outside", format!("`{outside}` is nobody's"));
+                self.ports_of(inside.map(Ipv4Addr::from_bits).ok_or_else(nobodys)?)
+            }
+        }
+    }
+
+    fn deterministic(&self) -> Result<&Deterministic, ConfigError> {
+        let text = "ports follow from inside addresses only with `deterministic`";
+        self.rules.deterministic.as_ref().ok_or_else(|| ConfigError::new(text))
+    }
+
+    fn ports_of(&self, inside: Ipv4Addr) -> Result<Reply, ConfigError> {
+        let pool = &self.rules.pool;
+        let block = self.deterministic()?.of_inside(inside.to_bits(), pool);
+        let Block { place, first, last } = block.ok_or_else(|| ConfigError::at("inside", format!("`{inside}` is not inside")))?;
+        let outside = Ipv4Addr::from_bits(pool.addresses()[place].address);
+        Ok(Reply::Ports { inside, outside, first_port: first, last_port: last })
+    }
+
+    fn show(&self) -> Reply {
         let sum = |of: &dyn Fn(&Counts) -> u64| self.counts.iter().map(|counts| of(counts)).sum::<u64>();
         let gauge = |index: usize| sum(&|counts| counts.gauges[index].load(Ordering::Relaxed));
         Reply::Table {
@@ -188,6 +240,7 @@ impl Nat44 {
             mapping: self.rules.mapping,
             filtering: self.rules.filtering,
             pooling: self.rules.pooling,
+            deterministic: self.rules.deterministic.is_some(),
         }
     }
 }

@@ -1,14 +1,15 @@
 //! The sessions of a worker with the mappings behind them, and how packets are decided with them.
 
-use swath_api::VECTOR;
 use swath_api::wire::IpProtocol;
+use swath_api::{Owner, VECTOR};
 
 use crate::sessions::{Direction, Event, Found, Key4, Opening, Probe, Refused, Seed, Session, Sessions, Sources, Tracked};
 
 use super::act::{Act, Deed, Refusal};
 use super::datagrams::First;
+use super::deterministic::Block;
 use super::mappings::Mappings;
-use super::pool::Ports;
+use super::pool::{Ports, Range};
 use super::settings::{Filtering, Mapping, Pooling, Rules};
 use super::{End, INSIDE, Nat44, OUTSIDE, Target, chosen};
 
@@ -45,9 +46,11 @@ impl Flows {
         let capacity = rules.sessions.capacity + 1;
         let counters = |limit: Option<u32>| limit.map(|limit| Sources::new(capacity, limit)).transpose();
         let depends = rules.filtering == Filtering::AddressDependent && rules.mapping == Mapping::EndpointIndependent;
-        let mut ports = Ports::new(&rules.pool, worker, rules.port_seed.unwrap_or_else(|| Seed::random().hash([0, 0])))?;
+        let mut ports = ports(rules, worker)?;
         for forward in rules.statics.ports() {
-            if let Some(place) = rules.pool.find(forward.outside.address) {
+            let place = rules.pool.find(forward.outside.address);
+            let is_ours = |place: &usize| rules.owner_of_port(*place, forward.outside.port) == Some(Owner::worker(worker));
+            if let Some(place) = place.filter(is_ours) {
                 ports.reserve(place, forward.outside, forward.protocol);
             }
         }
@@ -178,8 +181,8 @@ impl Flows {
         {
             return Err(Refusal::UserLimit);
         }
-        let mut choose = |place: usize| {
-            let port = behind.ports.choose(place, inside.port, protocol)?;
+        let mut choose = |(place, range): (usize, Range)| {
+            let port = behind.ports.choose(place, range, inside.port, protocol)?;
             let outside = End { address: rules.pool.addresses()[place].address, port };
             let mapping = behind.mappings.enter(inside, outside, protocol);
             if mapping.is_none() {
@@ -200,10 +203,10 @@ impl Flows {
     /// A port for one peer, which may be others' for others.
     fn for_peer(&mut self, rules: &Rules, probe: &Probe<Key4>, inside: End) -> Result<End, Refusal> {
         let Flows { sessions, behind, totals } = self;
-        let choose = |place: usize| {
+        let choose = |(place, range): (usize, Range)| {
             let address = rules.pool.addresses()[place].address;
             let is_free = |port: u16| !sessions.find(&outside_key(&probe.key, End { address, port })).is_some();
-            let port = behind.ports.choose_for_peer(place, inside.port, probe.key.protocol(), is_free)?;
+            let port = behind.ports.choose_for_peer((place, range), inside.port, probe.key.protocol(), is_free)?;
             Some(End { address, port })
         };
         places(rules, inside.address).find_map(choose).ok_or_else(|| {
@@ -356,12 +359,33 @@ impl Asking<'_> {
     }
 }
 
-/// The places of the addresses that a host may get, in their order.
-fn places(rules: &Rules, inside: u32) -> impl Iterator<Item = usize> {
+/// The ports of a worker: its part of all, or those of its hosts.
+fn ports(rules: &Rules, worker: u32) -> std::io::Result<Ports> {
+    let seed = rules.port_seed.unwrap_or_else(|| Seed::random().hash([0, 0]));
+    let Some(all) = &rules.deterministic else { return Ports::new(&rules.pool, worker, seed) };
+    let mut counts = vec![0; rules.pool.addresses().len()];
+    for address in all.addresses().filter(|address| rules.owner_of_inside(*address) == Owner::worker(worker)) {
+        if let Some(Block { place, first, last }) = all.of_inside(address, &rules.pool) {
+            counts[place] += u32::from(last - first) + 1;
+        }
+    }
+    Ports::of_hosts(&rules.pool, worker, seed, counts)
+}
+
+/// The places of the addresses that a host may get, in their order, and which ports of them.
+fn places(rules: &Rules, inside: u32) -> impl Iterator<Item = (usize, Range)> {
     let count = rules.pool.addresses().len();
+    let own = rules.deterministic.as_ref().map(|all| all.of_inside(inside, &rules.pool));
     let first = chosen(inside, count);
-    let tried = if rules.pooling == Pooling::Paired { count.min(1) } else { count };
-    (0..tried).map(move |step| (first + step) % count)
+    let tried = match (own, rules.pooling) {
+        (Some(own), _) => usize::from(own.is_some()),
+        (None, Pooling::Paired) => count.min(1),
+        (None, Pooling::Arbitrary) => count,
+    };
+    (0..tried).map(move |step| match own.flatten() {
+        Some(Block { place, first, last }) => (place, Some((first, last))),
+        None => ((first + step) % count, None),
+    })
 }
 
 /// The end of a key of the other side that packets of `SIDE` get.

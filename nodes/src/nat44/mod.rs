@@ -9,6 +9,7 @@
 mod act;
 mod control;
 mod datagrams;
+mod deterministic;
 mod flows;
 mod mappings;
 mod pool;
@@ -20,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use swath_api::flow::word_hash;
 use swath_api::prelude::*;
-use swath_api::wire::{Header, IpProtocol, Ipv4, icmp};
+use swath_api::wire::{Header, IcmpCause, IpProtocol, Ipv4, icmp};
 
 pub(crate) use act::{Act, Deed, Refusal};
 pub use control::{Command, Question, Reply, Row};
@@ -32,7 +33,7 @@ use crate::sessions::{self, Event, FlowKey, Key4, Probe, quoted4};
 use control::Counts;
 use datagrams::{Datagrams, First};
 use flows::{Asking, Flows};
-use settings::Rules;
+use settings::{Rules, Told};
 
 /// The zone of keys of packets as they are inside.
 pub(crate) const INSIDE: u16 = 0;
@@ -253,6 +254,14 @@ impl Nat44 {
         if SIDE == INSIDE { self.leaves(source, destination) } else { self.is_ours(destination) }
     }
 
+    /// What a host is told that gets no port or no session.
+    pub(crate) fn refusal(&self) -> IcmpCause {
+        match self.rules.refusal {
+            Told::Prohibited => IcmpCause::PROHIBITED,
+            Told::HostUnreachable => IcmpCause::HOST_UNREACHABLE,
+        }
+    }
+
     /// What becomes of a fragment that waits for the first one of its packet: its new address, if that has come.
     pub(crate) fn waited(&self, key: &Key4, now: u64) -> Option<u32> {
         match self.datagrams.find(key, now)? {
@@ -271,11 +280,6 @@ impl Nat44 {
         self.datagrams.timeout()
     }
 
-    /// The worker of an inside address.
-    fn owner_of_inside(&self, address: u32) -> Owner {
-        Owner::of(word_hash(address.into(), BY_WORKER), self.rules.workers)
-    }
-
     /// The worker that a packet from inside belongs to.
     pub(crate) fn owner_inside(&self, packet: &[u8], hairpin: bool) -> Owner {
         let Some((ip, message)) = headers(packet) else { return Owner::ANY };
@@ -284,7 +288,7 @@ impl Nat44 {
             None => (ip.src_bits(), ip.dst_bits()),
         };
         let concerned = self.leaves(source, destination) && (!hairpin || self.is_ours(destination));
-        if concerned { self.owner_of_inside(source) } else { Owner::ANY }
+        if concerned { self.rules.owner_of_inside(source) } else { Owner::ANY }
     }
 
     /// The worker that a packet from outside belongs to.
@@ -303,10 +307,10 @@ impl Nat44 {
         let key = about(ip, message, OUTSIDE).unwrap_or_else(|| Probe::<Key4>::read(packet, OUTSIDE).key);
         let (outside, protocol) = (End::from(key.destination_end()), key.protocol());
         let owner = match self.rules.statics.inside_of(outside, protocol) {
-            Some(inside) => self.owner_of_inside(inside.address),
+            Some(inside) => self.rules.owner_of_inside(inside.address),
             None => {
                 let place = self.rules.pool.find(outside.address);
-                place.and_then(|place| self.rules.pool.owner(place, outside.port)).unwrap_or(Owner::ANY)
+                place.and_then(|place| self.rules.owner_of_port(place, outside.port)).unwrap_or(Owner::ANY)
             }
         };
         if ip.more_fragments() && owner != Owner::ANY {
@@ -426,7 +430,7 @@ impl Table for Nat44 {
     }
 
     fn command(&self, command: Command) -> Result<Reply, ConfigError> {
-        Ok(self.carry_out(command))
+        self.carry_out(command)
     }
 
     fn figures(&self) -> Vec<Figure> {

@@ -73,24 +73,41 @@ const WELL_KNOWN: u16 = 1024;
 /// How many ports are tried for one peer where a port serves many.
 const TRIES: usize = 512;
 
+/// The ports that a host may get of an address, the last included; `None`: all that its worker has.
+pub(super) type Range = Option<(u16, u16)>;
+
 /// The ports of a worker: a bit is set if somebody has it.
 pub(super) struct Ports {
     taken: HugeArray<u64>,
     // By address and protocol.
     free: Vec<u32>,
+    // By address; `None` where a worker has no ports, or those of hosts alone.
     parts: Vec<Option<(u16, u16)>>,
+    all: u64,
     addresses: Vec<u32>,
     random: u64,
 }
 
 impl Ports {
+    /// All ports of a worker's part of the pool.
     pub(super) fn new(pool: &Pool, worker: u32, seed: u64) -> std::io::Result<Ports> {
         let parts: Vec<_> = (0..pool.addresses.len()).map(|place| pool.part(place, worker)).collect();
         let ports = |part: &Option<(u16, u16)>| part.map_or(0, |(first, last)| u32::from(last - first) + 1);
-        let free = parts.iter().flat_map(|part| [ports(part); KINDS]).collect();
+        let counts = parts.iter().map(ports).collect();
+        Ports::with(pool, worker, seed, parts, counts)
+    }
+
+    /// Those of the hosts of a worker, by address: so many.
+    pub(super) fn of_hosts(pool: &Pool, worker: u32, seed: u64, counts: Vec<u32>) -> std::io::Result<Ports> {
+        Ports::with(pool, worker, seed, vec![None; pool.addresses.len()], counts)
+    }
+
+    fn with(pool: &Pool, worker: u32, seed: u64, parts: Vec<Option<(u16, u16)>>, counts: Vec<u32>) -> std::io::Result<Ports> {
+        let all = counts.iter().map(|count| u64::from(*count)).sum::<u64>() * KINDS as u64;
+        let free = counts.iter().flat_map(|count| [*count; KINDS]).collect();
         let taken = HugeArray::new((parts.len() * KINDS).max(1) * WORDS)?;
         let addresses = pool.addresses.iter().map(|entry| entry.address).collect();
-        Ok(Ports { taken, free, parts, addresses, random: seed ^ u64::from(worker) << 32 })
+        Ok(Ports { taken, free, parts, all, addresses, random: seed ^ u64::from(worker) << 32 })
     }
 
     /// Whether ports of this protocol are given away.
@@ -98,18 +115,17 @@ impl Ports {
         kind(protocol).is_some()
     }
 
-    /// Takes a port for good.
+    /// Takes a port of this worker for good.
     pub(super) fn reserve(&mut self, place: usize, end: End, protocol: IpProtocol) {
-        let is_ours = self.parts.get(place).copied().flatten().is_some_and(|(first, last)| (first..=last).contains(&end.port));
-        if let Some(row) = row(place, protocol).filter(|_| is_ours) {
+        if let Some(row) = row(place, protocol) {
             self.take(row, end.port);
         }
     }
 
-    /// Takes a free port of the address at a place, as near to the one inside as can be (RFC 4787 REQ-3, REQ-4): the same; one of the same
+    /// Takes a free port of a range of the address at a place, by default of all that the worker has, as near to the one inside as can be (RFC 4787 REQ-3, REQ-4): the same; one of the same
     /// range, well-known or not, and with UDP of the same parity, too; of the same range; any.
-    pub(super) fn choose(&mut self, place: usize, wanted: u16, protocol: IpProtocol) -> Option<u16> {
-        let (row, part) = (row(place, protocol)?, self.parts.get(place).copied().flatten()?);
+    pub(super) fn choose(&mut self, place: usize, range: Range, wanted: u16, protocol: IpProtocol) -> Option<u16> {
+        let (row, part) = (row(place, protocol)?, range.or(self.parts.get(place).copied().flatten())?);
         if self.free[row] == 0 {
             return None;
         }
@@ -153,12 +169,12 @@ impl Ports {
     /// A port for one peer where ports are nobody's: one that `is_free`, as near to the one inside as can be.
     pub(super) fn choose_for_peer(
         &mut self,
-        place: usize,
+        (place, range): (usize, Range),
         wanted: u16,
         protocol: IpProtocol,
         is_free: impl Fn(u16) -> bool,
     ) -> Option<u16> {
-        let (row, (first, last)) = (row(place, protocol)?, self.parts.get(place).copied().flatten()?);
+        let (row, (first, last)) = (row(place, protocol)?, range.or(self.parts.get(place).copied().flatten())?);
         let usable = |ports: &Ports, port: u16| (first..=last).contains(&port) && !ports.is_taken(row, port) && is_free(port);
         if usable(self, wanted) {
             return Some(wanted);
@@ -181,8 +197,7 @@ impl Ports {
 
     /// Ports that can still be had, and all of them, of the three protocols together.
     pub(super) fn count(&self) -> (u64, u64) {
-        let all = |part: &Option<(u16, u16)>| part.map_or(0, |(first, last)| u64::from(last - first) + 1);
-        (self.free.iter().map(|free| u64::from(*free)).sum(), self.parts.iter().map(all).sum::<u64>() * KINDS as u64)
+        (self.free.iter().map(|free| u64::from(*free)).sum(), self.all)
     }
 
     fn take(&mut self, row: usize, port: u16) {
@@ -222,14 +237,14 @@ mod tests {
     fn all_ports_are_given_away_once() {
         for (first, last) in [(1, 65535), (1024, 65535), (1000, 1100), (64, 127), (63, 128), (5, 5)] {
             let mut ports = ports(first, last, 1, 0);
-            let mut given: Vec<u16> = (0..=last - first).map(|_| ports.choose(0, 40, IpProtocol::UDP).unwrap()).collect();
-            assert_eq!(ports.choose(0, 40, IpProtocol::UDP), None);
+            let mut given: Vec<u16> = (0..=last - first).map(|_| ports.choose(0, None, 40, IpProtocol::UDP).unwrap()).collect();
+            assert_eq!(ports.choose(0, None, 40, IpProtocol::UDP), None);
             given.sort_unstable();
             assert_eq!(given, Vec::from_iter(first..=last));
             ports.give_back(End { address: 1, port: first }, IpProtocol::UDP);
-            assert_eq!(ports.choose(0, 40, IpProtocol::UDP), Some(first));
+            assert_eq!(ports.choose(0, None, 40, IpProtocol::UDP), Some(first));
             // Those of other protocols are others.
-            assert!(ports.choose(0, 40, IpProtocol::TCP).is_some());
+            assert!(ports.choose(0, None, 40, IpProtocol::TCP).is_some());
         }
     }
 
@@ -238,9 +253,9 @@ mod tests {
     fn range_and_parity() {
         for wanted in [1, 80, 1023, 1024, 5000, 65535] {
             let mut ports = ports(1, 65535, 1, 0);
-            assert_eq!(ports.choose(0, wanted, IpProtocol::UDP), Some(wanted));
+            assert_eq!(ports.choose(0, None, wanted, IpProtocol::UDP), Some(wanted));
             for _ in 0..300 {
-                let port = ports.choose(0, wanted, IpProtocol::UDP).unwrap();
+                let port = ports.choose(0, None, wanted, IpProtocol::UDP).unwrap();
                 assert_eq!((port % 2, port < 1024), (wanted % 2, wanted < 1024), "{port} for {wanted}");
             }
         }
@@ -252,7 +267,7 @@ mod tests {
         let mut all = Vec::new();
         for worker in 0..3 {
             let mut ports = Ports::new(&pool, worker, 1).unwrap();
-            while let Some(port) = ports.choose(0, 1500, IpProtocol::TCP) {
+            while let Some(port) = ports.choose(0, None, 1500, IpProtocol::TCP) {
                 assert_eq!(pool.owner(0, port), Some(Owner::worker(worker)));
                 all.push(port);
             }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use swath_api::flow::word_hash;
 use swath_api::prelude::*;
 use swath_api::units::Duration;
 use swath_api::wire::IpProtocol;
@@ -9,9 +10,10 @@ use swath_api::wire::IpProtocol;
 use crate::fib4::Prefix4;
 use crate::sessions::{MAX_SESSIONS, Pairing, Settings, Timeouts};
 
-use super::End;
+use super::deterministic::Deterministic;
 use super::pool::{Pool, PoolAddress};
 use super::statics::{Static, Statics};
+use super::{BY_WORKER, End};
 
 /// Addresses of a pool, at most.
 const MOST_ADDRESSES: usize = 4096;
@@ -45,6 +47,14 @@ pub struct Config {
     /// Whether a host has the same address outside for all that it does. Default: `paired`.
     #[serde(default)]
     pub(super) pooling: Pooling,
+    /// Gives each inside address ports that follow from it, and it from them (RFC 7422), so that nothing needs to be logged: those
+    /// of `inside-prefixes`, in order, get one range of ports after the other of the first address of the pool, then of the next. The commands
+    /// `outside-of` and `inside-of` of the table say which. Default: any port that is free.
+    #[serde(default)]
+    pub(super) deterministic: Option<Fixed>,
+    /// What a host is told that gets no port or no session. Default: `prohibited`.
+    #[serde(default)]
+    pub(super) refusal: Told,
     /// Hosts and ports that are reached from outside.
     #[serde(default, rename = "static")]
     pub(super) statics: Vec<Forward>,
@@ -118,6 +128,26 @@ pub enum Pooling {
     Arbitrary,
 }
 
+/// Ports that follow from the inside address.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "NatDeterministic")]
+pub(super) struct Fixed {
+    /// Ports of each inside address, of TCP, UDP and ICMP each: 1 to 65535. An address of the pool with its 64512 ports serves 64 hosts of 1008.
+    pub(super) ports: u16,
+}
+
+/// What a host is told that gets no port or no session: the code of an ICMP destination unreachable.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Told {
+    /// Communication is administratively prohibited (RFC 5508 REQ-8).
+    #[default]
+    Prohibited,
+    /// The host is unreachable (RFC 6888 REQ-11 B, for NATs of providers).
+    HostUnreachable,
+}
+
 /// A host or a port that is reached from outside.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -157,13 +187,16 @@ pub(super) struct Keeping {
     pub(super) capacity: u32,
     /// Whether a TCP connection of which the beginning was not seen may go on: after a restart, say. Default: false.
     pub(super) pick_up: bool,
+    /// Whether a session gives way to a new one when there is no room, that of an established TCP connection excepted. Default: true. RFC 6888
+    /// REQ-11 D wants providers to refuse the new one.
+    pub(super) make_room: bool,
     /// How long a session lasts without packets.
     pub(super) timeouts: Timeouts,
 }
 
 impl Default for Keeping {
     fn default() -> Keeping {
-        Keeping { capacity: 1 << 18, pick_up: false, timeouts: Timeouts::default() }
+        Keeping { capacity: 1 << 18, pick_up: false, make_room: true, timeouts: Timeouts::default() }
     }
 }
 
@@ -186,11 +219,28 @@ pub(super) struct Rules {
     pub(super) mapping: Mapping,
     pub(super) filtering: Filtering,
     pub(super) pooling: Pooling,
+    pub(super) deterministic: Option<Deterministic>,
+    pub(super) refusal: Told,
     pub(super) per_user: PerUser,
     pub(super) sessions: Settings,
     pub(super) capacity: u32,
     pub(super) port_seed: Option<u64>,
     pub(super) workers: u32,
+}
+
+impl Rules {
+    /// The worker of an inside address.
+    pub(super) fn owner_of_inside(&self, address: u32) -> Owner {
+        Owner::of(word_hash(address.into(), BY_WORKER), self.workers)
+    }
+
+    /// The worker of a port of the address of the pool at a place.
+    pub(super) fn owner_of_port(&self, place: usize, port: u16) -> Option<Owner> {
+        match &self.deterministic {
+            Some(all) => all.of_outside(place, port, &self.pool).map(|inside| self.owner_of_inside(inside)),
+            None => self.pool.owner(place, port),
+        }
+    }
 }
 
 impl Config {
@@ -205,6 +255,7 @@ impl Config {
         let inside = self.inside_prefixes(&inside_interfaces, setup)?;
         let pool = self.pool(&outside_interfaces, &inside, setup)?;
         let statics = self.statics(&pool, &inside)?;
+        let deterministic = self.deterministic(&pool, &inside)?;
         if pool.is_empty() && statics.is_empty() {
             let text = "there is no address to translate to: give it a `pool`, or an `outside` interface with an address";
             return Err(ConfigError::at("pool", text));
@@ -235,8 +286,8 @@ impl Config {
             return Err(ConfigError::at("fragment-timeout", format!("`{}` is not in `10ms` to `30s`", self.fragment_timeout)));
         }
         let workers = setup.workers().max(1);
-        let Keeping { capacity, pick_up: pickup, timeouts } = self.sessions;
-        let sessions = Settings { pickup, timeouts, ..Settings::new(capacity.div_ceil(workers), Pairing::Translated) };
+        let Keeping { capacity, pick_up: pickup, make_room, timeouts } = self.sessions;
+        let sessions = Settings { pickup, make_room, timeouts, ..Settings::new(capacity.div_ceil(workers), Pairing::Translated) };
         Ok(Rules {
             inside,
             pool,
@@ -244,6 +295,8 @@ impl Config {
             mapping: self.mapping,
             filtering: self.filtering,
             pooling: self.pooling,
+            deterministic,
+            refusal: self.refusal,
             per_user: self.per_user,
             sessions,
             capacity,
@@ -290,6 +343,19 @@ impl Config {
             addresses.extend(first.map(|address| PoolAddress { address, first: PORTS.0, last: PORTS.1 }));
         }
         Ok(Pool::new(addresses, setup.workers().max(1)))
+    }
+
+    fn deterministic(&self, pool: &Pool, inside: &[Prefix4]) -> Result<Option<Deterministic>, ConfigError> {
+        let Some(Fixed { ports }) = self.deterministic else { return Ok(None) };
+        if ports == 0 {
+            return Err(ConfigError::at("deterministic.ports", "at least 1"));
+        }
+        if self.pooling == Pooling::Arbitrary {
+            let text = "with `deterministic` ports the address outside follows from the inside one";
+            return Err(ConfigError::at("pooling", text));
+        }
+        let all = Deterministic::new(inside, pool, ports);
+        all.map(Some).map_err(|error| ConfigError::at("deterministic", error))
     }
 
     fn statics(&self, pool: &Pool, inside: &[Prefix4]) -> Result<Statics, ConfigError> {

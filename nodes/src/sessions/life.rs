@@ -81,7 +81,8 @@ impl<K: FlowKey> Sessions<K> {
 
     /// Opens a session. A session of the same key that is over makes room for it; and if the store is full, one that is over, or else of
     /// those that may (see [`State`]), in this order: reset, closed by both sides, opening TCP, unanswered UDP, ICMP, other protocols, UDP;
-    /// of its kind the one that would be over first, to a hundredth of its time-out. Established TCP never does. `gone` is told of it.
+    /// of its kind the one that would be over first, to a hundredth of its time-out. Established TCP never does, and none without
+    /// `make_room` of the settings. `gone` is told of it.
     ///
     /// # Errors
     /// Why not; nothing has changed then, but that sessions that are over may have gone, and with [`Refused::Full`] one that gave way.
@@ -211,7 +212,7 @@ impl<K: FlowKey> Sessions<K> {
                 }
             }
         }
-        (0..YIELDING).any(|class| self.evict(class, now, gone))
+        self.make_room && (0..YIELDING).any(|class| self.evict(class, now, gone))
     }
 
     /// The session of the class whose deadline was the first, unless it has moved; after a few that have, the last one looked at.

@@ -130,6 +130,7 @@ pub struct Sessions<K> {
     wheels: Wheels,
     sources: Option<Sources>,
     pickup: bool,
+    make_room: bool,
     capacity: u32,
     len: u32,
     /// The first free place below `high`.
@@ -159,7 +160,7 @@ impl<K: FlowKey> Sessions<K> {
     /// # Panics
     /// If the capacity is not between 1 and [`MAX_SESSIONS`].
     pub fn new(settings: Settings, seed: Seed) -> std::io::Result<Sessions<K>> {
-        let Settings { capacity, pairing, per_source, pickup, timeouts } = settings;
+        let Settings { capacity, pairing, per_source, pickup, make_room, timeouts } = settings;
         assert!((1..=MAX_SESSIONS).contains(&capacity), "{capacity} sessions");
         let symmetric = pairing == Pairing::Symmetric;
         let wheels = Wheels::new(timeouts.by_class().map(time::units));
@@ -175,6 +176,7 @@ impl<K: FlowKey> Sessions<K> {
             wheels,
             sources: per_source.map(|limit| Sources::new(capacity, limit)).transpose()?,
             pickup,
+            make_room,
             capacity,
             len: 0,
             free: 0,

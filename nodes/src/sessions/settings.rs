@@ -94,14 +94,16 @@ pub struct Settings {
     pub per_source: Option<u32>,
     /// Whether TCP sessions are picked up in the middle: by an ACK that belongs to none.
     pub pickup: bool,
+    /// Whether a session that is not established TCP gives way to a new one when there is no room.
+    pub make_room: bool,
     /// How long sessions last.
     pub timeouts: Timeouts,
 }
 
 impl Settings {
-    /// So many sessions, and all else as it is by default: no limit per source, no pick-up.
+    /// So many sessions, and all else as it is by default: no limit per source, no pick-up, and room is made.
     pub fn new(capacity: u32, pairing: Pairing) -> Settings {
-        Settings { capacity, pairing, per_source: None, pickup: false, timeouts: Timeouts::default() }
+        Settings { capacity, pairing, per_source: None, pickup: false, make_room: true, timeouts: Timeouts::default() }
     }
 }
 

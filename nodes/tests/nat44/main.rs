@@ -12,6 +12,7 @@ mod packets;
 mod rfc4787;
 mod rfc5382;
 mod rfc5508;
+mod rfc6888;
 mod rfc7857;
 mod table;
 mod workers;
@@ -91,7 +92,11 @@ impl Net {
     }
 
     fn with(workers: usize, nat: &str) -> Net {
-        Net { rig: Rig::new(&graph(workers, nat)), now: 0 }
+        Net::of(&graph(workers, nat))
+    }
+
+    fn of(graph: &str) -> Net {
+        Net { rig: Rig::new(graph), now: 0 }
     }
 
     /// Packets of hosts inside: what leaves on both sides, inside first.
