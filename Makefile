@@ -33,9 +33,15 @@ endif
 loom:
 	RUSTFLAGS="--cfg loom" $(CARGO) test -p swath-api --test loom --target-dir target/loom
 
-## make test-long: the same tests with larger numbers, and the unsafe code under AddressSanitizer and valgrind.
+## make test-long: the same tests with larger numbers, and the unsafe code under AddressSanitizer and valgrind. With CASE=nat-1m alone a
+## million NAT44 sessions each of UDP and TCP on one address, and what a checker outside the engine says of them.
+ifeq ($(CASE),nat-1m)
+test-long:
+	SWATH_TEST_SCALE=30 $(CARGO) test --profile fast -p swath-nodes --test nat44 churn -- --nocapture
+else
 test-long: deps asan valgrind
 	SWATH_TEST_SCALE=20 SWATH_KERNEL_FRAMES=20000 PROPTEST_CASES=20000 $(CARGO) test --profile fast --workspace --no-fail-fast
+endif
 
 ## make bench [CASE=ip4-1 or 'acl-*']: graph cost in TSC cycles per packet; with CASE=workers, overload, overload-af-packet, wake, scrape or
 ## workers-instructions what several workers, or one under load or at rest, do; with CASE=af-xdp the router between devices, and with CASE=af-xdp-deny a list
