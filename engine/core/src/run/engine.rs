@@ -19,7 +19,7 @@ use super::pass::WorkerGraph;
 use super::swap::{self, Turn, Turns};
 use super::worker::{self, Start, Worker};
 use super::{Placement, cpus};
-use crate::driver::{Due, Port};
+use crate::driver::{Due, Port, PortStatus};
 use crate::plan::Plan;
 use crate::spec::Diagnostics;
 
@@ -301,16 +301,30 @@ impl Engine {
     /// # Errors
     /// As [`Engine::command`]; or a worker does not answer, or has died.
     pub fn ask(&self, table: &str, command: &str) -> Result<Answer, ConfigError> {
+        self.ask_while(table, command, &mut || {})
+    }
+
+    /// As [`Engine::ask`], for who has something else to do meanwhile: it is called many times while workers answer.
+    ///
+    /// # Errors
+    /// As [`Engine::ask`].
+    pub fn ask_while(&self, table: &str, command: &str, meanwhile: &mut dyn FnMut()) -> Result<Answer, ConfigError> {
         let found = self.table(table).ok_or_else(|| ConfigError::new(format!("there is no table '{table}'")))?;
         match Question::read(found, command) {
-            Some(Ok(question)) => self.ask_shards(found, question, command),
+            Some(Ok(question)) => self.ask_shards(found, question, command, meanwhile),
             // Not one of its questions at all, so it may be a command.
             Some(Err(error)) if !error.message().starts_with("unknown variant") => Err(error),
             _ => Ok(Answer { reply: found.command(command)?, longest_pause: Duration::ZERO, slices: 0 }),
         }
     }
 
-    fn ask_shards(&self, table: &Arc<TableInstance>, first: Question, command: &str) -> Result<Answer, ConfigError> {
+    fn ask_shards(
+        &self,
+        table: &Arc<TableInstance>,
+        first: Question,
+        command: &str,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Answer, ConfigError> {
         let mut questions = vec![first];
         while questions.len() < self.counters().len() {
             questions.extend(Question::read(table, command).transpose()?);
@@ -319,7 +333,7 @@ impl Engine {
         if mail.is_empty() {
             return mail::ask_standing(&mut lock(&self.graphs), questions);
         }
-        mail::ask(&mut mail, questions, || self.dead_workers())
+        mail::ask(&mut mail, questions, || self.dead_workers(), meanwhile)
     }
 
     /// What others need to watch it while it runs.
@@ -342,6 +356,16 @@ impl Engine {
         self.links.set_admin(index, up);
         self.look_at_links();
         Ok(())
+    }
+
+    /// Whether an interface is to be used, by its index: what [`Engine::set_admin`] was told last.
+    pub fn is_admin_up(&self, interface: usize) -> bool {
+        self.links.admin(interface)
+    }
+
+    /// How an interface stands, by its index, if that changes.
+    pub fn port_status(&self, interface: usize) -> Option<Arc<dyn PortStatus>> {
+        self.ports[interface].status()
     }
 
     /// Tells tables which interfaces are no longer as they were told last.

@@ -41,6 +41,10 @@ impl Links {
         self.links()[interface].admin = up;
     }
 
+    pub(super) fn admin(&self, interface: usize) -> bool {
+        self.links()[interface].admin
+    }
+
     /// Tells tables what has changed. Under the lock: of two who look at the same time the later one knows better.
     pub(super) fn look(&self, is_up: impl Fn(usize) -> bool, tables: &[Option<Arc<TableInstance>>]) {
         for (index, link) in self.links().iter_mut().enumerate() {

@@ -82,11 +82,13 @@ impl WorkerMail {
     }
 }
 
-/// Asks all workers, which answer slice by slice, each at its own pace. `dead` tells of workers that have ended.
+/// Asks all workers, which answer slice by slice, each at its own pace. `dead` tells of workers that have ended; `meanwhile` is called in
+/// each round.
 pub(super) fn ask(
     mail: &mut [ControlMail],
     questions: Vec<Question>,
     dead: impl Fn() -> Vec<usize>,
+    meanwhile: &mut dyn FnMut(),
 ) -> Result<Answer, ConfigError> {
     let mut collected: Vec<Option<Question>> = questions.iter().map(|_| None).collect();
     let (mut longest_pause, mut slices) = (Duration::ZERO, 0);
@@ -103,6 +105,7 @@ pub(super) fn ask(
     }
     let mut heard = Instant::now();
     while collected.iter().any(Option::is_none) {
+        meanwhile();
         let mut silent = true;
         for (mail, done) in mail.iter_mut().zip(&mut collected) {
             let Some(Errand { mut question, pause, serial }) = mail.answers.pop() else { continue };
@@ -226,11 +229,11 @@ mod tests {
             vec![Question::read(&table, &format!(r#"{{"word": {word}}}"#)).expect("a question").expect("one that it knows")]
         };
         let given_up = |control: &mut [ControlMail], word| {
-            let error = ask(control, question(word), || vec![0]).unwrap_err();
+            let error = ask(control, question(word), || vec![0], &mut || {}).unwrap_err();
             assert_eq!(error.message(), "a worker has died");
         };
         given_up(&mut control, 1);
-        let error = ask(&mut control, question(2), Vec::new).unwrap_err();
+        let error = ask(&mut control, question(2), Vec::new, &mut || {}).unwrap_err();
         assert_eq!(error.message(), "a worker has not answered the question before");
         let first = worker.asked.pop().expect("the first question");
         given_up(&mut control, 3);
@@ -250,7 +253,7 @@ mod tests {
                 let fifth = worker.asked.pop().expect("the fifth question");
                 worker.answer_with(fifth, &mut shards);
             });
-            ask(&mut control, question(5), Vec::new).expect("an answer")
+            ask(&mut control, question(5), Vec::new, &mut || {}).expect("an answer")
         });
         assert_eq!((answer.reply.as_str(), answer.slices), ("5", 1));
     }
