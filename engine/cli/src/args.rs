@@ -35,6 +35,10 @@ pub enum Command {
     New(crate::new::NewArgs),
     /// Run a graph until Ctrl-C, or until its inputs or its time have ended
     Run(crate::run::RunArgs),
+    /// Show what a running engine does, and what is wrong with it
+    Show(crate::show::ShowArgs),
+    /// Say why a running engine drops packets, and what to do about it
+    Drops(crate::show::DropsArgs),
     /// Check graphs, without privileges and without touching an interface
     Validate(crate::validate::ValidateArgs),
     /// Send captures through a graph by a virtual clock: the same output each time

@@ -9,10 +9,11 @@ use crate::args::Args;
 use crate::exit::Exit;
 
 /// What commands are for. One that is not named here is listed behind these.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Start", &["new"]),
     ("Work on a graph", &["validate", "test", "diff", "graph", "schema"]),
     ("Run it", &["run", "replay"]),
+    ("Ask what runs", &["show", "drops"]),
     ("Look up", &["nodes", "explain-error", "doctor"]),
     ("Set up a shell", &["completions", "man"]),
 ];
@@ -53,6 +54,8 @@ Environment:
   TERM            no colours, if it is `dumb`
   SWATH_STATS     `auto`, `line` or `none`, as --stats of `swath run`
   SWATH_METRICS   an address with a port, as --metrics of `swath run`
+  SWATH_API       a path or `off`, as --api of `swath run`
+  SWATH_SOCKET    the socket of an engine, as --socket of `swath show` and other commands
   SWATH_LOG       what to log, as --log of `swath run`
   SWATH_LOG_FORMAT
                   `text` or `json`, as --log-format of `swath run`
@@ -62,6 +65,9 @@ Environment:
 const FILES: &str = "\
 Files:
   *.yaml          graphs: UTF-8, YAML 1.2. Relative paths in one are relative to its directory
+  /run/swath/NAME.sock, $XDG_RUNTIME_DIR/swath/NAME.sock
+                  where `swath run NAME.yaml` of root, or of another user, can be asked; a service
+                  that has $RUNTIME_DIRECTORY has its socket there
   *.pcap, *.pcapng
                   captures of Ethernet frames; written are pcap files with nanoseconds";
 

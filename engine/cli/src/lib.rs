@@ -45,10 +45,12 @@ mod logging;
 mod man;
 mod new;
 mod nodes;
+mod remote;
 mod replay;
 mod report;
 mod run;
 mod schema;
+mod show;
 mod signals;
 mod table;
 mod terminal;
@@ -98,6 +100,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         },
         Command::Test(args) => test::test(args, &terminal),
         Command::Diff(args) => diff::diff(args, &terminal),
+        Command::Show(args) => show::show(args, &terminal),
+        Command::Drops(args) => show::drops(args, &terminal),
         Command::Nodes(args) => nodes::nodes(args, &terminal),
         Command::Schema(args) => schema::schema(args, &terminal),
         Command::Graph(args) => graph::graph(args, &terminal),

@@ -1,14 +1,17 @@
 //! `swath run`: a graph on its interfaces, by threads and the clock.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use swath_core::privileges::{self, CapabilitySet};
 use swath_core::run::{Engine, Placement, place};
-use swath_ctl::{Live, Server, Service, Settings};
+use swath_core::spec::Api;
+use swath_ctl::api::ConfigFile;
+use swath_ctl::socket::Socket;
+use swath_ctl::{ApiServer, Control, Live, Running, Server, Service, Settings, control};
 
 use crate::args::time;
 use crate::exit::{Exit, Failure};
@@ -51,6 +54,9 @@ pub struct RunArgs {
     /// Serve metrics and health by HTTP at this address, and not where the graph says: `127.0.0.1:9474`
     #[arg(long, value_name = "ADDRESS", env = "SWATH_METRICS", hide_env = true)]
     pub metrics: Option<SocketAddr>,
+    /// Where the control API listens, and not where the graph says: the path of a unix socket, or `off`
+    #[arg(long, value_name = "PATH", env = "SWATH_API", hide_env = true, value_parser = api)]
+    pub api: Option<Api>,
     /// When asked to end, go on for this time while /readyz says no
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "0s")]
     pub drain: Duration,
@@ -84,6 +90,9 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let live = Live::new(Settings { by_worker: plan.engine.metrics_by_worker });
     // Before interfaces are attached: who cannot be watched as he wants to be touches no network.
     let server = args.metrics.or(plan.engine.metrics).filter(|_| !args.dry_run).map(|address| serve(address, &live)).transpose()?;
+    let (control, jobs) = control();
+    let listens = args.api.clone().unwrap_or_else(|| beside(&graph, &plan.engine.api));
+    let api = if args.dry_run { None } else { listen(&listens, &args.graph, control, &live, &people)? };
     let (pool, pages) = packet_memory(&plan.engine)?;
     let mut engine = graph.build(plan, &pool, Time::Real)?;
     let destination = args.report.as_deref().map(Destination::open).transpose()?;
@@ -106,6 +115,12 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         counted(interfaces, "interface"),
         counted(workers.into(), "worker"),
     ));
+    if let Some(api) = &api {
+        people.say(format!("control API: {}", api.path().display()));
+        if events {
+            tracing::info!(target: "swath::http", socket = %api.path().display(), "the control API listens");
+        }
+    }
     let placement = place(&engine.plan().engine).map_err(Failure::other)?;
     for warning in &placement.warnings {
         people.warn(warning);
@@ -130,17 +145,23 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     }
     let service = Service::of_environment();
     service.ready();
+    let files = graph.sources().iter().map(|file| ConfigFile { name: file.name().into(), text: file.text().into() });
+    let mut running = Running::new(engine, graph.name(), files.collect());
     let mut watch = Watch {
         terminal: &people,
         stop: &stop,
         live: &live,
+        jobs: &jobs,
         service,
         lines: args.stats == Stats::Line || args.stats == Stats::Auto && !events,
         redraw: args.stats == Stats::Auto && terminal.interactive,
         duration: args.duration,
         drain: args.drain,
     };
-    let end = watch.until_the_end(&engine);
+    let end = watch.until_the_end(&mut running);
+    // Who still waits is told that it has ended.
+    drop((jobs, api));
+    let mut engine = running.engine;
     let died = !engine.dead_workers().is_empty();
     engine.stop();
     people.say(format!("{end}\n"));
@@ -171,6 +192,41 @@ fn queues(engine: &Engine, placement: &Placement) -> Vec<String> {
         format!("worker {worker}{core}: {queues}")
     };
     engine.queues().iter().enumerate().map(line).collect()
+}
+
+/// Reads where the control API listens.
+fn api(text: &str) -> Result<Api, String> {
+    if text.is_empty() { Err("expected a path or `off`".into()) } else { Ok(text.into()) }
+}
+
+/// A place as a graph says it, whose paths are relative to the file.
+fn beside(graph: &Graph, api: &Api) -> Api {
+    match api {
+        Api::Socket(path) => Api::Socket(graph.directory().join(path)),
+        other => other.clone(),
+    }
+}
+
+/// The control API. Who cannot have it at the usual place is warned; who asks for a place has it there or nothing.
+fn listen(place: &Api, graph: &Path, control: Control, live: &Arc<Live>, people: &Terminal) -> Result<Option<ApiServer>, Failure> {
+    let cannot = |path: &Path, error| Failure::other(format!("the control API cannot listen at {}: {error}", path.display()));
+    let socket = match place {
+        Api::Off => return Ok(None),
+        Api::Socket(path) => Socket::at(path).map_err(|error| cannot(path, error))?,
+        Api::Usual => match Socket::usual(&graph.file_stem().unwrap_or_default().to_string_lossy()) {
+            Ok(socket) => socket,
+            Err(error) => {
+                people.warn(&format!(
+                    "no control API, so `swath show` cannot ask: {error}; `--api PATH` says where, `--api off` is quiet"
+                ));
+                tracing::warn!(target: "swath::http", %error, "no control API");
+                return Ok(None);
+            }
+        },
+    };
+    let path = socket.path().to_path_buf();
+    let server = ApiServer::start(socket, control, Arc::clone(live)).map_err(|error| cannot(&path, error))?;
+    Ok(Some(server))
 }
 
 fn serve(address: SocketAddr, live: &Arc<Live>) -> Result<Server, Failure> {

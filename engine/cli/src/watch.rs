@@ -1,9 +1,10 @@
-//! What `swath run` does while workers process packets: says what happens, to people, to logs and to the service manager.
+//! What `swath run` does while workers process packets: says what happens, to people, to logs and to the service manager; and what others
+//! want of the engine, job by job.
 
 use std::time::{Duration, Instant};
 
-use swath_core::run::{Engine, Observer};
-use swath_ctl::{Live, Phase, Service};
+use swath_core::run::Observer;
+use swath_ctl::{Jobs, Live, Phase, Running, Service};
 
 use crate::figures::counted;
 use crate::line::Line;
@@ -23,6 +24,8 @@ pub struct Watch<'a> {
     pub stop: &'a Stop,
     /// What others see of it.
     pub live: &'a Live,
+    /// What others want of it.
+    pub jobs: &'a Jobs,
     /// The service manager.
     pub service: Service,
     /// Whether a line is said each second.
@@ -37,14 +40,14 @@ pub struct Watch<'a> {
 
 impl Watch<'_> {
     /// Until somebody or something ends it. Returns what.
-    pub fn until_the_end(&mut self, engine: &Engine) -> String {
-        let (start, observer) = (Instant::now(), engine.observer());
-        let (mut before, mut read_at, mut drawn) = (engine.ledger(), start, false);
+    pub fn until_the_end(&mut self, running: &mut Running) -> String {
+        let (start, observer) = (Instant::now(), running.engine.observer());
+        let (mut before, mut read_at, mut drawn) = (running.engine.ledger(), start, false);
         let mut asked: Option<Instant> = None;
         let end = loop {
             let now = Instant::now();
-            self.live.look(now);
-            self.service.beat(self.live, now);
+            beat(self.live, &mut self.service, now);
+            let engine = &running.engine;
             if now - read_at >= SECOND {
                 let ledger = engine.ledger();
                 let line = Line::new(&before, &ledger, now - read_at, now - start);
@@ -89,7 +92,9 @@ impl Watch<'_> {
                 break format!("ended after {:.1} s", (now - start).as_secs_f64());
             }
             let left = self.duration.map_or(LOOK, |duration| duration.saturating_sub(start.elapsed()));
-            std::thread::sleep(left.min(SECOND.saturating_sub(read_at.elapsed())).min(LOOK));
+            let until = Instant::now() + left.min(SECOND.saturating_sub(read_at.elapsed())).min(LOOK);
+            let (live, service) = (self.live, &mut self.service);
+            self.jobs.work(running, &mut || beat(live, service, Instant::now()), until);
         };
         if asked.is_none() {
             self.live.set(Phase::Draining);
@@ -98,6 +103,12 @@ impl Watch<'_> {
         // Below the line that was drawn last.
         if drawn { format!("\n{end}") } else { end }
     }
+}
+
+/// Looks whether the workers turn, and tells the service manager.
+fn beat(live: &Live, service: &mut Service, now: Instant) {
+    live.look(now);
+    service.beat(live, now);
 }
 
 fn log_news(observer: &Observer, interface: &str, news: &str) {

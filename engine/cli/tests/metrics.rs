@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::scrape::{engine, get, metrics_of, samples};
-use common::{Place, graph, has, said};
+use common::{Place, graph, has, python, said};
 use rustix::process::{Pid, Signal, kill_process};
 use swath_ctl::{Format, Live, Server, Settings};
 
@@ -259,22 +259,6 @@ fn promtool_and_another_parser_find_nothing_wrong() {
     let rest = ends_in_order(child, stderr);
     assert!(rest.contains("ended by a signal") && rest.contains("the ledger adds up"), "{rest}");
     rest.lines().for_each(|line| assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}"));
-}
-
-/// The Python of `.ci/python`, with what is in `.ci/requirements.txt`.
-fn python() -> Option<std::path::PathBuf> {
-    if !has("python3") {
-        return None;
-    }
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
-    let directory = target.join("python");
-    let made = Command::new(root.join(".ci/python")).arg(&directory).status().is_ok_and(|status| status.success());
-    if !made {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no Python environment");
-        println!("skipped: no Python environment");
-    }
-    made.then(|| directory.join("bin/python"))
 }
 
 #[test]

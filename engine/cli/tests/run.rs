@@ -56,7 +56,11 @@ nodes:
   nowhere: { kind: drop }
 ";
     let graph = place.text("graph.yaml", text);
-    let said = said(["run".as_ref(), graph.as_os_str(), "--stats".as_ref(), "none".as_ref(), "--report".as_ref(), "-".as_ref()]);
+    let said = said(
+        ["run".as_ref(), graph.as_os_str()]
+            .into_iter()
+            .chain(["--stats", "none", "--api", "off", "--report", "-"].map(AsRef::as_ref)),
+    );
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(said.err.contains("\nall inputs have ended\n"), "{}", said.err);
     assert!(!said.err.contains("/s"), "{}", said.err);

@@ -1,25 +1,36 @@
-//! What watches an engine of Swath from outside of its workers: metrics and health by HTTP, logs, and what a service manager wants to
-//! know.
+//! What watches an engine of Swath from outside of its workers, and what tells it what to do: metrics, health and the control API by
+//! HTTP, logs, and what a service manager wants to know.
 //!
 //! ```text
 //! workers ─count─► WorkerCounters ◄─read─ Observer ─┬► /metrics   figures.rs, sheet.rs
 //!                                                   ├► /readyz    live.rs
 //!                                                   └► WATCHDOG=1 service.rs
+//!
+//! clients ─HTTP─► api ─jobs─► the control thread, which has the Engine      control.rs
 //! ```
 //!
-//! Nothing of it is in the way of a packet: it reads words that workers write anyway, on threads of its own.
+//! Nothing of it is in the way of a packet: it reads words that workers write anyway, on threads of its own; and who wants to change
+//! something has it done by the one thread that has the engine.
 
 #![forbid(unsafe_code)]
 
+pub mod api;
+mod client;
 mod clock;
+mod control;
 mod events;
 mod figures;
+mod http;
 mod live;
 pub mod log;
 mod server;
 mod service;
 mod sheet;
+pub mod socket;
 
+pub use api::ApiServer;
+pub use client::{Client, ClientError};
+pub use control::{Control, Desk, Gone, Jobs, Running, control};
 pub use live::{Live, Phase, Settings};
 pub use server::Server;
 pub use service::Service;

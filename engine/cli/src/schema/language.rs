@@ -171,6 +171,12 @@ fn engine() -> Value {
                 "type": "boolean",
                 "default": false,
             }), ""),
+            "api": {
+                "description": "Where the control API listens: the path of a unix socket, relative to this file, or `off`. Default: a \
+                    socket by the name of this file in `/run/swath` or the user's directory for such files.",
+                "type": "string",
+                "minLength": 1,
+            },
             "idle": idle,
         },
         "additionalProperties": false,

@@ -4,6 +4,7 @@
 
 pub mod hosts;
 pub mod router;
+pub mod running;
 pub mod scrape;
 
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ pub const UPLINK: Mac = Mac([2, 0, 0, 0, 2, 2]);
 pub fn swath<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = assert_cmd::cargo::cargo_bin_cmd!("swath");
     command.args(args);
-    for variable in ["SWATH_COLOR", "SWATH_STATS", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"] {
+    for variable in ["SWATH_API", "SWATH_COLOR", "SWATH_SOCKET", "SWATH_STATS", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"]
+    {
         command.env_remove(variable);
     }
     command
@@ -37,6 +39,22 @@ pub fn has(program: &str) -> bool {
         eprintln!("skipped: {program} is not installed");
     }
     found
+}
+
+/// The Python of `.ci/python`, with what is in `.ci/requirements.txt`.
+pub fn python() -> Option<PathBuf> {
+    if !has("python3") {
+        return None;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
+    let directory = target.join("python");
+    let made = std::process::Command::new(root.join(".ci/python")).arg(&directory).status().is_ok_and(|status| status.success());
+    if !made {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no Python environment");
+        println!("skipped: no Python environment");
+    }
+    made.then(|| directory.join("bin/python"))
 }
 
 /// A graph that is shipped.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -43,6 +44,44 @@ pub struct EngineSpec {
     pub metrics: Option<SocketAddr>,
     /// Whether metrics of nodes are told for each worker, and not as one sum.
     pub metrics_by_worker: bool,
+    /// Where the control API listens.
+    pub api: Api,
+}
+
+/// Where the control API listens.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Api {
+    /// At the usual place, by the name of the graph.
+    #[default]
+    Usual,
+    /// Nowhere.
+    Off,
+    /// At this unix socket. A relative path in a graph is relative to its file.
+    Socket(PathBuf),
+}
+
+impl From<&str> for Api {
+    fn from(text: &str) -> Self {
+        if text == "off" { Api::Off } else { Api::Socket(text.into()) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Api {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Place;
+        impl Visitor<'_> for Place {
+            type Value = Api;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the path of a socket such as `/run/swath/router.sock`, or `off`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Api, E> {
+                if text.is_empty() { Err(E::invalid_value(Unexpected::Str(text), &self)) } else { Ok(text.into()) }
+            }
+        }
+        deserializer.deserialize_str(Place)
+    }
 }
 
 /// What a worker does when there is nothing to do.
@@ -80,6 +119,7 @@ impl Default for EngineSpec {
             hugepages: Hugepages::Auto,
             metrics: None,
             metrics_by_worker: false,
+            api: Api::Usual,
         }
     }
 }

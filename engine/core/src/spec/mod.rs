@@ -45,7 +45,7 @@ pub use code::Code;
 pub use data::FROM;
 pub use diagnostic::{Diagnostic, Diagnostics, Label, MAX_SHOWN, Severity};
 pub use doubts::{Doubt, Doubts};
-pub use engine::{BUFFER_SIZE, BUFFERS, EngineSpec, Hugepages, Idle, WORKERS};
+pub use engine::{Api, BUFFER_SIZE, BUFFERS, EngineSpec, Hugepages, Idle, WORKERS};
 pub use entry::MAX_NAME;
 pub use graph::{EdgeSpec, ExitSpec, NodeSpec, TableSpec};
 pub use interface::{InterfaceAddress, InterfaceSpec, MAX_MTU, MIN_MTU, MacAddress};

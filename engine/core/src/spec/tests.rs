@@ -66,6 +66,7 @@ fn a_graph_without_mistakes() {
             hugepages: Hugepages::Never,
             metrics: Some("[::1]:9474".parse().unwrap()),
             metrics_by_worker: false,
+            api: Api::Usual,
         }
     );
     let [lan, wan] = &spec.interfaces[..] else { panic!() };
@@ -211,6 +212,7 @@ broken! {
     nodes_empty: "version: 1\nnodes:\n" => [NoNodes];
     engine_unknown_key: with("engine: { worker: 2, buffersize: 9000, pages: x, workers:3 }\n") => [UnknownKey, UnknownKey, UnknownKey, UnknownKey];
     engine_types: with("engine:\n  workers: many\n  cores: 3\n  buffers: \"4096\"\n  buffer-size: 1.5\n  hugepages: yes\n") => [WrongType, WrongType, WrongType, WrongType, BadValue];
+    engine_api: with("engine: { api: 9474 }\n") => [WrongType];
     engine_metrics: with("engine: { metrics: 9474, metrics-by-worker: 2 }\n") => [WrongType, WrongType];
     engine_endpoint: with("engine: { metrics: localhost:9474 }\n") => [BadValue];
     engine_ranges: with("engine: { workers: 65, buffers: 100, buffer-size: 70000, cores: [-1] }\n") => [BadValue, BadValue, BadValue, BadValue];

@@ -1,0 +1,140 @@
+//! A client of the control API: HTTP over a unix socket, for programs that wait for each answer.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::runtime::{self, Runtime};
+
+use crate::api::Problem;
+
+/// Longer than any answer takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A connection to an engine.
+#[derive(Debug)]
+pub struct Client {
+    runtime: Runtime,
+    sender: SendRequest<Full<Bytes>>,
+    path: PathBuf,
+}
+
+/// Why there is no answer, or none to use.
+#[derive(Debug)]
+pub enum ClientError {
+    /// Nobody listens there, or nobody who may be asked.
+    Connect(PathBuf, io::Error),
+    /// The connection has failed.
+    Lost(PathBuf, String),
+    /// The engine has refused.
+    Refused(Box<Problem>),
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClientError::Connect(path, error) => {
+                let why = match error.kind() {
+                    io::ErrorKind::NotFound => "there is no such socket: is `swath run` running?".to_string(),
+                    io::ErrorKind::ConnectionRefused => "nobody listens there: `swath run` has ended".to_string(),
+                    io::ErrorKind::PermissionDenied => "permission denied: only the user that runs it, and root, may".to_string(),
+                    _ => error.to_string(),
+                };
+                write!(f, "{}: {why}", path.display())
+            }
+            ClientError::Lost(path, why) => write!(f, "{}: {why}", path.display()),
+            ClientError::Refused(problem) => {
+                f.write_str(problem.detail.as_deref().unwrap_or(&problem.title))?;
+                for diagnostic in &problem.diagnostics {
+                    if let Some(path) = &diagnostic.path {
+                        write!(f, " (at `{path}`)")?;
+                    }
+                    if let Some(help) = &diagnostic.help {
+                        write!(f, "; {help}")?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+impl Client {
+    /// Connects to a socket.
+    ///
+    /// # Errors
+    /// Nobody listens there.
+    pub fn connect(path: &Path) -> Result<Client, ClientError> {
+        let failed = |error| ClientError::Connect(path.into(), error);
+        let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(failed)?;
+        let stream = runtime.block_on(UnixStream::connect(path)).map_err(failed)?;
+        let shake = runtime.block_on(http1::handshake(TokioIo::new(stream)));
+        let (sender, connection) = shake.map_err(|error| failed(io::Error::other(error)))?;
+        // Requests say what has become of the connection.
+        runtime.spawn(async move { _ = connection.await });
+        Ok(Client { runtime, sender, path: path.into() })
+    }
+
+    /// What a resource is.
+    ///
+    /// # Errors
+    /// There is no such resource, or no answer.
+    pub fn get<T: DeserializeOwned>(&mut self, resource: &str) -> Result<T, ClientError> {
+        self.send(Method::GET, resource, Vec::new())
+    }
+
+    /// Sends a command or several, as JSON.
+    ///
+    /// # Errors
+    /// The engine refuses, or there is no answer.
+    pub fn post<T: DeserializeOwned>(&mut self, resource: &str, body: impl Into<Vec<u8>>) -> Result<T, ClientError> {
+        self.send(Method::POST, resource, body.into())
+    }
+
+    /// Changes a resource; the change is JSON.
+    ///
+    /// # Errors
+    /// The engine refuses, or there is no answer.
+    pub fn patch<T: DeserializeOwned>(&mut self, resource: &str, body: impl Into<Vec<u8>>) -> Result<T, ClientError> {
+        self.send(Method::PATCH, resource, body.into())
+    }
+
+    fn send<T: DeserializeOwned>(&mut self, method: Method, resource: &str, body: Vec<u8>) -> Result<T, ClientError> {
+        let request = Request::builder().method(method).uri(resource).header(HOST, "localhost");
+        let request = request.header(CONTENT_TYPE, "application/json").body(Full::from(body));
+        let path = &self.path;
+        let lost = |why: String| ClientError::Lost(path.clone(), why);
+        let request = request.map_err(|error| lost(error.to_string()))?;
+        let sender = &mut self.sender;
+        let exchange = async {
+            let answered = async {
+                let response = sender.send_request(request).await?;
+                let status = response.status();
+                Ok::<_, hyper::Error>((status, response.into_body().collect().await?.to_bytes()))
+            };
+            tokio::time::timeout(PATIENCE, answered).await
+        };
+        let (status, body) = match self.runtime.block_on(exchange) {
+            Ok(answered) => answered.map_err(|error| lost(format!("the connection has failed: {error}")))?,
+            Err(_) => return Err(lost(format!("no answer for {} s", PATIENCE.as_secs()))),
+        };
+        let unreadable = |error: serde_json::Error| lost(format!("an answer that cannot be read: {error}"));
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(unreadable);
+        }
+        let problem = serde_json::from_slice(&body);
+        let other = || Problem::plain(StatusCode::BAD_GATEWAY, format!("status {status}"));
+        Err(ClientError::Refused(Box::new(problem.unwrap_or_else(|_| other()))))
+    }
+}
