@@ -39,6 +39,22 @@ pub enum Command {
     Show(crate::show::ShowArgs),
     /// Say why a running engine drops packets, and what to do about it
     Drops(crate::show::DropsArgs),
+    /// Add, remove and list routes of a running engine
+    Route(crate::command::route::RouteArgs),
+    /// List, add and forget neighbours of a running engine
+    Neighbour(crate::command::neighbour::NeighbourArgs),
+    /// List, count and end translated sessions of a running engine
+    Nat(crate::command::nat::NatArgs),
+    /// Show and change rules of a running engine, and their sessions
+    Acl(crate::command::acl::AclArgs),
+    /// Change lists of addresses to deny of a running engine
+    Deny(crate::command::deny::DenyArgs),
+    /// List, add and forget stations of a running engine's bridge
+    Bridge(crate::command::bridge::BridgeArgs),
+    /// Switch interfaces of a running engine off and on
+    Interface(crate::command::interface::InterfaceArgs),
+    /// Send any command to any table of a running engine
+    Table(crate::command::table::TableCommandArgs),
     /// Check graphs, without privileges and without touching an interface
     Validate(crate::validate::ValidateArgs),
     /// Send captures through a graph by a virtual clock: the same output each time

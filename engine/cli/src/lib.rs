@@ -30,6 +30,7 @@
 mod args;
 mod attach;
 mod catalogue;
+mod command;
 mod compare;
 mod completions;
 mod diff;
@@ -102,6 +103,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Diff(args) => diff::diff(args, &terminal),
         Command::Show(args) => show::show(args, &terminal),
         Command::Drops(args) => show::drops(args, &terminal),
+        Command::Route(args) => command::route::route(args, &terminal),
+        Command::Neighbour(args) => command::neighbour::neighbour(args, &terminal),
+        Command::Nat(args) => command::nat::nat(args, &terminal),
+        Command::Acl(args) => command::acl::acl(args, &terminal),
+        Command::Deny(args) => command::deny::deny(args, &terminal),
+        Command::Bridge(args) => command::bridge::bridge(args, &terminal),
+        Command::Interface(args) => command::interface::interface(args, &terminal),
+        Command::Table(args) => command::table::table(args, &terminal),
         Command::Nodes(args) => nodes::nodes(args, &terminal),
         Command::Schema(args) => schema::schema(args, &terminal),
         Command::Graph(args) => graph::graph(args, &terminal),

@@ -54,7 +54,7 @@ fn name(command: &Command) -> &str {
 
 /// The page of a command. Without a date, so that one build has one text.
 fn page(command: &Command) -> String {
-    let is_program = command.has_subcommands();
+    let is_program = is_program(command);
     let man = Man::new(command.clone());
     let mut title = Roff::new();
     let version = concat!("swath ", env!("CARGO_PKG_VERSION"));
@@ -71,7 +71,7 @@ fn page(command: &Command) -> String {
     // What stands before the first section belongs to the description.
     render(&parts[..sections], &mut page);
     let _ = man.render_options_section(&mut page);
-    if is_program {
+    if command.has_subcommands() {
         commands(command, &mut page);
     }
     render(&parts[sections..], &mut page);
@@ -85,11 +85,39 @@ fn page(command: &Command) -> String {
 fn commands(command: &Command, page: &mut Vec<u8>) {
     let mut roff = Roff::new();
     roff.control("SH", ["COMMANDS"]);
-    for command in command.get_subcommands() {
-        roff.control("TP", []).text([bold(name(command)), roman("(1)")]);
-        roff.text([roman(command.get_about().map(ToString::to_string).unwrap_or_default())]);
+    if is_program(command) {
+        for command in command.get_subcommands() {
+            roff.control("TP", []).text([bold(name(command)), roman("(1)")]).text([roman(about(command))]);
+        }
+    } else {
+        parts_of(command, &mut roff);
     }
     let _ = roff.to_writer(page);
+}
+
+/// The commands within a command, which have no pages of their own.
+fn parts_of(command: &Command, roff: &mut Roff) {
+    for part in command.get_subcommands().filter(|part| part.get_name() != "help") {
+        if part.has_subcommands() {
+            parts_of(part, roff);
+            continue;
+        }
+        let usage = part.clone().render_usage().to_string();
+        roff.control("TP", []).text([bold(usage.trim_start_matches("Usage: "))]).text([roman(about(part))]);
+        // Those of all parts are among the options of the page.
+        for option in part.get_opts().filter(|option| !option.is_global_set()) {
+            let help = option.get_help().map(ToString::to_string).unwrap_or_default();
+            roff.control("br", []).text([bold(format!("--{}", option.get_long().unwrap_or_default())), roman(format!(": {help}"))]);
+        }
+    }
+}
+
+fn about(command: &Command) -> String {
+    command.get_about().map(ToString::to_string).unwrap_or_default()
+}
+
+fn is_program(command: &Command) -> bool {
+    name(command) == "swath"
 }
 
 fn render(parts: &[Part<'_>], page: &mut Vec<u8>) {
@@ -128,7 +156,7 @@ fn render(parts: &[Part<'_>], page: &mut Vec<u8>) {
 
 /// A command refers to the program, the program to its commands.
 fn see_also(command: &Command) -> Vec<Inline> {
-    let names: Vec<&str> = if command.has_subcommands() { command.get_subcommands().map(name).collect() } else { vec!["swath"] };
+    let names: Vec<&str> = if is_program(command) { command.get_subcommands().map(name).collect() } else { vec!["swath"] };
     let mut words = Vec::new();
     for name in names {
         if !words.is_empty() {

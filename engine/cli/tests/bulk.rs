@@ -1,0 +1,153 @@
+//! Many changes at once, while packets pass: all of them are there, and no packet is lost.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+
+use common::Place;
+use common::running::Running;
+use serde_json::{Value, json};
+
+/// Packets of 64 flows, each of which tells its number.
+const ROUTER: &str = "version: 1
+engine: { workers: 2 }
+interfaces:
+  lan:
+    driver: memory
+    mac: '02:00:00:00:01:01'
+    addresses: [192.168.1.1/24]
+    generate: { rate: 50kpps, stamp: true, flows: { sources: [192.168.1.10], destinations: [10.200.0.7], count: 64 } }
+  wan: { driver: memory, mac: '02:00:00:00:02:01', addresses: [203.0.113.2/30], sink: { check: stamps } }
+tables:
+  neighbours: { kind: neighbours, static: [{ address: 203.0.113.1, mac: '02:00:00:00:00:fe' }] }
+  routes: { kind: fib4, routes: [{ prefix: 10.0.0.0/8, via: 203.0.113.1 }] }
+nodes:
+  rx:       { kind: rx, interface: lan, to: ethernet }
+  ethernet: { kind: ethernet-input, to: { ip4: ip4 } }
+  ip4:      { kind: ip4-input, to: lookup }
+  lookup:   { kind: ip4-lookup, to: rewrite }
+  rewrite:  { kind: ip4-rewrite, to: tx }
+  tx:       { kind: tx }
+";
+
+/// How many routes come and go.
+const ROUTES: usize = 100_000;
+
+fn routes(running: &Running) -> BTreeSet<String> {
+    let listed = running.told(["route", "list", "--limit", "1000000", "--format", "json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let listed = listed["routes"].as_array().unwrap();
+    let found: BTreeSet<String> = listed.iter().map(|route| route["prefix"].as_str().unwrap().to_string()).collect();
+    assert_eq!(found.len(), listed.len(), "each once");
+    found
+}
+
+/// Of each length one that covers the packets' destination, and then others.
+fn prefixes() -> BTreeSet<String> {
+    let covering = (9..=32).map(|length| format!("{}/{length}", Ipv4Addr::from(0x0ac8_0007 & (u32::MAX << (32 - length)))));
+    let others = (0..).map(|at: u32| format!("{}/24", Ipv4Addr::from(0x0b00_0000 + (at << 8))));
+    covering.chain(others).take(ROUTES).collect()
+}
+
+#[test]
+fn a_hundred_thousand_routes_come_and_go_and_no_packet_is_lost() {
+    let place = Place::new();
+    let report = place.path("report.json");
+    let running = Running::with(&place, ROUTER, &["--report", report.to_str().unwrap()]);
+    let (before, prefixes) = (routes(&running), prefixes());
+    assert_eq!(prefixes.len(), ROUTES);
+    let mut text = String::new();
+    prefixes.iter().for_each(|prefix| writeln!(text, "{prefix} via 203.0.113.1").unwrap());
+    let file = place.text("routes.txt", &text);
+    let with: BTreeSet<String> = prefixes.union(&before).cloned().collect();
+    for _ in 0..2 {
+        for (command, expected) in [("add", &with), ("del", &before)] {
+            let done = running.ask(["route".as_ref(), command.as_ref(), "--from".as_ref(), file.as_os_str()]);
+            assert_eq!(done.code, 0, "{}", done.err);
+            // What was measured, for those who read along.
+            println!("{}", done.err.trim_end());
+            assert!(routes(&running) == *expected, "{command}");
+        }
+    }
+    running.until("/v1/interfaces/wan", |wan| wan["sent"]["packets"].as_u64() > Some(10_000));
+    running.end();
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap();
+    assert_eq!((&report["dropped"], &report["received"]), (&json!({}), &report["sent"]));
+    let checked = &report["interfaces"]["wan"];
+    let found = ["flows", "missing", "duplicated", "reordered", "unstamped"].map(|what| checked[what].as_u64().unwrap());
+    assert_eq!(found, [64, 0, 0, 0, 0], "{checked}");
+}
+
+/// Hosts of 192.168.1.128/25.
+const HOSTS: usize = 126;
+
+/// Every flow is a session of its own; 126 hosts share four addresses.
+fn gateway(sessions: usize) -> String {
+    format!(
+        "version: 1
+engine: {{ workers: 2 }}
+interfaces:
+  lan:
+    driver: memory
+    mac: '02:00:00:00:01:01'
+    addresses: [192.168.1.1/24]
+    generate: {{ rate: 50kpps, flows: {{ sources: [192.168.1.128/25], destinations: [198.51.100.0/24], count: {sessions} }} }}
+  wan: {{ driver: memory, mac: '02:00:00:00:02:01', addresses: [203.0.113.2/24] }}
+tables:
+  neighbours: {{ kind: neighbours, static: [{{ address: 203.0.113.1, mac: '02:00:00:00:02:02' }}] }}
+  routes: {{ kind: fib4, routes: [{{ prefix: 0.0.0.0/0, via: 203.0.113.1 }}] }}
+  nat:
+    kind: nat44
+    inside: [lan]
+    outside: [wan]
+    mapping: endpoint-dependent
+    pool: [203.0.113.4, 203.0.113.5, 203.0.113.6, 203.0.113.7]
+    sessions: {{ capacity: {}, timeouts: {{ udp-unreplied: 1h }} }}
+nodes:
+  rx:      {{ kind: rx, interface: lan, to: eth }}
+  eth:     {{ kind: ethernet-input, to: {{ ip4: ip4 }} }}
+  ip4:     {{ kind: ip4-input, to: lookup }}
+  lookup:  {{ kind: ip4-lookup, to: snat }}
+  snat:    {{ kind: nat44-in2out, to: rewrite }}
+  rewrite: {{ kind: ip4-rewrite, to: tx }}
+  tx:      {{ kind: tx }}
+",
+        2 * sessions
+    )
+}
+
+/// A number that grows with SWATH_TEST_SCALE.
+fn scaled(count: usize) -> usize {
+    let scale = std::env::var("SWATH_TEST_SCALE").ok().and_then(|scale| scale.parse::<usize>().ok()).unwrap_or(1);
+    count * scale
+}
+
+#[test]
+fn many_sessions_are_listed_counted_and_ended_and_no_packet_is_lost() {
+    let sessions = scaled(HOSTS * 400);
+    let place = Place::new();
+    let report = place.path("report.json");
+    let running = Running::with(&place, &gateway(sessions), &["--report", report.to_str().unwrap()]);
+    let count =
+        |options: &[&str]| -> usize { running.told([&["nat", "sessions", "count"], options].concat()).trim().parse().unwrap() };
+    running.until("/v1", |_| count(&[]) == sessions);
+    let limit = sessions.to_string();
+    let listed: Value =
+        serde_json::from_str(&running.told(["nat", "sessions", "list", "--format", "json", "--limit", &limit])).unwrap();
+    let listed = listed["sessions"]["sessions"].as_array().unwrap();
+    let of = |key: &str| listed.iter().map(|session| session[key].as_str().unwrap().to_string()).collect::<BTreeSet<_>>();
+    assert_eq!((listed.len(), of("flow").len()), (sessions, sessions), "each once");
+    let host = ["--address", "192.168.1.170"];
+    assert_eq!(count(&host), sessions / HOSTS);
+    // Those that a packet opens again meanwhile may be met again.
+    let ended = running.ask([&["nat", "sessions", "remove"], &host[..]].concat()).err;
+    let ended: usize = ended.split(' ').next().unwrap().replace(',', "").parse().unwrap();
+    assert!(ended >= sessions / HOSTS, "{ended}");
+    running.until("/v1", |_| count(&[]) == sessions);
+    assert_eq!(count(&host), sessions / HOSTS);
+    running.end();
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap();
+    assert_eq!((&report["dropped"], &report["received"]), (&json!({}), &report["sent"]));
+}
