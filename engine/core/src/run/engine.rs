@@ -358,14 +358,19 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether an interface is to be used, by its index: what [`Engine::set_admin`] was told last.
+    /// The place of an interface, as in [`Engine::interfaces`], by its index in the plan.
+    pub fn place(&self, interface: usize) -> usize {
+        self.generation.interface_places[interface]
+    }
+
+    /// Whether an interface is to be used, by its place: what [`Engine::set_admin`] was told last.
     pub fn is_admin_up(&self, interface: usize) -> bool {
         self.links.admin(interface)
     }
 
-    /// How an interface stands, by its index, if that changes.
+    /// How an interface stands, by its place, if that changes.
     pub fn port_status(&self, interface: usize) -> Option<Arc<dyn PortStatus>> {
-        self.ports[interface].status()
+        self.ports.get(interface)?.as_ref()?.status()
     }
 
     /// Tells tables which interfaces are no longer as they were told last.

@@ -5,20 +5,21 @@ use swath_core::run::{Engine, InterfaceCounters, NodeCounters, NodeTotals, Worke
 
 use super::types::{Admin, Buffers, Drops, Edge, Figure, Interface, Node, Packets, Received, Runtime, Sent, Table, Worker};
 
-/// All interfaces, by index.
+/// All interfaces, in the order of the graph.
 pub fn interfaces(engine: &Engine) -> Vec<Interface> {
-    (0..engine.interfaces().len()).map(|index| interface(engine, index)).collect()
+    (0..engine.plan().interfaces.len()).map(|index| interface(engine, index)).collect()
 }
 
 fn interface(engine: &Engine, index: usize) -> Interface {
-    let (known, status) = (&engine.interfaces()[index], engine.port_status(index));
+    let place = engine.place(index);
+    let (known, status) = (&engine.interfaces()[place], engine.port_status(place));
     let sum =
         |pick: &dyn Fn(&InterfaceCounters) -> u64| engine.counters().iter().map(|worker| pick(&worker.interfaces[index])).sum();
     Interface {
         name: known.name.clone(),
         driver: engine.plan().interfaces[index].driver.name.into(),
         mode: status.as_ref().map_or("", |status| status.mode()).into(),
-        admin: if engine.is_admin_up(index) { Admin::Up } else { Admin::Down },
+        admin: if engine.is_admin_up(place) { Admin::Up } else { Admin::Down },
         link: status.as_ref().is_none_or(|status| status.is_up()),
         link_changes: status.as_ref().map_or(0, |status| status.link_changes()),
         mac: known.mac.to_string(),
@@ -141,7 +142,7 @@ pub fn runtime(engine: &Engine) -> Runtime {
 
 fn worker(engine: &Engine, figures: &WorkerFigures) -> Worker {
     let nodes = &engine.counters()[figures.worker].nodes;
-    let sum = |pick: &dyn Fn(&NodeCounters) -> u64| nodes.iter().map(pick).sum();
+    let sum = |pick: &dyn Fn(&NodeCounters) -> u64| nodes.iter().map(|node| pick(node)).sum();
     let queue = |(interface, queue): &(usize, usize)| format!("{} queue {queue}", engine.interfaces()[*interface].name);
     Worker {
         worker: figures.worker,
