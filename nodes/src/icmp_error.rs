@@ -158,6 +158,7 @@ impl Node for IcmpError {
              put on here.",
         )
         .input(layer::IP4)
+        .carries("how many errors it may still send")
         .example(include_str!("../examples/icmp-error.yaml"));
     type Config = Config;
     type Next = Next;

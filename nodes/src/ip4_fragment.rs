@@ -67,6 +67,7 @@ impl Node for Ip4Fragment {
              (RFC 791 §3.1). What makes more fragments than a pass takes goes on in the next one.",
         )
         .input(layer::IP4)
+        .carries("fragments that are still to be sent")
         .example(include_str!("../examples/ip4-fragment.yaml"));
     type Config = Config;
     type Next = Next;

@@ -107,6 +107,7 @@ impl Node for Ip4Reassembly {
              the queue of a fragment by its addresses.",
         )
         .input(layer::IP4)
+        .carries("fragments that wait for others")
         .example(include_str!("../examples/ip4-reassembly.yaml"));
     type Config = Config;
     type Next = Next;

@@ -102,6 +102,7 @@ impl Node for Ip4Resolve {
         )
         .input(layer::IP4)
         .uses(&[const { swath_api::Str::new("neighbours") }])
+        .carries("packets that wait for a neighbour")
         .example(include_str!("../examples/ip4-resolve.yaml"));
     type Config = Config;
     type Next = Next;

@@ -40,6 +40,7 @@ impl Node for Meter {
          finds its tokens in it takes them and passes. What exceeds the rate takes none. Each worker has an equal share of the rates and of \
          the bursts: traffic that comes to one of several workers alone gets the share of that one.",
     )
+        .carries("how full its buckets are")
         .example(include_str!("../examples/meter.yaml"));
     type Config = Config;
     type Next = Next;

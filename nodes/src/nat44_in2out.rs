@@ -70,6 +70,7 @@ impl Node for Nat44In2out {
         .input(layer::IP4)
         .owned()
         .uses(&[const { Str::new("nat44") }])
+        .carries("fragments that wait for the first one")
         .example(include_str!("../examples/nat44-in2out.yaml"));
     type Config = Config;
     type Next = Next;

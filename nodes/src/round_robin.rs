@@ -22,6 +22,7 @@ impl Node for RoundRobin {
         "The edges have any names, `to: { a: worker-a, b: worker-b }`, and their turns are in the order of the names. Each worker deals out \
          its own packets. Packets of a flow take different ways and may overtake each other; where that matters take `hash-switch`.",
     )
+        .carries("whose turn it is")
         .example(include_str!("../examples/round-robin.yaml"));
     type Config = NoConfig;
     type Next = Branch<Next>;

@@ -34,6 +34,13 @@ impl FirstFragments {
         FirstFragments { hasher: RandomState::new(), seen: vec![[None; WAYS]; places].into() }
     }
 
+    /// Takes over what others have seen, if they have as many places.
+    pub(super) fn adopt(&mut self, old: &mut FirstFragments) {
+        if self.seen.len() == old.seen.len() {
+            std::mem::swap(self, old);
+        }
+    }
+
     /// Remembers what was decided for a first fragment.
     pub(super) fn first<A: Address + Into<u128>>(&mut self, key: &Key<A>, verdict: Verdict, now: u64) {
         let packet = packet(key);

@@ -65,8 +65,9 @@ pub struct Acl {
     fragmented_packets: u32,
     interfaces: Arc<[Interface]>,
     workers: u32,
-    // Raised after `current` was replaced.
+    // Of the rules that are current: set after these were replaced. No two sets of one name have the same, those of tables before included.
     version: AtomicU64,
+    versions: Arc<AtomicU64>,
     // Held only to take or replace the pointer.
     current: Mutex<Arc<Rules>>,
     control: Mutex<Old>,
@@ -227,7 +228,7 @@ impl Acl {
     fn publish(&self, old: &mut Old, entries: Vec<Arc<Entry>>) {
         let rules = self.compile(entries);
         old.push(std::mem::replace(&mut *self.current(), rules));
-        self.version.fetch_add(1, Ordering::Release);
+        self.version.store(next(&self.versions), Ordering::Release);
         retire(old);
     }
 }
@@ -235,7 +236,15 @@ impl Acl {
 impl Stateful {
     fn new(settings: Keeping, fragmented_packets: u32, setup: &TableSetup<'_>) -> Result<Stateful, ConfigError> {
         settings.check()?;
-        let counts: Vec<Arc<Counts>> = (0..setup.workers()).map(|_| Arc::default()).collect();
+        let old = setup.old::<Acl>();
+        let old = old.as_ref().and_then(|old| Some((old.sessions.as_ref()?, old.fragmented_packets)));
+        if old.is_some_and(|(old, packets)| (old.settings, packets) != (settings, fragmented_packets)) {
+            let text = "it keeps sessions, and how many and how long cannot change while it does: give the table another name, \
+                        which ends them, or start again";
+            return Err(ConfigError::at("sessions", text));
+        }
+        let fresh = || (0..setup.workers()).map(|_| Arc::default()).collect();
+        let counts: Vec<Arc<Counts>> = old.map_or_else(fresh, |(old, _)| old.counts.clone());
         let store = |counts| {
             Stores::new(settings.share(setup.workers()), fragmented_packets, counts)
                 .map_err(|error| ConfigError::at("sessions", format!("there is no memory for so many sessions: {error}")))
@@ -252,6 +261,10 @@ impl Stateful {
         let counts = self.counts.get(worker as usize)?;
         made.or_else(|| Stores::new(self.settings.share(acl.workers), acl.fragmented_packets, counts).ok())
     }
+}
+
+fn next(versions: &AtomicU64) -> u64 {
+    versions.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// Lets go of sets of rules that no worker has any more.
@@ -287,6 +300,34 @@ fn entries(rules: Vec<Rule>, interfaces: &[Interface]) -> Result<Vec<Arc<Entry>>
     rules.collect()
 }
 
+/// Rules that were there before go on with what they have counted: those of the same name, and those without that say the same.
+fn go_on(entries: Vec<Arc<Entry>>, old: Option<&Acl>) -> Vec<Arc<Entry>> {
+    let Some(old) = old else { return entries };
+    let key = |entry: &Entry| match &entry.rule.name {
+        Some(name) => name.clone(),
+        None => format!("{:?}", entry.rule),
+    };
+    let mut before: HashMap<String, Vec<Arc<Entry>>> = HashMap::new();
+    for entry in old.current().entries.iter().rev() {
+        before.entry(key(entry)).or_default().push(Arc::clone(entry));
+    }
+    // Of several that say the same, each goes on with another one.
+    let go_on = |entry: Arc<Entry>| match before.get_mut(&key(&entry)).and_then(Vec::pop) {
+        Some(before) => Arc::new(before.with(&entry)),
+        None => entry,
+    };
+    entries.into_iter().map(go_on).collect()
+}
+
+impl Drop for Acl {
+    fn drop(&mut self) {
+        // What its rules have counted others may go on with. No worker has them any more.
+        let old = self.control.get_mut().unwrap_or_else(PoisonError::into_inner);
+        old.push(Arc::clone(self.current.get_mut().unwrap_or_else(PoisonError::into_inner)));
+        old.iter().for_each(|rules| rules.retire());
+    }
+}
+
 impl Table for Acl {
     const INFO: TableInfo = TableInfo::new("acl", "Rules that permit or deny packets; the first one that holds decides.")
         .about(
@@ -296,8 +337,10 @@ impl Table for Acl {
              it holds for all of its packets, is worth a warning. A rule `permit+reflect` opens a session, by which the answers come in, \
              and which is looked up before the rules: TCP connections by their states, UDP, ICMP queries and other protocols by time, \
              ICMP errors by the packet that they quote, fragments by their first one. When rules change, a session goes on only if they \
-             would permit it again. If the table is full, those give way that are over first, and established TCP never does.",
+             would permit it again; when other settings change, too. If the table is full, those give way that are over first, and established TCP never does.",
         )
+        .carries("sessions, first fragments, and what rules of the same name, or of the same words, have counted")
+        .loses("rules added or removed by commands")
         .example(include_str!("../../examples/acl.yaml"));
     type Config = Config;
     type Shard = Shard;
@@ -319,10 +362,13 @@ impl Table for Acl {
             }
         }
         let interfaces = Arc::clone(setup.interfaces());
-        let entries = entries(rules, &interfaces)?;
+        let entries = go_on(entries(rules, &interfaces)?, setup.old::<Acl>().as_deref());
         control::warn_of_shadows(&entries, setup);
         let used = if setup.in_use() || entries.len() <= SMALL { &entries[..] } else { &[] };
-        let (workers, default_hits) = (setup.workers(), Arc::default());
+        let old = setup.old::<Acl>();
+        let workers = setup.workers();
+        let default_hits = old.as_ref().map(|old| Arc::clone(&old.default_hits)).unwrap_or_default();
+        let versions = old.as_ref().map(|old| Arc::clone(&old.versions)).unwrap_or_default();
         let fragmented_packets = fragmented_packets.unwrap_or(FRAGMENTED_PACKETS);
         let sessions = sessions.map(|settings| Stateful::new(settings, fragmented_packets, setup)).transpose()?;
         let rules = Rules::new(used.to_vec(), default, fragments, interfaces.len() as u16, workers, &default_hits);
@@ -333,7 +379,8 @@ impl Table for Acl {
             no_vlan: AtomicBool::new(false),
             interfaces,
             workers,
-            version: AtomicU64::new(0),
+            version: AtomicU64::new(next(&versions)),
+            versions,
             current: Mutex::new(Arc::new(rules)),
             control: Mutex::default(),
             default_hits,
@@ -351,6 +398,16 @@ impl Table for Acl {
             first_fragments: follows.then(|| FirstFragments::new(self.fragmented_packets as usize)),
             policy: self.fragments,
             stores: self.sessions.as_ref().and_then(|sessions| sessions.take(worker, self)),
+        }
+    }
+
+    fn adopt(&self, shard: &mut Shard, old: &mut Shard) {
+        // Sessions have the version of the rules that permitted them, and are asked for again when their next packets come.
+        if shard.stores.is_some() && old.stores.is_some() {
+            std::mem::swap(&mut shard.stores, &mut old.stores);
+        }
+        if let (Some(new), Some(old)) = (&mut shard.first_fragments, &mut old.first_fragments) {
+            new.adopt(old);
         }
     }
 

@@ -34,7 +34,7 @@ pub struct Config {
 }
 
 /// How sessions are kept.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(rename = "Sessions")]
 pub(super) struct Keeping {

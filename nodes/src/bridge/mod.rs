@@ -12,8 +12,9 @@ mod time;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use hashbrown::HashSet;
 use swath_api::Interface;
 use swath_api::prelude::*;
 use swath_api::units::Duration;
@@ -44,8 +45,12 @@ pub struct Bridge {
     mtus: Vec<Option<u16>>,
     own: Vec<u64>,
     learn: bool,
-    stations: Stations,
-    workers: Vec<Counts>,
+    // Those of the bridge before, if there was one of the same size.
+    stations: Arc<Stations>,
+    ageing: u32,
+    // Those of the settings.
+    fixed: Vec<(Key, u16)>,
+    workers: Arc<[Counts]>,
     // Where the next tick goes on, and the time of the last one.
     swept: AtomicUsize,
     clock: AtomicU32,
@@ -186,6 +191,19 @@ impl Bridge {
     }
 
     fn add(&self, path: &str, station: &StaticStation) -> Result<(), ConfigError> {
+        let (key, interface) = self.check(path, station)?;
+        self.fix(key, interface)
+    }
+
+    fn fix(&self, key: Key, interface: u16) -> Result<(), ConfigError> {
+        match self.stations.fix(key, interface) {
+            true => Ok(()),
+            false => Err(ConfigError::new(format!("all {} entries are in use ('entries')", self.stations.capacity()))),
+        }
+    }
+
+    /// Where a station is that is set.
+    fn check(&self, path: &str, station: &StaticStation) -> Result<(Key, u16), ConfigError> {
         let field = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
         let StaticStation { mac, interface, vlan } = station;
         let interface = self.member(&field("interface"), interface)?;
@@ -196,10 +214,7 @@ impl Bridge {
         if self.is_own(key.address()) {
             return Err(ConfigError::at(field("mac"), format!("{mac} is the address of one of the bridge's own interfaces")));
         }
-        match self.stations.fix(key, interface) {
-            true => Ok(()),
-            false => Err(ConfigError::new(format!("all {} entries are in use ('entries')", self.stations.capacity()))),
-        }
+        Ok((key, interface))
     }
 
     /// The index of the member that the setting at `path` names.
@@ -259,6 +274,7 @@ fn address(mac: MacAddr) -> u64 {
 impl Table for Bridge {
     const INFO: TableInfo =
         TableInfo::new("bridge", "The interfaces of a learning bridge, and which stations are behind each of them.")
+            .carries("stations")
             .example(include_str!("../../examples/bridge.yaml"));
     type Config = Config;
     type Shard = ();
@@ -287,16 +303,23 @@ impl Table for Bridge {
         let mut mtus = vec![None; all.len()];
         served.iter().for_each(|index| mtus[usize::from(*index)] = Some(of(index).mtu));
         let seed = RandomState::new().hash_one(setup.name());
-        let bridge = Bridge {
+        let old = setup.old::<Bridge>().filter(|_| setup.in_use());
+        let known = old.as_ref().filter(|old| old.stations.capacity() == entries).map(|old| Arc::clone(&old.stations));
+        let mut bridge = Bridge {
             names: all.iter().map(|interface: &Interface| interface.name.clone()).collect(),
             members: served.iter().map(|index| Member { interface: *index, mtu: of(index).mtu }).collect(),
             mtus,
             own: served.iter().map(|index| address(of(index).mac)).collect(),
             learn,
-            stations: Stations::new(entries, Moment::units(ageing), seed),
-            workers: (0..setup.workers()).map(|_| Counts::default()).collect(),
+            stations: known.unwrap_or_else(|| Arc::new(Stations::new(entries, Moment::units(ageing), seed))),
+            ageing: Moment::units(ageing),
+            fixed: Vec::new(),
+            workers: match &old {
+                Some(old) => Arc::clone(&old.workers),
+                None => (0..setup.workers()).map(|_| Counts::default()).collect(),
+            },
             swept: AtomicUsize::new(0),
-            clock: AtomicU32::new(0),
+            clock: AtomicU32::new(old.as_ref().map_or(0, |old| old.clock.load(Ordering::Relaxed))),
             control: Mutex::new(()),
         };
         for (index, station) in stations.iter().enumerate() {
@@ -304,9 +327,29 @@ impl Table for Bridge {
             if stations[..index].iter().any(|other| (other.mac, other.vlan) == (station.mac, station.vlan)) {
                 return Err(ConfigError::at(path, format!("{} is named twice", station.mac)));
             }
-            bridge.add(&path, station)?;
+            let (key, interface) = bridge.check(&path, station)?;
+            if old.is_none() {
+                bridge.fix(key, interface)?;
+            }
+            bridge.fixed.push((key, interface));
         }
         Ok(bridge)
+    }
+
+    fn succeed(&self, old: &Bridge) {
+        let now = old.now();
+        if !Arc::ptr_eq(&self.stations, &old.stations) {
+            self.stations.take_in(&old.stations, now);
+        }
+        self.stations.set_ageing(self.ageing);
+        let fixed: HashSet<u64> = self.fixed.iter().map(|(key, _)| key.0).collect();
+        old.fixed.iter().filter(|(key, _)| !fixed.contains(&key.0)).for_each(|(key, _)| _ = self.stations.remove(*key, now));
+        let is_gone = |port: u16| !self.members.iter().any(|member| member.interface == port);
+        self.stations.forget(0..self.stations.buckets(), |station| is_gone(station.port));
+        for (key, interface) in &self.fixed {
+            // Without room frames to it are flooded.
+            let _ = self.fix(*key, *interface);
+        }
     }
 
     fn shard(&self, _: u32) {}

@@ -141,7 +141,7 @@ pub struct Station {
 pub struct Stations {
     buckets: Box<[Bucket]>,
     seed: u64,
-    ageing: u32,
+    ageing: AtomicU32,
     capacity: u32,
     used: Used,
 }
@@ -155,7 +155,27 @@ impl Stations {
     pub fn new(capacity: u32, ageing: u32, seed: u64) -> Stations {
         let buckets = capacity.next_power_of_two().max(2);
         let buckets = (0..buckets).map(|_| Bucket::default()).collect();
-        Stations { buckets, seed, ageing, capacity, used: Used(AtomicU32::new(0)) }
+        Stations { buckets, seed, ageing: AtomicU32::new(ageing), capacity, used: Used(AtomicU32::new(0)) }
+    }
+
+    /// From here on stations are forgotten after so many units of silence.
+    pub fn set_ageing(&self, ageing: u32) {
+        self.ageing.store(ageing, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn ageing(&self) -> u32 {
+        self.ageing.load(Ordering::Relaxed)
+    }
+
+    /// Takes over what other stations know, as far as there is room.
+    pub fn take_in(&self, other: &Stations, now: Moment) {
+        for station in (0..other.buckets()).flat_map(|index| other.bucket(index, now)) {
+            match station.seen {
+                Some(seen) => _ = self.hear(station.key, station.port, seen, || true),
+                None => _ = self.fix(station.key, station.port),
+            }
+        }
     }
 
     /// Asks for the line that a look-up of this key reads first.
@@ -168,7 +188,7 @@ impl Stations {
     #[inline]
     pub fn port(&self, key: Key, now: Moment) -> Option<u16> {
         let (_, state) = self.find(key)?;
-        state.is_known_at(now, self.ageing).then(|| state.port())
+        state.is_known_at(now, self.ageing()).then(|| state.port())
     }
 
     /// A station was heard at a port. `may_learn` is asked before one that is not in the table is taken in.
@@ -181,7 +201,7 @@ impl Stations {
         if state.kind() == STATIC || here && !state.seen().is_before(now) {
             return Heard::Known;
         }
-        let known = state.is_known_at(now, self.ageing);
+        let known = state.is_known_at(now, self.ageing());
         match way.swap(state, state.live(LEARNT, port, now)) {
             true if !known => Heard::New,
             true if !here => Heard::Moved,
@@ -203,7 +223,7 @@ impl Stations {
     pub fn remove(&self, key: Key, now: Moment) -> bool {
         while let Some((way, state)) = self.find(key) {
             if self.free(way, state) {
-                return state.is_known_at(now, self.ageing);
+                return state.is_known_at(now, self.ageing());
             }
         }
         false
@@ -235,7 +255,7 @@ impl Stations {
     }
 
     fn knows(&self, station: Station, now: Moment) -> bool {
-        station.seen.is_none_or(|seen| !seen.is_older_than(self.ageing, now))
+        station.seen.is_none_or(|seen| !seen.is_older_than(self.ageing(), now))
     }
 
     /// Number of buckets.

@@ -134,6 +134,7 @@ impl Table for DenyList {
              line, and comments behind `#` or `;` (FireHOL's `.netset` and `.ipset`, Spamhaus DROP as `.txt`). An address is in the list if any \
              prefix of it has the address. Changes take effect while packets pass.",
         )
+        .loses("prefixes added or removed by commands")
         .example(include_str!("../../examples/deny-list.yaml"));
     type Config = Config;
     type Shard = Shard;
@@ -156,7 +157,10 @@ impl Table for DenyList {
             version: AtomicU64::new(0),
             ip6: Mutex::default(),
             control: Mutex::default(),
-            hits: (0..setup.workers()).map(|_| Arc::default()).collect(),
+            hits: match setup.old::<DenyList>() {
+                Some(old) => old.hits.clone(),
+                None => (0..setup.workers()).map(|_| Arc::default()).collect(),
+            },
         };
         if setup.in_use() || set.len() <= SMALL {
             table.replace(set)?;

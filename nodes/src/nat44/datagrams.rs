@@ -50,6 +50,11 @@ impl Datagrams {
         Datagrams { entries, seed: Seed::random(), timeout: timeout.div_ceil(1 << UNIT) as u32 + 1 }
     }
 
+    /// Whether it has as much room as others, for as long.
+    pub(super) fn is_like(&self, other: &Datagrams) -> bool {
+        (self.entries.len(), self.timeout) == (other.entries.len(), other.timeout)
+    }
+
     /// For how many nanoseconds a packet is remembered.
     pub(super) fn timeout(&self) -> u64 {
         u64::from(self.timeout) << UNIT

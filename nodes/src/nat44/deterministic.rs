@@ -9,7 +9,7 @@ use crate::fib4::Prefix4;
 use super::pool::{Pool, PoolAddress};
 
 /// The blocks of ports of all hosts.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Deterministic {
     /// Inside addresses in order: the first and the last, and how many there are before.
     inside: Vec<(u32, u32, u64)>,

@@ -29,6 +29,9 @@ pub(super) struct Flows {
     pub(super) sessions: Sessions<Key4>,
     pub(super) behind: Behind,
     pub(super) totals: Refused4,
+    worker: u32,
+    /// Whether there may be sessions that were permitted by other rules.
+    has_old: bool,
 }
 
 /// What was refused, by reason.
@@ -46,7 +49,7 @@ impl Flows {
         let capacity = rules.sessions.capacity + 1;
         let counters = |limit: Option<u32>| limit.map(|limit| Sources::new(capacity, limit)).transpose();
         let depends = rules.filtering == Filtering::AddressDependent && rules.mapping == Mapping::EndpointIndependent;
-        let mut ports = ports(rules, worker)?;
+        let mut ports = ports(rules, worker);
         for forward in rules.statics.ports() {
             let place = rules.pool.find(forward.outside.address);
             let is_ours = |place: &usize| rules.owner_of_port(*place, forward.outside.port) == Some(Owner::worker(worker));
@@ -63,7 +66,47 @@ impl Flows {
             user_ports: counters(rules.per_user.ports)?,
             seed: Seed::random(),
         };
-        Ok(Flows { sessions: Sessions::new(rules.sessions, Seed::random())?, behind, totals: Refused4::default() })
+        let sessions = Sessions::new(rules.sessions, Seed::random())?;
+        Ok(Flows { sessions, behind, totals: Refused4::default(), worker, has_old: false })
+    }
+
+    /// Goes on with the sessions of the table before, which are asked for again when their next packets come.
+    pub(super) fn adopt(&mut self, old: &mut Flows, epoch: u16) {
+        let (behind, before) = (&mut self.behind, &mut old.behind);
+        std::mem::swap(&mut self.sessions, &mut old.sessions);
+        std::mem::swap(&mut behind.mappings, &mut before.mappings);
+        std::mem::swap(&mut behind.peers, &mut before.peers);
+        std::mem::swap(&mut behind.user_sessions, &mut before.user_sessions);
+        std::mem::swap(&mut behind.user_ports, &mut before.user_ports);
+        std::mem::swap(&mut behind.seed, &mut before.seed);
+        let Behind { mappings, ports, .. } = behind;
+        ports.adopt(&mut before.ports, |end, protocol| mappings.of_outside(end, protocol).is_some());
+        self.totals = old.totals;
+        self.sessions.set_epoch(epoch);
+        self.has_old = true;
+    }
+
+    /// Ends those of the sessions that were found that are not permitted any more.
+    #[inline(never)]
+    fn ask_again(&mut self, nat: &Nat44, found: &mut [Found]) {
+        for found in found {
+            let Some(session) = self.sessions.old(*found) else { continue };
+            let (forward, reverse) = (session.forward(), session.reverse());
+            let (inside, outside) = if forward.zone() == INSIDE { (forward, reverse) } else { (reverse, forward) };
+            let (inside, outside) = (End::from(inside.source_end()), End::from(outside.destination_end()));
+            let protocol = forward.protocol();
+            let mapped = || match nat.rules.mapping {
+                Mapping::EndpointDependent => true,
+                Mapping::EndpointIndependent => self.behind.mappings.of_outside(outside, protocol).is_some(),
+            };
+            if nat.allows((inside, outside), protocol, self.worker) && (nat.is_static(outside, protocol) || mapped()) {
+                self.sessions.renew(*found);
+            } else if let Some(handle) = found.handle() {
+                let behind = &mut self.behind;
+                self.sessions.remove_one(handle, &mut |gone, _| behind.gone(gone));
+                *found = Found::NONE;
+            }
+        }
     }
 
     /// Decides packets of a frame that leave (`SIDE` is inside) or come in. `firsts` has for each first fragment what its packet is known by.
@@ -77,6 +120,9 @@ impl Flows {
     ) {
         let mut found = [Found::NONE; VECTOR];
         self.sessions.look_up(probes, &mut found);
+        if self.has_old {
+            self.ask_again(asking.nat, &mut found[..probes.len()]);
+        }
         for (packet, (probe, found)) in probes.iter().zip(found).enumerate() {
             let act = match self.sessions.track(found, probe.event, asking.now) {
                 Tracked::Pass => self.pass::<SIDE>(probe, found),
@@ -162,7 +208,7 @@ impl Flows {
             Target::Static(outside) => (outside, 0),
             _ if !Ports::has_protocol(protocol) => return Err(Refusal::Protocol),
             _ => match rules.mapping {
-                Mapping::EndpointIndependent => self.mapping(rules, inside, protocol)?,
+                Mapping::EndpointIndependent => self.mapping(nat, inside, protocol)?,
                 Mapping::EndpointDependent => (self.for_peer(rules, probe, inside)?, 0),
             },
         };
@@ -170,11 +216,14 @@ impl Flows {
     }
 
     /// The mapping of what is inside, a new one if it has none.
-    fn mapping(&mut self, rules: &Rules, inside: End, protocol: IpProtocol) -> Result<(End, u32), Refusal> {
-        let behind = &mut self.behind;
+    fn mapping(&mut self, nat: &Nat44, inside: End, protocol: IpProtocol) -> Result<(End, u32), Refusal> {
+        let (rules, behind) = (&nat.rules, &mut self.behind);
         if let Some(place) = behind.mappings.of_inside(inside, protocol) {
-            let outside = behind.mappings.get(place).map(|mapped| mapped.outside());
-            return outside.map(|outside| (outside, place)).ok_or(Refusal::NoSession);
+            let outside = behind.mappings.get(place).map(|mapped| mapped.outside()).ok_or(Refusal::NoSession)?;
+            if !self.has_old || nat.allows((inside, outside), protocol, self.worker) {
+                return Ok((outside, place));
+            }
+            behind.mappings.retire(place);
         }
         if let Some(users) = &mut behind.user_ports
             && users.add(user(inside.address), &behind.seed).is_none()
@@ -202,7 +251,7 @@ impl Flows {
 
     /// A port for one peer, which may be others' for others.
     fn for_peer(&mut self, rules: &Rules, probe: &Probe<Key4>, inside: End) -> Result<End, Refusal> {
-        let Flows { sessions, behind, totals } = self;
+        let Flows { sessions, behind, totals, .. } = self;
         let choose = |(place, range): (usize, Range)| {
             let address = rules.pool.addresses()[place].address;
             let is_free = |port: u16| !sessions.find(&outside_key(&probe.key, End { address, port })).is_some();
@@ -234,6 +283,9 @@ impl Flows {
                     Filtering::AddressDependent => self.behind.knows(outside, &probe.key),
                     Filtering::AddressAndPortDependent => false,
                 };
+                if self.has_old && !nat.allows((inside, outside), probe.key.protocol(), self.worker) {
+                    return Err(Refusal::NoSession);
+                }
                 if !may_answer {
                     return Err(Refusal::Filtered);
                 }
@@ -244,7 +296,7 @@ impl Flows {
     }
 
     fn open(&mut self, probe: &Probe<Key4>, reverse: Key4, mapping: u32, now: u64) -> Result<(), Refusal> {
-        let Flows { sessions, behind, totals } = self;
+        let Flows { sessions, behind, totals, .. } = self;
         let (inside, outside) = if is_of_inside(&probe.key) { (probe.key, reverse) } else { (reverse, probe.key) };
         // Before others give way to this session, so that its mapping is not among what goes with them.
         if !behind.hold(inside, outside, mapping) {
@@ -360,7 +412,7 @@ impl Asking<'_> {
 }
 
 /// The ports of a worker: its part of all, or those of its hosts.
-fn ports(rules: &Rules, worker: u32) -> std::io::Result<Ports> {
+fn ports(rules: &Rules, worker: u32) -> Ports {
     let seed = rules.port_seed.unwrap_or_else(|| Seed::random().hash([0, 0]));
     let Some(all) = &rules.deterministic else { return Ports::new(&rules.pool, worker, seed) };
     let mut counts = vec![0; rules.pool.addresses().len()];

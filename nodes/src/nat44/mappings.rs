@@ -48,6 +48,8 @@ pub(super) struct Mappings {
 /// What tells keys of one side from those of the other.
 const INSIDE: u64 = 0;
 const OUTSIDE: u64 = 1;
+/// A bit that no word of an address, a port and a protocol has.
+const RETIRED: u64 = 1 << 8;
 
 impl Mappings {
     pub(super) fn new(capacity: u32, seed: Seed) -> std::io::Result<Mappings> {
@@ -100,6 +102,14 @@ impl Mappings {
         Some(place)
     }
 
+    /// Nobody inside finds it any more. It stays for the sessions that it has, and goes with the last of them.
+    pub(super) fn retire(&mut self, place: u32) {
+        let inside = &mut self.entries[place as usize].inside;
+        let first = self.seed.hash([*inside, INSIDE]);
+        *inside |= RETIRED;
+        self.index.remove(first, place);
+    }
+
     /// One session more.
     pub(super) fn hold(&mut self, place: u32) {
         self.entries[place as usize].sessions += 1;
@@ -116,7 +126,9 @@ impl Mappings {
         let gone = *entry;
         // So that nobody finds it any more.
         (entry.inside, entry.outside) = (0, 0);
-        self.index.remove(self.seed.hash([gone.inside, INSIDE]), place);
+        if gone.inside & RETIRED == 0 {
+            self.index.remove(self.seed.hash([gone.inside, INSIDE]), place);
+        }
         self.index.remove(self.seed.hash([gone.outside, OUTSIDE]), place);
         self.len -= 1;
         Some(gone)

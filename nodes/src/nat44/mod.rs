@@ -33,6 +33,7 @@ use crate::sessions::{self, Event, FlowKey, Key4, Probe, quoted4};
 use control::Counts;
 use datagrams::{Datagrams, First};
 use flows::{Asking, Flows};
+use pool::Ports;
 use settings::{Rules, Told};
 
 /// The zone of keys of packets as they are inside.
@@ -83,7 +84,9 @@ pub struct Nat44 {
     // Those that hosts inside are known by, in order, with the first and the last of them.
     addresses: Vec<u32>,
     span: (u32, u32),
-    datagrams: Datagrams,
+    datagrams: Arc<Datagrams>,
+    // Which rules these are: sessions that others have permitted are asked for again.
+    epoch: u16,
     waiting_fragments: usize,
     // By worker.
     counts: Vec<Arc<Counts>>,
@@ -148,7 +151,7 @@ impl Shard {
     /// Removes what is over, and tells what there is.
     pub(crate) fn tick(&mut self, now: u64) {
         self.now = now;
-        if let Some(Flows { sessions, behind, totals }) = &mut self.flows {
+        if let Some(Flows { sessions, behind, totals, .. }) = &mut self.flows {
             sessions.expire(now, LOOKS, &mut |gone, _| behind.gone(gone));
             self.counts.tell(sessions, behind, totals);
         }
@@ -190,6 +193,26 @@ impl Nat44 {
         self.rules.statics.outside_of(source, probe.key.protocol()).map_or(Target::Pool, Target::Static)
     }
 
+    /// Whether a session between these ends may be on this worker.
+    fn allows(&self, (inside, outside): (End, End), protocol: IpProtocol, worker: u32) -> bool {
+        if !self.is_inside(inside.address) {
+            return false;
+        }
+        match self.rules.statics.outside_of(inside, protocol) {
+            Some(fixed) => fixed == outside && self.rules.owner_of_inside(inside.address) == Owner::worker(worker),
+            None => {
+                let place = self.rules.pool.find(outside.address);
+                let owner = place.and_then(|place| self.rules.owner_of_port(place, outside.port));
+                Ports::has_protocol(protocol) && !self.is_static(outside, protocol) && owner == Some(Owner::worker(worker))
+            }
+        }
+    }
+
+    /// Whether what is outside is that of a static mapping.
+    fn is_static(&self, outside: End, protocol: IpProtocol) -> bool {
+        self.rules.statics.inside_of(outside, protocol).is_some()
+    }
+
     /// What a packet from outside is for.
     fn target(&self, probe: &Probe<Key4>) -> Target {
         self.target_of(probe.key.destination_end().into(), probe.key.protocol())
@@ -201,7 +224,7 @@ impl Nat44 {
         }
         let place = self.rules.pool.find(outside.address);
         let is_pool = place.is_some_and(|place| self.rules.pool.has(place, outside.port));
-        if is_pool && pool::Ports::has_protocol(protocol) { Target::Pool } else { Target::Other }
+        if is_pool && Ports::has_protocol(protocol) { Target::Pool } else { Target::Other }
     }
 
     /// The probes of packets that are not plain TCP or UDP, and of first fragments what their packets are known by.
@@ -397,8 +420,12 @@ impl Table for Nat44 {
              port (an identifier) of a pool address, the same for all peers; it stays the inside one wherever it is free. Sessions are \
              kept by the states of TCP, and by time. ICMP errors are translated with the header that they quote, fragments \
              behind their first one, in any order. Hosts and ports that are `static` are reached from outside. What it does for each \
-             requirement of RFC 4787, RFC 5382, RFC 5508 and RFC 7857 is in docs/nat44-rfcs.md.",
+             requirement of RFC 4787, RFC 5382, RFC 5508 and RFC 7857 is in docs/nat44-rfcs.md.\n\n\
+             When settings change, sessions go on: one whose host, pool address, port or static mapping they do not allow any more \
+             ends with its next packet. How many sessions there can be, how long they last, `mapping`, `filtering` and `per-user` \
+             cannot change while the table keeps sessions.",
         )
+        .carries("sessions, mappings and ports")
         .example(include_str!("../../examples/nat44.yaml"));
     type Config = Config;
     type Shard = Shard;
@@ -407,7 +434,12 @@ impl Table for Nat44 {
 
     fn new(config: Config, setup: &mut TableSetup<'_>) -> Result<Nat44, ConfigError> {
         let rules = config.check(setup)?;
-        let counts: Vec<Arc<Counts>> = (0..rules.workers).map(|_| Arc::default()).collect();
+        let old = setup.old::<Nat44>().filter(|_| setup.in_use());
+        old.as_ref().map_or(Ok(()), |old| rules.check_same_stores(&old.rules))?;
+        let counts: Vec<Arc<Counts>> = match &old {
+            Some(old) => old.counts.clone(),
+            None => (0..rules.workers).map(|_| Arc::default()).collect(),
+        };
         // Whether there is memory is to be known before packets come.
         let workers = if setup.in_use() { rules.workers } else { 0 };
         let flows = (0..workers).map(|worker| {
@@ -416,17 +448,27 @@ impl Table for Nat44 {
         });
         let flows = Mutex::new(flows.collect::<Result<_, _>>()?);
         let datagrams = Datagrams::new(config.fragmented_packets, config.fragment_timeout.nanoseconds());
+        let known = old.as_ref().filter(|old| old.datagrams.is_like(&datagrams)).map(|old| Arc::clone(&old.datagrams));
+        let datagrams = known.unwrap_or_else(|| Arc::new(datagrams));
+        let epoch = old.as_ref().map_or(0, |old| old.epoch.wrapping_add(1));
         let mut addresses: Vec<u32> = rules.pool.addresses().iter().map(|entry| entry.address).collect();
         addresses.extend(rules.statics.addresses());
         addresses.sort_unstable();
         addresses.dedup();
         let span = addresses.first().copied().zip(addresses.last().copied()).unwrap_or((1, 0));
-        Ok(Nat44 { rules, addresses, span, datagrams, waiting_fragments: config.waiting_fragments, counts, flows })
+        Ok(Nat44 { rules, addresses, span, datagrams, epoch, waiting_fragments: config.waiting_fragments, counts, flows })
     }
 
     fn shard(&self, worker: u32) -> Shard {
         let counts = self.counts.get(worker as usize).map(Arc::clone).unwrap_or_default();
         Shard { flows: self.take(worker), counts, now: 0 }
+    }
+
+    fn adopt(&self, shard: &mut Shard, old: &mut Shard) {
+        if let (Some(flows), Some(before)) = (&mut shard.flows, &mut old.flows) {
+            flows.adopt(before, self.epoch);
+        }
+        shard.now = old.now;
     }
 
     fn command(&self, command: Command) -> Result<Reply, ConfigError> {

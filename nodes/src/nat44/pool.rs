@@ -2,7 +2,6 @@
 
 use swath_api::Owner;
 use swath_api::flow::mix;
-use swath_api::memory::HugeArray;
 use swath_api::wire::IpProtocol;
 
 use super::End;
@@ -66,7 +65,8 @@ impl Pool {
 
 /// Words of 64 ports of an address and a protocol.
 const WORDS: usize = 1024;
-/// TCP, UDP and ICMP.
+/// Those whose ports are given away.
+const PROTOCOLS: [IpProtocol; KINDS] = [IpProtocol::TCP, IpProtocol::UDP, IpProtocol::ICMP];
 const KINDS: usize = 3;
 /// Ports below are those of services (RFC 4787 REQ-3).
 const WELL_KNOWN: u16 = 1024;
@@ -76,11 +76,14 @@ const TRIES: usize = 512;
 /// The ports that a host may get of an address, the last included; `None`: all that its worker has.
 pub(super) type Range = Option<(u16, u16)>;
 
-/// The ports of a worker: a bit is set if somebody has it.
+/// The ports of a worker.
 pub(super) struct Ports {
-    taken: HugeArray<u64>,
+    // By address and protocol: a bit is set if somebody has the port, or it is reserved.
+    taken: Vec<Box<[u64]>>,
     // By address and protocol.
     free: Vec<u32>,
+    // Ports of static mappings, by row.
+    reserved: Vec<(usize, u16)>,
     // By address; `None` where a worker has no ports, or those of hosts alone.
     parts: Vec<Option<(u16, u16)>>,
     all: u64,
@@ -90,7 +93,7 @@ pub(super) struct Ports {
 
 impl Ports {
     /// All ports of a worker's part of the pool.
-    pub(super) fn new(pool: &Pool, worker: u32, seed: u64) -> std::io::Result<Ports> {
+    pub(super) fn new(pool: &Pool, worker: u32, seed: u64) -> Ports {
         let parts: Vec<_> = (0..pool.addresses.len()).map(|place| pool.part(place, worker)).collect();
         let ports = |part: &Option<(u16, u16)>| part.map_or(0, |(first, last)| u32::from(last - first) + 1);
         let counts = parts.iter().map(ports).collect();
@@ -98,16 +101,16 @@ impl Ports {
     }
 
     /// Those of the hosts of a worker, by address: so many.
-    pub(super) fn of_hosts(pool: &Pool, worker: u32, seed: u64, counts: Vec<u32>) -> std::io::Result<Ports> {
+    pub(super) fn of_hosts(pool: &Pool, worker: u32, seed: u64, counts: Vec<u32>) -> Ports {
         Ports::with(pool, worker, seed, vec![None; pool.addresses.len()], counts)
     }
 
-    fn with(pool: &Pool, worker: u32, seed: u64, parts: Vec<Option<(u16, u16)>>, counts: Vec<u32>) -> std::io::Result<Ports> {
+    fn with(pool: &Pool, worker: u32, seed: u64, parts: Vec<Option<(u16, u16)>>, counts: Vec<u32>) -> Ports {
         let all = counts.iter().map(|count| u64::from(*count)).sum::<u64>() * KINDS as u64;
         let free = counts.iter().flat_map(|count| [*count; KINDS]).collect();
-        let taken = HugeArray::new((parts.len() * KINDS).max(1) * WORDS)?;
+        let taken = (0..parts.len() * KINDS).map(|_| vec![0; WORDS].into()).collect();
         let addresses = pool.addresses.iter().map(|entry| entry.address).collect();
-        Ok(Ports { taken, free, parts, all, addresses, random: seed ^ u64::from(worker) << 32 })
+        Ports { taken, free, reserved: Vec::new(), parts, all, addresses, random: seed ^ u64::from(worker) << 32 }
     }
 
     /// Whether ports of this protocol are given away.
@@ -119,7 +122,45 @@ impl Ports {
     pub(super) fn reserve(&mut self, place: usize, end: End, protocol: IpProtocol) {
         if let Some(row) = row(place, protocol) {
             self.take(row, end.port);
+            self.reserved.push((row, end.port));
         }
+    }
+
+    /// Goes on with who has which port of the addresses that `old` has, too. `is_used` says which of those that were reserved somebody has.
+    /// It takes as long as there are addresses and static mappings, and no longer with more mappings.
+    pub(super) fn adopt(&mut self, old: &mut Ports, is_used: impl Fn(End, IpProtocol) -> bool) {
+        let fresh = std::mem::take(&mut self.reserved);
+        for place in 0..self.addresses.len() {
+            let Ok(before) = old.addresses.binary_search(&self.addresses[place]) else { continue };
+            for kind in 0..KINDS {
+                let (row, other) = (place * KINDS + kind, before * KINDS + kind);
+                std::mem::swap(&mut self.taken[row], &mut old.taken[other]);
+                if self.parts[place] == old.parts[before] {
+                    self.free[row] = old.free[other];
+                } else {
+                    self.free[row] = self.count_free(row);
+                }
+            }
+        }
+        for (other, port) in old.reserved.drain(..) {
+            let address = old.addresses[other / KINDS];
+            let Ok(place) = self.addresses.binary_search(&address) else { continue };
+            let row = place * KINDS + other % KINDS;
+            if !is_used(End { address, port }, PROTOCOLS[other % KINDS]) {
+                self.clear(row, port);
+            }
+        }
+        for (row, port) in fresh {
+            if !self.is_taken(row, port) {
+                self.take(row, port);
+            }
+            self.reserved.push((row, port));
+        }
+    }
+
+    fn count_free(&self, row: usize) -> u32 {
+        let Some((first, last)) = self.parts[row / KINDS] else { return 0 };
+        (first..=last).filter(|port| !self.is_taken(row, *port)).count() as u32
     }
 
     /// Takes a free port of a range of the address at a place, by default of all that the worker has, as near to the one inside as can be (RFC 4787 REQ-3, REQ-4): the same; one of the same
@@ -154,7 +195,7 @@ impl Ports {
 
     /// The first free port of a range from `start` on, and then from its beginning.
     fn first_free(&self, row: usize, (first, last): (u16, u16), start: u16, mask: u64) -> Option<u16> {
-        let words = &self.taken[row * WORDS..(row + 1) * WORDS];
+        let words = &self.taken[row];
         let from = |first: u16, last: u16| {
             (first / 64..=last / 64).find_map(|at| {
                 let below = if at == first / 64 { !0 << (first % 64) } else { !0 };
@@ -191,8 +232,16 @@ impl Ports {
     pub(super) fn give_back(&mut self, end: End, protocol: IpProtocol) {
         let place = self.addresses.binary_search(&end.address).ok();
         let Some(row) = place.and_then(|place| row(place, protocol)) else { return };
-        self.taken[row * WORDS + usize::from(end.port / 64)] &= !(1 << (end.port % 64));
-        self.free[row] += 1;
+        if !self.reserved.contains(&(row, end.port)) {
+            self.clear(row, end.port);
+        }
+    }
+
+    /// Of what is no longer the worker's, too: it is in nobody's way.
+    fn clear(&mut self, row: usize, port: u16) {
+        self.taken[row][usize::from(port / 64)] &= !(1 << (port % 64));
+        let is_ours = self.parts[row / KINDS].is_some_and(|(first, last)| (first..=last).contains(&port));
+        self.free[row] += u32::from(is_ours);
     }
 
     /// Ports that can still be had, and all of them, of the three protocols together.
@@ -201,12 +250,12 @@ impl Ports {
     }
 
     fn take(&mut self, row: usize, port: u16) {
-        self.taken[row * WORDS + usize::from(port / 64)] |= 1 << (port % 64);
+        self.taken[row][usize::from(port / 64)] |= 1 << (port % 64);
         self.free[row] -= 1;
     }
 
     fn is_taken(&self, row: usize, port: u16) -> bool {
-        self.taken[row * WORDS + usize::from(port / 64)] >> (port % 64) & 1 != 0
+        self.taken[row][usize::from(port / 64)] >> (port % 64) & 1 != 0
     }
 
     /// Splitmix64: its seed is what nobody knows.
@@ -217,7 +266,7 @@ impl Ports {
 }
 
 fn kind(protocol: IpProtocol) -> Option<usize> {
-    [IpProtocol::TCP, IpProtocol::UDP, IpProtocol::ICMP].iter().position(|known| *known == protocol)
+    PROTOCOLS.iter().position(|known| *known == protocol)
 }
 
 fn row(place: usize, protocol: IpProtocol) -> Option<usize> {
@@ -230,7 +279,7 @@ mod tests {
 
     fn ports(first: u16, last: u16, workers: u32, worker: u32) -> Ports {
         let pool = Pool::new(vec![PoolAddress { address: 1, first, last }], workers);
-        Ports::new(&pool, worker, 7).unwrap()
+        Ports::new(&pool, worker, 7)
     }
 
     #[test]
@@ -262,11 +311,45 @@ mod tests {
     }
 
     #[test]
+    fn ports_go_on_with_another_pool() {
+        let pool = |addresses: &[(u32, u16, u16)]| {
+            let entry = |&(address, first, last)| PoolAddress { address, first, last };
+            Pool::new(addresses.iter().map(entry).collect(), 1)
+        };
+        let (udp, end) = (IpProtocol::UDP, |port| End { address: 2, port });
+        let mut old = Ports::new(&pool(&[(1, 10, 19), (2, 10, 19)]), 0, 7);
+        old.reserve(1, end(12), udp);
+        old.reserve(1, end(13), udp);
+        let given: Vec<u16> = (0..3).map(|_| old.choose(1, None, 10, udp).unwrap()).collect();
+        // The address has another place and more ports; 13 is reserved again, 12 not, and so is one that somebody has.
+        let mut new = Ports::new(&pool(&[(2, 10, 24), (3, 10, 19)]), 0, 7);
+        new.reserve(0, end(13), udp);
+        new.reserve(0, end(given[0]), udp);
+        new.adopt(&mut old, |_, _| false);
+        assert_eq!(new.count().0, 15 * 3 + 10 * 3 - 4);
+        let mut rest: Vec<u16> = std::iter::from_fn(|| new.choose(0, None, 10, udp)).collect();
+        rest.sort_unstable();
+        let expected: Vec<u16> = (10..25).filter(|port| *port != 13 && !given.contains(port)).collect();
+        assert_eq!(rest, expected);
+        // Given back, what is reserved stays so, and what is not the worker's does no harm.
+        new.give_back(end(given[0]), udp);
+        assert_eq!(new.choose(0, None, given[0], udp), None);
+        new.give_back(end(given[1]), udp);
+        assert_eq!(new.choose(0, None, 10, udp), Some(given[1]));
+        let mut less = Ports::new(&pool(&[(2, 20, 24)]), 0, 7);
+        less.adopt(&mut new, |_, _| false);
+        less.give_back(end(10), udp);
+        assert_eq!(less.choose(0, None, 10, udp), None);
+        less.give_back(end(22), udp);
+        assert_eq!((less.choose(0, None, 10, udp), less.choose(0, None, 10, udp)), (Some(22), None));
+    }
+
+    #[test]
     fn workers_have_parts_of_their_own() {
         let pool = Pool::new(vec![PoolAddress { address: 1, first: 1024, last: 2023 }], 3);
         let mut all = Vec::new();
         for worker in 0..3 {
-            let mut ports = Ports::new(&pool, worker, 1).unwrap();
+            let mut ports = Ports::new(&pool, worker, 1);
             while let Some(port) = ports.choose(0, None, 1500, IpProtocol::TCP) {
                 assert_eq!(pool.owner(0, port), Some(Owner::worker(worker)));
                 all.push(port);

@@ -201,7 +201,7 @@ impl Default for Keeping {
 }
 
 /// What one inside address may have at most.
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct PerUser {
     /// Sessions, at least 1. Default: any number.
@@ -229,6 +229,23 @@ pub(super) struct Rules {
 }
 
 impl Rules {
+    /// Refuses what cannot change while there are sessions: what is remembered of them is of other size or kind.
+    pub(super) fn check_same_stores(&self, old: &Rules) -> Result<(), ConfigError> {
+        let differs = [
+            ("mapping", self.mapping != old.mapping),
+            ("filtering", self.filtering != old.filtering),
+            // The ports of each host follow from inside prefixes and pool, too.
+            ("deterministic", self.deterministic != old.deterministic),
+            ("per-user", self.per_user != old.per_user),
+            ("sessions", self.sessions != old.sessions),
+        ];
+        let text = "cannot change while the table keeps sessions: give the table another name, which ends them, or start again";
+        match differs.into_iter().find(|(_, differs)| *differs) {
+            Some((path, _)) => Err(ConfigError::at(path, text)),
+            None => Ok(()),
+        }
+    }
+
     /// The worker of an inside address.
     pub(super) fn owner_of_inside(&self, address: u32) -> Owner {
         Owner::of(word_hash(address.into(), BY_WORKER), self.workers)

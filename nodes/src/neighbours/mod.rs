@@ -21,8 +21,9 @@ mod tests;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use hashbrown::HashSet;
 use swath_api::Interface;
 use swath_api::prelude::*;
 use swath_api::wire::MacAddr;
@@ -50,10 +51,15 @@ pub struct Neighbours {
     // Not only made to be checked.
     in_use: bool,
     served: Vec<u16>,
-    entries: Entries,
+    // Those of the table before, if there was one: who is known stays known, at the place that it has.
+    entries: Arc<Entries>,
+    // Those of the settings.
+    fixed: Vec<(Key, MacAddr)>,
+    // Whether adjacencies look as those of the table before.
+    same_links: bool,
     limit: u32,
     times: Times,
-    counts: Vec<Counts>,
+    counts: Arc<[Counts]>,
     defences: Defences,
     // Where `age` goes on, and when it was called last.
     aged: AtomicU32,
@@ -168,6 +174,17 @@ impl Neighbours {
     }
 
     fn add(&self, neighbour: &Neighbour) -> Result<(), ConfigError> {
+        let (key, mac) = self.check(neighbour)?;
+        self.fix(key, mac)
+    }
+
+    fn fix(&self, key: Key, mac: MacAddr) -> Result<(), ConfigError> {
+        let fix = |state: State| state.with(Kind::Static).with_mac(mac);
+        self.put(key, State::of(Kind::Static, mac), fix).map(drop)
+    }
+
+    /// Where a neighbour is that is set.
+    fn check(&self, neighbour: &Neighbour) -> Result<(Key, MacAddr), ConfigError> {
         let Neighbour { address, mac, .. } = neighbour;
         let interface = self.which(*address, neighbour.interface.as_deref())?;
         if self.is_own(*address) {
@@ -176,8 +193,7 @@ impl Neighbours {
         if mac.is_group() {
             return Err(ConfigError::at("mac", format!("`{mac}` is a group address, and not that of one neighbour")));
         }
-        let fix = |state: State| state.with(Kind::Static).with_mac(*mac);
-        self.put(Key::new(interface, (*address).into()), State::of(Kind::Static, *mac), fix).map(drop)
+        Ok((Key::new(interface, (*address).into()), *mac))
     }
 
     /// The interface that a neighbour is on, by its name or by the address.
@@ -295,8 +311,10 @@ impl Table for Neighbours {
     const INFO: TableInfo = TableInfo::new("neighbours", "Hardware addresses of next hops, and the adjacencies made of them.")
         .about(
             "A neighbour is reached over the interface on whose subnet its address is. Several tables of routes may share one table of \
-             neighbours.",
+             neighbours. When its settings change, neighbours that it has learnt or that commands have added stay, but for those of \
+             interfaces that it no longer serves.",
         )
+        .carries("neighbours")
         .example(include_str!("../../examples/neighbours.yaml"));
     type Config = Config;
     type Shard = Shard;
@@ -322,24 +340,66 @@ impl Table for Neighbours {
         }
         // What is made only to be checked takes little memory, and is not full because of that.
         let places = if setup.in_use() { PLACES } else { 4 * BLOCK };
-        let table = Neighbours {
-            entries: Entries::new(places, interfaces.len(), setup.workers(), RandomState::new().hash_one(setup.name())),
+        let old = setup.old::<Neighbours>().filter(|_| setup.in_use());
+        let seed = || RandomState::new().hash_one(setup.name());
+        // Interfaces may come.
+        let links = if setup.in_use() { usize::from(u16::MAX) } else { interfaces.len() };
+        let entries = old.as_ref().map(|old| Arc::clone(&old.entries));
+        let same = |(index, interface): (usize, &Interface)| {
+            let before = old.as_ref().and_then(|old| old.interfaces.get(index));
+            before.is_some_and(|before| (before.mac, before.mtu) == (interface.mac, interface.mtu))
+        };
+        let mut table = Neighbours {
+            entries: entries.unwrap_or_else(|| Arc::new(Entries::new(places, links, setup.workers(), seed()))),
+            fixed: Vec::new(),
+            same_links: served.iter().all(|index| same((usize::from(*index), &interfaces[usize::from(*index)]))),
             in_use: setup.in_use(),
             defences: Defences::of(&interfaces),
             interfaces,
             served,
             limit: config.limit,
             times: config.times()?,
-            counts: (0..setup.workers()).map(|_| Counts::default()).collect(),
+            counts: match &old {
+                Some(old) => Arc::clone(&old.counts),
+                None => (0..setup.workers()).map(|_| Counts::default()).collect(),
+            },
             aged: AtomicU32::new(0),
-            clock: AtomicU64::new(0),
+            clock: AtomicU64::new(old.as_ref().map_or(0, |old| old.clock.load(Ordering::Relaxed))),
             proxies,
             control: Mutex::new(()),
         };
         for (index, neighbour) in config.entries.iter().enumerate() {
-            table.add(neighbour).map_err(|error| error.inside(&format!("static[{index}]")))?;
+            // Nothing is changed yet in what the table before uses.
+            let fixed = table.check(neighbour).and_then(|(key, mac)| match old {
+                Some(_) => Ok((key, mac)),
+                None => table.fix(key, mac).map(|()| (key, mac)),
+            });
+            table.fixed.push(fixed.map_err(|error| error.inside(&format!("static[{index}]")))?);
         }
         Ok(table)
+    }
+
+    fn succeed(&self, old: &Neighbours) {
+        let forget = |key: Key| {
+            while let Some((place, _, state)) = self.entries.look(key).filter(|(_, _, state)| state.kind() == Kind::Static) {
+                if self.forget(place, state) {
+                    break;
+                }
+            }
+        };
+        let fixed: HashSet<u64> = self.fixed.iter().map(|(key, _)| key.0).collect();
+        old.fixed.iter().filter(|(key, _)| !fixed.contains(&key.0)).for_each(|(key, _)| forget(*key));
+        for (key, mac) in &self.fixed {
+            // Without room it is learnt when somebody asks for it.
+            let _ = self.fix(*key, *mac);
+        }
+        for interface in old.served.iter().filter(|interface| !self.served.contains(interface)) {
+            self.flush(Some(*interface));
+        }
+    }
+
+    fn adopt(&self, shard: &mut Shard, old: &mut Shard) {
+        shard.adopt(old, self.same_links);
     }
 
     fn shard(&self, worker: u32) -> Shard {

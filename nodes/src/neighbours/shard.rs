@@ -38,6 +38,21 @@ impl Shard {
         }
     }
 
+    /// Goes on in the place of the shard of the table before, whose entries are those of this one. If links are the same, so are the
+    /// adjacencies; else all of them are made anew in the next sweep.
+    pub(super) fn adopt(&mut self, old: &mut Shard, same_links: bool) {
+        // Packets that wait are counted there.
+        std::mem::swap(&mut self.waiting, &mut old.waiting);
+        if same_links {
+            std::mem::swap(&mut self.adjacencies, &mut old.adjacencies);
+            std::mem::swap(&mut self.marks, &mut old.marks);
+            self.version = old.version;
+        } else {
+            self.marks.fill(u64::MAX);
+            self.version = u64::MAX;
+        }
+    }
+
     /// All adjacencies, by index. The first is nobody's, and never ready.
     #[inline]
     pub fn adjacencies(&self) -> &[EthRewrite] {

@@ -156,7 +156,9 @@ fn table(workers: u32) -> Neighbours {
     let interface = Interface { name: "lan".into(), mac: MacAddr::new([2, 0, 0, 0, 1, 0]), mtu: 1500, addresses: Vec::new() };
     let times = serde_json::from_str::<Config>("{}").unwrap().times().unwrap();
     Neighbours {
-        entries: Entries::new(PLACES, 1, workers, 42),
+        entries: Arc::new(Entries::new(PLACES, 1, workers, 42)),
+        fixed: Vec::new(),
+        same_links: false,
         in_use: true,
         defences: Defences::of(std::slice::from_ref(&interface)),
         interfaces: vec![interface],

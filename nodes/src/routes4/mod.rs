@@ -187,6 +187,7 @@ impl Table for Routes4 {
              and subnets of its own `interfaces`, and knows no others.",
         )
         .uses(&[const { Str::new("neighbours") }])
+        .loses("routes added or removed by commands")
         .example(include_str!("../../examples/fib4.yaml"));
     type Config = Config;
     type Shard = Shard;

@@ -25,7 +25,8 @@ pub struct Session<K> {
     pub(super) state: u8,
     /// The slot of the wheel of its class that it is in.
     pub(super) slot: u8,
-    pub(super) unused: [u8; 2],
+    /// Of the rules that have permitted it last: see `Sessions::set_epoch`.
+    pub(super) epoch: u16,
     pub(super) forward: K,
     pub(super) reverse: K,
 }

@@ -133,7 +133,7 @@ impl<K: FlowKey> Sessions<K> {
             data,
             state: state as u8,
             slot: 0,
-            unused: [0; 2],
+            epoch: self.epoch,
             forward,
             reverse,
         };

@@ -131,6 +131,7 @@ pub struct Sessions<K> {
     sources: Option<Sources>,
     pickup: bool,
     make_room: bool,
+    epoch: u16,
     capacity: u32,
     len: u32,
     /// The first free place below `high`.
@@ -177,6 +178,7 @@ impl<K: FlowKey> Sessions<K> {
             sources: per_source.map(|limit| Sources::new(capacity, limit)).transpose()?,
             pickup,
             make_room,
+            epoch: 0,
             capacity,
             len: 0,
             free: 0,
@@ -272,6 +274,25 @@ impl<K: FlowKey> Sessions<K> {
         let Handle { place, generation } = found.raw_handle();
         if let Some(session) = self.sessions.get_mut(place as usize).filter(|session| session.generation == generation) {
             session.data = data;
+        }
+    }
+
+    /// From here on other rules permit sessions: those that are there are old, until they are [renewed](Sessions::renew). Epochs come round
+    /// after 65,536 of them.
+    pub fn set_epoch(&mut self, epoch: u16) {
+        self.epoch = epoch;
+    }
+
+    /// The session that was found, if other rules than those that are asked now have permitted it.
+    pub fn old(&self, found: Found) -> Option<&Session<K>> {
+        self.get(found).filter(|session| session.epoch != self.epoch)
+    }
+
+    /// The rules permit a session again, if it is still there.
+    pub fn renew(&mut self, found: Found) {
+        let (Handle { place, generation }, epoch) = (found.raw_handle(), self.epoch);
+        if let Some(session) = self.sessions.get_mut(place as usize).filter(|session| session.generation == generation) {
+            session.epoch = epoch;
         }
     }
 

@@ -10,6 +10,7 @@ mod document;
 mod fragments;
 mod hostile;
 mod packets;
+mod reload;
 mod rfc4787;
 mod rfc5382;
 mod rfc5508;
