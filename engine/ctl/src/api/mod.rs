@@ -1,6 +1,6 @@
 //! The control API, version 1: what runs, and commands to it, by HTTP on a unix socket.
 //!
-//! [`router`] is the list of all resources. The OpenAPI document is made of the same list.
+//! `router` is the list of all resources. The OpenAPI document is made of the same list.
 
 mod commands;
 mod problem;
