@@ -35,11 +35,13 @@ Both graphs are read and planned; what kinds say of their settings is for `swath
 As JSON: one object with `old` and `new` (the files), `equal`, `restart` (whether `engine` differs),
 `engine` (a list of settings), `interfaces`, `tables` and `nodes` (a list each, of everything there).
   a part     name, fate, kind (or driver); where it applies: replaces (the kind that had the name),
-             drops_held (packets kept by the old one are dropped), settings, edges, because
+             drops_held (packets kept by the old one are dropped), carried and lost (what it knows), settings,
+             edges, because
   a setting  path, what (added, removed, changed, reordered), old, new; in lists also element: list,
              index and, if elements are told apart by a key, key: [NAME, VALUE]
   an edge    edge, old, new (nodes; missing where it is not wired), named (by the graph itself)
-  because    why: interfaces, table (table), only-table (kind, old, new), edges
+  because    why: interfaces, table (table), only-table (kind, old, new), siblings (another number of tables of
+             its kind), edges
 
 Exit codes:
   0  done, whether they differ or not
@@ -159,7 +161,7 @@ impl Text {
         let hidden: Vec<&Change> = changes.iter().filter(|change| follows(change) && !is_shown(change)).collect();
         if let [first, ..] = hidden[..] {
             let (nodes, why) = (counted(hidden.len(), "node"), causes(&first.because));
-            let same = "whose settings are the same: state is carried over; made anew because of";
+            let same = "whose settings are the same: what they know is carried over; made anew because of";
             let _ = writeln!(text, "  {}  {nodes} {same} {why}", self.fate(Fate::Adopt));
         }
         text
@@ -202,22 +204,26 @@ fn meaning(section: Section, change: &Change) -> String {
         (Fate::Keep, _) if change.edges.is_empty() => format!("{kind}: goes on as it is"),
         (Fate::Keep, _) => format!("{kind}: rewired, and keeps its state"),
         (Fate::Adopt, _) if is_interface => format!("{kind}: stays attached"),
-        (Fate::Adopt, _) => format!("{kind}: its state is carried over"),
+        (Fate::Adopt, _) if change.carried.is_empty() => format!("{kind}: made anew"),
+        (Fate::Adopt, _) => format!("{kind}: made anew, and takes over {}", change.carried),
         (Fate::Fresh, None) if is_interface => format!("{kind}: attached"),
         (Fate::Fresh, None) => format!("{kind}: starts without state"),
         (Fate::Fresh, Some(old)) if is_interface && old == kind => format!("{kind}: detached, and attached anew"),
         (Fate::Fresh, Some(old)) => {
-            let then = if is_interface { "detached, and attached anew" } else { "starts fresh, the old one's state is lost" };
+            let then = if is_interface { "detached, and attached anew" } else { "starts without state" };
             format!("{word} `{old}` → `{kind}`: {then}")
         }
         (Fate::Gone, _) if is_interface => format!("{kind}: detached"),
-        (Fate::Gone, _) => format!("{kind}: its state is lost"),
+        (Fate::Gone, _) => format!("{kind}: ends"),
     };
+    if !change.lost.is_empty() {
+        sentence += &format!("; lost: {}", change.lost);
+    }
     if change.drops_held {
         sentence += ", and the packets that it keeps are dropped";
     }
     if !change.because.is_empty() {
-        sentence += &format!("; made anew because of {}", causes(&change.because));
+        sentence += &format!("; because of {}", causes(&change.because));
     }
     sentence
 }
@@ -271,7 +277,8 @@ fn words(setting: &SettingChange) -> String {
     }
 }
 
-fn totals(diff: &Diff) -> String {
+/// How many parts have which fate, as a line.
+pub fn totals(diff: &Diff) -> String {
     let count = |fate: Fate| diff.parts().filter(|change| change.fate == fate).count();
     let rewired = diff.parts().filter(|change| change.fate == Fate::Keep && !change.edges.is_empty()).count();
     let rewired = if rewired == 0 { String::new() } else { format!(" ({rewired} rewired)") };

@@ -46,6 +46,7 @@ mod logging;
 mod man;
 mod new;
 mod nodes;
+mod reload;
 mod remote;
 mod replay;
 mod report;

@@ -9,7 +9,6 @@ use clap::ValueEnum;
 use swath_core::privileges::{self, CapabilitySet};
 use swath_core::run::{Engine, Placement, place};
 use swath_core::spec::Api;
-use swath_ctl::api::ConfigFile;
 use swath_ctl::socket::Socket;
 use swath_ctl::{ApiServer, Control, Live, Running, Server, Service, Settings, control};
 
@@ -18,17 +17,27 @@ use crate::exit::{Exit, Failure};
 use crate::figures::counted;
 use crate::load::{Graph, Time, packet_memory};
 use crate::logging::LogArgs;
+use crate::reload::{self, Reload};
 use crate::report::{Destination, Report};
-use crate::signals::Stop;
+use crate::signals::{Hangup, Stop};
 use crate::terminal::Terminal;
 use crate::watch::Watch;
+
+/// What it takes to attach an interface, by any driver.
+const ATTACH: CapabilitySet = CapabilitySet::NET_RAW
+    .union(CapabilitySet::NET_ADMIN)
+    .union(CapabilitySet::IPC_LOCK)
+    .union(CapabilitySet::BPF)
+    .union(CapabilitySet::PERFMON);
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Each second it says how many packets came, went and were dropped, and why. In the end it says where
 every packet and every buffer has gone; if that does not add up, it fails with 1. Ctrl-C (SIGINT)
-and SIGTERM end it in order, a second one at once. A service manager that has started it (systemd,
+and SIGTERM end it in order, a second one at once. SIGHUP has it read the graph again and go over to it
+without losing a packet; a graph that is refused changes nothing. `swath diff` says before what would
+change, and what needs a restart. A service manager that has started it (systemd,
 Type=notify) is told when it is up and what it does, and fed its watchdog while all workers turn.
 
 Examples:
@@ -97,6 +106,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let mut engine = graph.build(plan, &pool, Time::Real)?;
     let destination = args.report.as_deref().map(Destination::open).transpose()?;
     let stop = Stop::on_signals().map_err(|error| Failure::other(format!("cannot wait for signals: {error}")))?;
+    let hangup = Hangup::on_signal().map_err(|error| Failure::other(format!("cannot wait for signals: {error}")))?;
     if graph.diagnostics().warnings() > 0 {
         terminal.say(graph.render());
     }
@@ -136,8 +146,9 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     if queues.len() > 1 {
         queues.iter().for_each(|line| people.say(line));
     }
-    // Interfaces are attached and files open: those who look after an interface keep what it takes to attach it again, and nobody else.
-    unprivileged(privileges::keep(CapabilitySet::empty()))?;
+    // What it takes to attach interfaces this thread keeps, which does so when the graph is another; those who look after an interface keep
+    // what it takes to attach that again, and nobody else anything.
+    unprivileged(privileges::keep(ATTACH))?;
     engine.start_on(placement).map_err(|error| Failure::other(format!("a worker could not be started: {error}")))?;
     live.attach(engine.observer());
     if events {
@@ -145,11 +156,12 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     }
     let service = Service::of_environment();
     service.ready();
-    let files = graph.sources().iter().map(|file| ConfigFile { name: file.name().into(), text: file.text().into() });
-    let mut running = Running::new(engine, graph.name(), files.collect());
+    let mut running = Running::new(engine, graph.name(), reload::files(&graph));
     let mut watch = Watch {
         terminal: &people,
         stop: &stop,
+        hangup: &hangup,
+        reload: Reload { graph: &args.graph, terminal: &people, events },
         live: &live,
         jobs: &jobs,
         service,

@@ -1,10 +1,10 @@
-//! Signals that ask the program to end.
+//! Signals that ask the program to end, or to read its graph again.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 /// Whether somebody has asked.
@@ -29,5 +29,26 @@ impl Stop {
     /// Whether somebody has.
     pub fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether somebody has asked to read the graph again.
+#[derive(Debug)]
+pub struct Hangup(Arc<AtomicBool>);
+
+impl Hangup {
+    /// From now on SIGHUP asks.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn on_signal() -> io::Result<Hangup> {
+        let asked = Arc::new(AtomicBool::new(false));
+        flag::register(SIGHUP, Arc::clone(&asked))?;
+        Ok(Hangup(asked))
+    }
+
+    /// Whether somebody has since this was last asked.
+    pub fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
     }
 }

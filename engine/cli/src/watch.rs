@@ -8,7 +8,8 @@ use swath_ctl::{Jobs, Live, Phase, Running, Service};
 
 use crate::figures::counted;
 use crate::line::Line;
-use crate::signals::Stop;
+use crate::reload::Reload;
+use crate::signals::{Hangup, Stop};
 use crate::terminal::Terminal;
 
 /// How long a signal may wait for an answer.
@@ -22,6 +23,10 @@ pub struct Watch<'a> {
     pub terminal: &'a Terminal,
     /// What asks it to end.
     pub stop: &'a Stop,
+    /// What asks it to read the graph again.
+    pub hangup: &'a Hangup,
+    /// Reads it again.
+    pub reload: Reload<'a>,
     /// What others see of it.
     pub live: &'a Live,
     /// What others want of it.
@@ -41,7 +46,7 @@ pub struct Watch<'a> {
 impl Watch<'_> {
     /// Until somebody or something ends it. Returns what.
     pub fn until_the_end(&mut self, running: &mut Running) -> String {
-        let (start, observer) = (Instant::now(), running.engine.observer());
+        let (start, mut observer) = (Instant::now(), running.engine.observer());
         let (mut before, mut read_at, mut drawn) = (running.engine.ledger(), start, false);
         let mut asked: Option<Instant> = None;
         let end = loop {
@@ -67,6 +72,17 @@ impl Watch<'_> {
                 }
                 log_news(&observer, interface, &news);
             }
+            // What is being ended is not changed any more.
+            if self.hangup.take() && asked.is_none() {
+                if std::mem::take(&mut drawn) {
+                    self.terminal.say("");
+                }
+                if self.reload.carry_out(running) {
+                    observer = running.engine.observer();
+                    self.live.attach(running.engine.observer());
+                }
+            }
+            let engine = &running.engine;
             if asked.is_none() && self.stop.asked() {
                 asked = Some(now);
                 self.live.set(Phase::Draining);

@@ -37,10 +37,12 @@ fn a_route_that_goes_elsewhere() {
     let said = diff(&changes, &[]);
     let expected = "\
 tables
-  adopt  routes      fib4: its state is carried over
+  adopt  routes      fib4: made anew; lost: routes added or removed by commands
            routes[0].via: 203.0.113.1 → 203.0.113.3 (prefix 0.0.0.0/0)
            routes[1]: added { prefix: 10.0.0.0/8, via: 203.0.113.1 }
-10 kept, 1 adopted, 0 fresh, 0 gone
+nodes
+  adopt  1 node whose settings are the same: what they know is carried over; made anew because of the table `routes`
+9 kept, 2 adopted, 0 fresh, 0 gone
 ";
     assert_eq!((said.code, &*said.out, &*said.err), (0, expected, ""));
     assert_eq!(diff(&changes, &["--exit-code"]).code, 2);
@@ -88,14 +90,14 @@ interfaces
   fresh  wan  memory: detached, and attached anew
            mtu: added 1400
 tables
-  adopt  neighbours  neighbours: its state is carried over; made anew because of changed interfaces
-  adopt  routes      fib4: its state is carried over; made anew because of changed interfaces and the table `neighbours`
+  adopt  neighbours  neighbours: made anew, and takes over neighbours; because of changed interfaces
+  adopt  routes      fib4: made anew; lost: routes added or removed by commands; because of changed interfaces and the table `neighbours`
 nodes
-  adopt  ethernet  ethernet-input: its state is carried over; made anew because of changed interfaces
+  adopt  ethernet  ethernet-input: made anew; because of changed interfaces
            arp: nowhere, a drop → `rest`
-  fresh  ip4       kind `ip4-input` → `ip4-dscp`: starts fresh, the old one's state is lost
+  fresh  ip4       kind `ip4-input` → `ip4-dscp`: starts without state
   fresh  rest      drop: starts without state
-  adopt  5 nodes whose settings are the same: state is carried over; made anew because of changed interfaces
+  adopt  5 nodes whose settings are the same: what they know is carried over; made anew because of changed interfaces
 0 kept, 8 adopted, 4 fresh, 0 gone
 ";
     assert_eq!((said.code, &*said.out, &*said.err), (0, expected, ""));
@@ -122,7 +124,8 @@ fn as_json() {
     let element = json!({ "list": "routes", "index": 0, "key": ["prefix", "0.0.0.0/0"] });
     let setting =
         json!({ "path": "routes[0].via", "what": "changed", "old": "203.0.113.1", "new": "203.0.113.3", "element": element });
-    let routes = json!({ "name": "routes", "fate": "adopt", "kind": "fib4", "settings": [setting] });
+    let lost = "routes added or removed by commands";
+    let routes = json!({ "name": "routes", "fate": "adopt", "kind": "fib4", "lost": lost, "settings": [setting] });
     assert_eq!(json["tables"], json!([{ "name": "neighbours", "fate": "keep", "kind": "neighbours" }, routes]));
     let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["old", "new", "equal", "restart", "engine", "interfaces", "tables", "nodes"]);

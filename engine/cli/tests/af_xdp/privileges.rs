@@ -8,6 +8,8 @@ use super::{router, two_hosts};
 /// Bits of linux/capability.h: CAP_NET_ADMIN, CAP_NET_RAW, CAP_IPC_LOCK.
 const NET: u64 = 1 << 12 | 1 << 13;
 const IPC_LOCK: u64 = 1 << 14;
+/// CAP_PERFMON and CAP_BPF, to load a program for an interface that comes with another graph.
+const LOAD: u64 = 1 << 38 | 1 << 39;
 
 /// Of a thread: its name, what it may, what it could, what it hands on, and whether it can gain more.
 fn privileges(status: &str) -> (String, [u64; 4], String) {
@@ -40,7 +42,7 @@ fn a_user_with_the_capabilities_is_enough() {
             ("links", kept),
             ("links", kept),
             ("neighbours", 1 << 12),
-            ("swath", 0),
+            ("swath", kept | LOAD),
             ("worker-0", 0),
             ("worker-1", 0),
         ];

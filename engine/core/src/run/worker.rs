@@ -14,6 +14,7 @@ use super::mail::WorkerMail;
 use super::pass::WorkerGraph;
 use super::swap::Turn;
 use crate::driver::Due;
+use crate::privileges::{self, CapabilitySet};
 use crate::spec::Idle;
 
 /// Empty sweeps after which a worker rests.
@@ -62,8 +63,10 @@ pub(super) fn start(mut start: Start) -> Result<Worker, Box<Failed>> {
     let says = Arc::clone(&ended);
     let builder = std::thread::Builder::new().name(format!("worker-{}", start.index));
     let body = move || {
+        // Whoever starts it may keep what it takes to attach interfaces; it needs nothing of that.
+        let unprivileged = privileges::keep(CapabilitySet::empty());
         // Reported before the first packet: a worker on another core than asked for is refused, not run slowly.
-        let done = if start.cpus.is_empty() { Ok(()) } else { cpus::pin(&start.cpus) };
+        let done = unprivileged.and_then(|()| if start.cpus.is_empty() { Ok(()) } else { cpus::pin(&start.cpus) });
         let go = done.is_ok();
         let _ = report.send(done);
         if go {
