@@ -100,6 +100,18 @@ tables:
     static: [{ inside: 192.168.1.11, outside: 10.0.0.1, protocol: tcp, port: 2 }]
     per-user: { sessions: 1 }
     fragment-timeout: 20ms
+  # Who calls is inside.
+  called-from-inside:
+    kind: nat44
+    inside-prefixes: [192.168.1.0/24, 10.0.0.2/32]
+    static: [{ inside: 192.168.1.11, outside: 10.0.0.1, protocol: tcp, port: 2 }]
+  # Two ports lead to one.
+  served-twice:
+    kind: nat44
+    inside-prefixes: [192.168.1.0/24]
+    static:
+      - { inside: 192.168.1.11, outside: 10.0.0.1, protocol: tcp, port: 2 }
+      - { inside: 192.168.1.11, outside: 10.0.0.1, protocol: tcp, port: 6, inside-port: 2 }
 nodes:
 ";
 
@@ -124,6 +136,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("nat44-in2out", "table: one-port, hairpin: true"),
     ("nat44-out2in", "table: nat"),
     ("nat44-out2in", "table: served"),
+    ("nat44-out2in", "table: called-from-inside"),
+    ("nat44-out2in", "table: served-twice"),
     ("ip4-dscp", "dscp: 46"),
     ("tcp-mss", ""),
     ("ip4-fragment", "hold: 1"),
@@ -270,9 +284,9 @@ fn fragment(rng: &mut Rng) -> Vec<u8> {
     ethernet(mac(1), 0x0800, &packet(ip, &[]))
 }
 
-/// A step of one of two TCP connections, by either side.
+/// A step of one of a few TCP connections, by either side.
 fn tcp(rng: &mut Rng) -> Vec<u8> {
-    let (caller, called) = (([10, 0, 0, 2], [0, rng.pick(&[1, 3])]), ([10, 0, 0, 1], [0, 2]));
+    let (caller, called) = (([10, 0, 0, 2], [0, rng.pick(&[1, 3])]), ([10, 0, 0, 1], [0, rng.pick(&[2, 2, 2, 6])]));
     const SYN: u8 = 0x02;
     const ACK: u8 = 0x10;
     let (from, to, flags) = rng.pick(&[(caller, called, SYN), (called, caller, SYN | ACK), (caller, called, ACK)]);

@@ -18,6 +18,16 @@ nodes:
   tx: { kind: tx, interface: b }
 ";
 
+/// The program; it ends with the test.
+struct Run(Child);
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Up to the line that has these words.
 fn until(stderr: &mut BufReader<ChildStderr>, words: &str) -> String {
     let mut all = String::new();
@@ -31,7 +41,7 @@ fn until(stderr: &mut BufReader<ChildStderr>, words: &str) -> String {
     }
 }
 
-fn hang_up(child: &Child) {
+fn hang_up(Run(child): &Run) {
     kill_process(Pid::from_child(child), Signal::HUP).unwrap();
 }
 
@@ -39,14 +49,15 @@ fn hang_up(child: &Child) {
 fn a_hangup_has_the_file_read_again() {
     let place = Place::new();
     let graph = place.text("graph.yaml", GRAPH);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_swath"))
+    let child = Command::new(env!("CARGO_BIN_EXE_swath"))
         .args(["run".as_ref(), graph.as_os_str()])
         .args(["--stats", "line", "--report", "-"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut child = Run(child);
+    let mut stderr = BufReader::new(child.0.stderr.take().unwrap());
     until(&mut stderr, "  rx ");
     let counter = GRAPH.replace("interface: a, to: tx }", "interface: a, to: count }\n  count: { kind: counter, to: tx }");
     place.text("graph.yaml", &counter);
@@ -71,11 +82,11 @@ fn a_hangup_has_the_file_read_again() {
     hang_up(&child);
     until(&mut stderr, "graph 2: 4 kept (1 rewired), 0 adopted, 0 fresh, 1 gone");
     until(&mut stderr, "  rx ");
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    kill_process(Pid::from_child(&child.0), Signal::TERM).unwrap();
     let (mut err, mut out) = (String::new(), String::new());
     stderr.read_to_string(&mut err).unwrap();
-    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(0), "{err}");
+    child.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(child.0.wait().unwrap().code(), Some(0), "{err}");
     assert!(err.ends_with("the ledger adds up\n"), "{err}");
     let report = without_buffers(&out);
     assert!(report["received"].as_u64().unwrap() > 0);

@@ -87,6 +87,8 @@ pub(super) struct Ports {
     // By address; `None` where a worker has no ports, or those of hosts alone.
     parts: Vec<Option<(u16, u16)>>,
     all: u64,
+    // Whether they are those of hosts, which are the same for as long as there are sessions.
+    of_hosts: bool,
     addresses: Vec<u32>,
     random: u64,
 }
@@ -97,20 +99,20 @@ impl Ports {
         let parts: Vec<_> = (0..pool.addresses.len()).map(|place| pool.part(place, worker)).collect();
         let ports = |part: &Option<(u16, u16)>| part.map_or(0, |(first, last)| u32::from(last - first) + 1);
         let counts = parts.iter().map(ports).collect();
-        Ports::with(pool, worker, seed, parts, counts)
+        Ports::with((pool, false), worker, seed, parts, counts)
     }
 
     /// Those of the hosts of a worker, by address: so many.
     pub(super) fn of_hosts(pool: &Pool, worker: u32, seed: u64, counts: Vec<u32>) -> Ports {
-        Ports::with(pool, worker, seed, vec![None; pool.addresses.len()], counts)
+        Ports::with((pool, true), worker, seed, vec![None; pool.addresses.len()], counts)
     }
 
-    fn with(pool: &Pool, worker: u32, seed: u64, parts: Vec<Option<(u16, u16)>>, counts: Vec<u32>) -> Ports {
+    fn with((pool, of_hosts): (&Pool, bool), worker: u32, seed: u64, parts: Vec<Option<(u16, u16)>>, counts: Vec<u32>) -> Ports {
         let all = counts.iter().map(|count| u64::from(*count)).sum::<u64>() * KINDS as u64;
         let free = counts.iter().flat_map(|count| [*count; KINDS]).collect();
         let taken = (0..parts.len() * KINDS).map(|_| vec![0; WORDS].into()).collect();
         let addresses = pool.addresses.iter().map(|entry| entry.address).collect();
-        Ports { taken, free, reserved: Vec::new(), parts, all, addresses, random: seed ^ u64::from(worker) << 32 }
+        Ports { taken, free, reserved: Vec::new(), parts, all, of_hosts, addresses, random: seed ^ u64::from(worker) << 32 }
     }
 
     /// Whether ports of this protocol are given away.
@@ -240,8 +242,8 @@ impl Ports {
     /// Of what is no longer the worker's, too: it is in nobody's way.
     fn clear(&mut self, row: usize, port: u16) {
         self.taken[row][usize::from(port / 64)] &= !(1 << (port % 64));
-        let is_ours = self.parts[row / KINDS].is_some_and(|(first, last)| (first..=last).contains(&port));
-        self.free[row] += u32::from(is_ours);
+        let is_ours = || self.parts[row / KINDS].is_some_and(|(first, last)| (first..=last).contains(&port));
+        self.free[row] += u32::from(self.of_hosts || is_ours());
     }
 
     /// Ports that can still be had, and all of them, of the three protocols together.

@@ -38,9 +38,10 @@ fn a_user_with_the_capabilities_is_enough() {
         let mut swath = net.swath_by("r", &prefix, &graph);
         assert!(net.comes_back("a", "10.0.2.2"), "{}", swath.log());
         let expected = [
-            ("control", 0),
+            ("api", 0),
             ("links", kept),
             ("links", kept),
+            ("metrics", 0),
             ("neighbours", 1 << 12),
             ("swath", kept | LOAD),
             ("worker-0", 0),
