@@ -105,6 +105,7 @@ tables:
     kind: nat44
     inside-prefixes: [192.168.1.0/24, 10.0.0.2/32]
     static: [{ inside: 192.168.1.11, outside: 10.0.0.1, protocol: tcp, port: 2 }]
+    fragment-timeout: 20ms
   # Two ports lead to one.
   served-twice:
     kind: nat44
@@ -112,6 +113,7 @@ tables:
     static:
       - { inside: 192.168.1.11, outside: 10.0.0.1, protocol: tcp, port: 2 }
       - { inside: 192.168.1.11, outside: 10.0.0.1, protocol: tcp, port: 6, inside-port: 2 }
+    fragment-timeout: 20ms
 nodes:
 ";
 

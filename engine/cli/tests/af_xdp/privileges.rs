@@ -22,9 +22,15 @@ fn privileges(status: &str) -> (String, [u64; 4], String) {
 #[test]
 fn a_user_with_the_capabilities_is_enough() {
     let Some(net) = two_hosts() else { return };
+    // As of a service that runs as a user.
+    let sockets = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(&sockets, Some(65534), Some(65534)).unwrap();
     let user = |caps: &str| {
         let caps = format!("-all,+net_admin,+net_raw,+bpf,+perfmon{caps}");
-        format!("setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps {caps} --ambient-caps {caps} --bounding-set {caps}")
+        let sockets = sockets.path().display();
+        format!(
+            "env RUNTIME_DIRECTORY={sockets} setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps {caps} --ambient-caps {caps} --bounding-set {caps}"
+        )
     };
     for (prefix, engine, kept) in [
         (String::new(), "", NET | IPC_LOCK),
