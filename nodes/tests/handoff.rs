@@ -197,7 +197,12 @@ fn a_million_entries_are_dumped_while_packets_pass() {
             let feeding = scope.spawn(move || {
                 for some in frames.chunks(100) {
                     wires.0.feed(0, some.iter().cloned());
-                    while wires.0.waiting() > 100 || wires.0.arrived() - wires.1.left() > 400 {
+                    // What has left is read first: more may arrive, and leave, meanwhile.
+                    let on_their_way = || {
+                        let left = wires.1.left();
+                        wires.0.arrived() - left
+                    };
+                    while wires.0.waiting() > 100 || on_their_way() > 400 {
                         std::thread::yield_now();
                     }
                 }
