@@ -230,11 +230,17 @@ impl AclFilter {
             Layer::Ip => walk.decide(Kind::Ip4, |packet, _| acl::plain4(packet), acl::ip4),
             Layer::Ethernet => walk.decide(Kind::Ip4, plain(Kind::Ip4, acl::ethernet4), acl::ethernet4),
         };
-        if done {
-            frame.all(Next::Permitted);
-            return;
-        }
         let count = frame.len();
+        match done {
+            Done::Passed => return frame.all(Next::Permitted),
+            Done::Ruled => {
+                return frame.decide_lanes(&rulings[..count], |lane, ruling| match ruled(*ruling) {
+                    Ok(outcome) => decide(lane, outcome),
+                    Err(next) => next,
+                });
+            }
+            Done::Partly => {}
+        }
         if kinds[..count].contains(&Kind::Ip6)
             && let Some((asking, flows)) = shard.flows6(now)
         {
@@ -243,7 +249,7 @@ impl AclFilter {
                 Layer::Ip => walk.decide(Kind::Ip6, plain(Kind::Ip6, acl::ip6), acl::ip6),
                 Layer::Ethernet => walk.decide(Kind::Ip6, plain(Kind::Ip6, acl::ethernet6), acl::ethernet6),
             };
-            if done {
+            if done == Done::Passed {
                 frame.all(Next::Permitted);
                 return;
             }
@@ -262,6 +268,17 @@ impl AclFilter {
     }
 }
 
+/// What is known after the packets of one version of IP were decided.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Done {
+    /// All packets of the frame are of that version, and have passed by their sessions.
+    Passed,
+    /// All packets of the frame are of that version, and there is a ruling for each.
+    Ruled,
+    /// There is a ruling for each of that version.
+    Partly,
+}
+
 /// The packets of one version of IP of a frame, on their way through sessions and rules.
 struct Walk<'a, 'f, A: Flowing> {
     frame: &'a mut Frame<'f, Next>,
@@ -276,15 +293,14 @@ struct Walk<'a, 'f, A: Flowing> {
 
 impl<A: Flowing> Walk<'_, '_, A> {
     /// Decides all packets of a kind: of IPv4 it finds out which those are, of IPv6 they are known. `plain` reads those that are as most
-    /// are, `any` reads all. `true` if all packets of the frame are of the kind and have passed, and nothing is left to do; otherwise there is a
-    /// ruling for each of the kind.
+    /// are, `any` reads all.
     #[inline(always)]
     fn decide(
         mut self,
         own: Kind,
         plain: impl Fn(&Packet<'_>, &mut Key<A>) -> Option<Probe<A::Flow>>,
         any: impl Fn(&Packet<'_>, &mut Key<A>) -> Kind,
-    ) -> bool {
+    ) -> Done {
         let Walk { frame, flows, queries, .. } = &mut self;
         let (mut is_plain, mut key) = (true, Key::default());
         frame.read(queries, |packet| {
@@ -299,13 +315,20 @@ impl<A: Flowing> Walk<'_, '_, A> {
         let count = self.frame.len();
         let passed = self.flows.follow(&self.asking, &self.queries[..count], &mut tracked);
         if passed == count && is_plain {
-            return true;
+            return Done::Passed;
         }
         if is_plain {
-            self.kinds[..count].fill(own);
+            self.decide_rest(|_| true, &tracked, any);
+            return Done::Ruled;
         }
-        self.decide_rest(own, &tracked, any);
-        false
+        // A first fragment is remembered, and so is none that is plain.
+        let kinds = *self.kinds;
+        let ours = |packet: usize| kinds[packet] == own;
+        for packet in (0..count).filter(|packet| ours(*packet) && tracked[*packet] == Tracked::Pass) {
+            self.flows.learn(&self.asking, &self.keys[packet], &self.queries[packet]);
+        }
+        self.decide_rest(ours, &tracked, any);
+        Done::Partly
     }
 
     /// Reads the packets that are not as most are.
@@ -334,32 +357,30 @@ impl<A: Flowing> Walk<'_, '_, A> {
         });
     }
 
-    /// After those that belong to sessions have passed.
-    #[inline(never)]
-    fn decide_rest(mut self, own: Kind, tracked: &[Tracked; VECTOR], any: impl Fn(&Packet<'_>, &mut Key<A>) -> Kind) {
-        let Walk { frame, asking, flows, keys, queries, kinds, rulings, .. } = &mut self;
-        let (count, mut unknown) = (frame.len(), 0);
-        for packet in (0..count).filter(|packet| kinds[*packet] == own) {
-            match tracked[packet] {
-                Tracked::Pass => {
-                    flows.learn(asking, &keys[packet], &queries[packet]);
-                    rulings[packet] = Ruling::Session;
-                }
-                Tracked::Invalid => rulings[packet] = Ruling::Invalid,
-                Tracked::Unknown => unknown += 1,
-            }
+    /// After those of `ours` that belong to sessions have passed.
+    #[inline(always)]
+    fn decide_rest(
+        self,
+        ours: impl Fn(usize) -> bool,
+        tracked: &[Tracked; VECTOR],
+        any: impl Fn(&Packet<'_>, &mut Key<A>) -> Kind,
+    ) {
+        let Walk { frame, mut asking, flows, keys, queries, rulings, .. } = self;
+        let (mut unknown, mut count) = ([0_u8; VECTOR], 0);
+        for (packet, (tracked, ruling)) in (0..frame.len()).zip(tracked.iter().zip(&mut *rulings)) {
+            *ruling = if *tracked == Tracked::Pass { Ruling::Session } else { Ruling::Invalid };
+            // No branch: which they are nobody can predict.
+            unknown[count] = packet as u8;
+            count += usize::from(*tracked == Tracked::Unknown && ours(packet));
         }
-        if unknown == 0 {
-            return;
+        let unknown = &unknown[..count];
+        for packet in unknown {
+            let packet = usize::from(*packet);
+            frame.read_one(packet, |bytes| any(bytes, &mut keys[packet]));
         }
-        let ours = |packet: usize| kinds[packet] == own && tracked[packet] == Tracked::Unknown;
-        let mut slots = keys.iter_mut().enumerate();
-        frame.read(&mut [(); VECTOR], |packet| {
-            if let Some((_, key)) = slots.next().filter(|(at, _)| ours(*at)) {
-                any(packet, key);
-            }
-        });
-        flows.decide(asking, (&keys[..count], &queries[..count]), ours, rulings);
+        if !unknown.is_empty() {
+            flows.decide(&mut asking, (keys, queries), unknown, rulings);
+        }
     }
 }
 

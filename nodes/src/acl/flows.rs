@@ -129,27 +129,29 @@ impl<A: Flowing> Flows<A> {
         }
     }
 
-    /// Decides those packets of a frame that are `ours`.
+    /// Decides those packets of a frame that are `unknown`.
     pub fn decide(
         &mut self,
         asking: &mut Asking<'_>,
-        (keys, queries): (&[Key<A>], &[Query<A::Flow>]),
-        ours: impl Fn(usize) -> bool,
+        (keys, queries): (&[Key<A>; VECTOR], &[Query<A::Flow>; VECTOR]),
+        unknown: &[u8],
         rulings: &mut [Ruling; VECTOR],
     ) {
         let mut found = [Found::NONE; VECTOR];
-        for packet in (0..keys.len()).filter(|packet| ours(*packet)) {
-            found[packet] = self.sessions.find(&queries[packet].probe.key);
+        let found = &mut found[..unknown.len()];
+        for (packet, found) in unknown.iter().zip(&mut *found) {
+            *found = self.sessions.find_queried(&queries[usize::from(*packet)]);
         }
-        self.ask_again(asking, &mut found[..keys.len()]);
+        self.ask_again(asking, found);
         // The rules are asked about the others, all at once.
         let policy = asking.policy;
-        let drops = asking.policy == Policy::Drop;
-        let dropped = |packet: usize| drops && keys[packet].part != Part::Whole;
         let mut missed = 0;
-        for packet in (0..keys.len()).filter(|packet| ours(*packet) && !found[*packet].is_some() && !dropped(*packet)) {
-            self.asked[missed] = keys[packet];
-            missed += 1;
+        for (packet, found) in unknown.iter().zip(&*found) {
+            let key = &keys[usize::from(*packet)];
+            if !found.is_some() && !asking.drops(key) {
+                self.asked[missed] = *key;
+                missed += 1;
+            }
         }
         let mut verdicts = [Verdict { rule: 0, outcome: Outcome::Deny }; VECTOR];
         if missed > 0 {
@@ -162,14 +164,15 @@ impl<A: Flowing> Flows<A> {
             A::rules(asking.rules).decide(&self.asked[..missed], &mut verdicts, asking.scratch, count);
         }
         let mut verdicts = verdicts.iter();
-        for packet in (0..keys.len()).filter(|packet| ours(*packet)) {
+        for (packet, found) in unknown.iter().zip(&*found) {
+            let packet = usize::from(*packet);
             let (key, probe) = (&keys[packet], &queries[packet].probe);
-            if dropped(packet) {
+            if asking.drops(key) {
                 rulings[packet] = Ruling::Fragment;
                 continue;
             }
-            let verdict = if found[packet].is_some() { None } else { verdicts.next().copied() };
-            rulings[packet] = match self.sessions.track(found[packet], probe.event, asking.now) {
+            let verdict = if found.is_some() { None } else { verdicts.next().copied() };
+            rulings[packet] = match self.sessions.track(*found, probe.event, asking.now) {
                 Tracked::Pass => self.pass(key, probe, asking.now),
                 Tracked::Invalid => Ruling::Invalid,
                 Tracked::Unknown => self.without(asking, key, probe, verdict),

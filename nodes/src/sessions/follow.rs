@@ -4,6 +4,7 @@
 use swath_api::VECTOR;
 use swath_api::kernel::prefetch_slice;
 
+use super::entry::Found;
 use super::key::FlowKey;
 use super::probe::Probe;
 use super::state::{Event, Step};
@@ -35,6 +36,13 @@ impl<K: FlowKey> Sessions<K> {
         let hash = self.hash(&probe.key);
         self.index.prefetch(hash);
         Query { probe, hash }
+    }
+
+    /// Ends the look-up of one packet.
+    #[inline]
+    pub fn find_queried(&self, query: &Query<K>) -> Found {
+        // Of most that are asked for here there is none, and no bucket knows the tag.
+        if self.index.candidate(query.hash) == 0 { Found::NONE } else { self.find(&query.probe.key) }
     }
 
     /// Finds the sessions of the packets of a frame, at most 256, and moves each on by its packet, in their order. Of a session whose data

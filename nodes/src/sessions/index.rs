@@ -71,7 +71,13 @@ impl Index {
     }
 
     /// The place of which `is_it` says that it is the key's. It is asked at most 14 times.
-    pub fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+    #[inline]
+    pub fn find(&self, hash: u64, is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        // One comparison each of two vectors says that there is none, as it is with each key that is about to be entered.
+        if self.candidate(hash) == 0 { None } else { self.find_way(hash, is_it) }
+    }
+
+    fn find_way(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let first = &self.buckets[self.first(hash)];
         let second = (first.overflow() != 0).then(|| &self.buckets[self.second(hash)]);
         let ways = [first].into_iter().chain(second).flat_map(|bucket| bucket.tags[..WAYS].iter().zip(&bucket.places));

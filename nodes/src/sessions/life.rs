@@ -105,8 +105,8 @@ impl<K: FlowKey> Sessions<K> {
     pub(super) fn enter(&mut self, keys: [K; 2], state: State, data: u32, now: u64, gone: Gone<'_, K>) -> Result<Handle, Refused> {
         let [forward, reverse] = keys;
         debug_assert!(!self.symmetric || reverse == forward.reversed());
-        for key in keys {
-            if let Some(Handle { place, .. }) = self.find(&key).handle() {
+        for key in &keys[..if self.is_one_key(&forward, &reverse) { 1 } else { 2 }] {
+            if let Some(Handle { place, .. }) = self.find(key).handle() {
                 if !self.is_over(place, now) {
                     return Err(Refused::Taken);
                 }
@@ -203,13 +203,23 @@ impl<K: FlowKey> Sessions<K> {
     }
 
     fn make_room(&mut self, now: u64, gone: Gone<'_, K>) -> bool {
-        for class in 0..state::CLASSES {
-            for _ in 0..LOOKS {
-                match self.expire_one(class, now, gone) {
-                    Some(true) => return true,
-                    Some(false) => {}
-                    None => break,
+        if self.none_due != units_at(now) {
+            let mut more = false;
+            for class in 0..state::CLASSES {
+                let mut looks = 0;
+                while looks < LOOKS
+                    && let Some(is_over) = self.expire_one(class, now, gone)
+                {
+                    if is_over {
+                        return true;
+                    }
+                    looks += 1;
                 }
+                more |= looks == LOOKS;
+            }
+            // What is entered or prolonged from here on is not due before another moment.
+            if !more {
+                self.none_due = units_at(now);
             }
         }
         self.make_room && (0..YIELDING).any(|class| self.evict(class, now, gone))

@@ -128,6 +128,8 @@ pub struct Sessions<K> {
     /// How many there are by state.
     states: [u32; STATES],
     wheels: Wheels,
+    /// A moment, in units, at which no session was due any more.
+    none_due: u64,
     sources: Option<Sources>,
     pickup: bool,
     make_room: bool,
@@ -175,6 +177,7 @@ impl<K: FlowKey> Sessions<K> {
             timeouts: by_state,
             states: [0; STATES],
             wheels,
+            none_due: 0,
             sources: per_source.map(|limit| Sources::new(capacity, limit)).transpose()?,
             pickup,
             make_room,

@@ -78,6 +78,9 @@ impl Wheels {
         let wheel = &mut self.0[class];
         if wheel.heads[PENDING] == 0 {
             let over = now >> wheel.shift;
+            if wheel.cursor >= over {
+                return None;
+            }
             // After more than a round, each slot is visited once.
             let from = wheel.cursor.max(over.saturating_sub(SLOTS as u64));
             wheel.cursor = wheel.next_used(from).map_or(over, |slot| slot.min(over));
@@ -111,6 +114,9 @@ impl Wheel {
 
     /// The first slot from this one on that is not empty.
     fn next_used(&self, from: u64) -> Option<u64> {
+        if self.used == [0; SLOTS / 64] {
+            return None;
+        }
         let start = from as usize % SLOTS;
         let words = self.used.len();
         // The word of the start comes twice: its bits from there on at first, those before at last.

@@ -164,6 +164,19 @@ impl<'a, N: Edges> Frame<'a, N> {
         keys
     }
 
+    /// Reads one packet: for the few of a frame that a walk over all of them leaves.
+    ///
+    /// # Panics
+    /// If there are no more than `index` packets.
+    #[inline(always)]
+    pub fn read_one<R>(&mut self, index: usize, read: impl FnOnce(&Packet<'_>) -> R) -> R {
+        self.assert_whole();
+        assert!(index < self.len(), "there is no such packet");
+        let RawFrame { base, stride, descs, lanes, .. } = *self.raw;
+        // SAFETY: as in `visit_unchecked`: index < len.
+        read(&unsafe { Packet::open(base, stride, *descs.add(index), &mut *lanes.add(index)) })
+    }
+
     /// Takes the 32-bit number in network byte order at byte `AT` (at most 124) of each packet. Behind a packet's end it is what it
     /// is.
     #[inline]
