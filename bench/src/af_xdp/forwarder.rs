@@ -153,11 +153,12 @@ pub struct Forwarder<'a> {
 }
 
 impl Forwarder<'_> {
-    /// Waits until it says that it has the devices: packets that come before are the kernel's.
+    /// Waits until it says that it has the devices, and its worker, who names itself, can be told from its other threads.
+    /// Packets that come before are the kernel's.
     fn wait(&mut self) -> Result<(), String> {
         let word = if self.kind == Kind::Bare { "ready\n" } else { " on 2 interfaces, " };
         for _ in 0..1000 {
-            if self.log().contains(word) {
+            if self.log().contains(word) && self.times().is_ok() {
                 return Ok(());
             }
             if self.child.try_wait().map_err(|error| error.to_string())?.is_some() {
