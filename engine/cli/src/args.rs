@@ -35,6 +35,14 @@ pub enum Command {
     New(crate::new::NewArgs),
     /// Run a graph until Ctrl-C, or until its inputs or its time have ended
     Run(crate::run::RunArgs),
+    /// Say what a graph would change of what runs, before anything happens
+    Plan(crate::change::PlanArgs),
+    /// Have a running engine go over to a graph without losing a packet
+    Apply(crate::change::ApplyArgs),
+    /// Keep a graph that was applied with --confirm
+    Confirm(crate::change::ConfirmArgs),
+    /// Have a running engine go back to a graph that ran before
+    Rollback(crate::change::RollbackArgs),
     /// Show what a running engine does, and what is wrong with it
     Show(crate::show::ShowArgs),
     /// Say why a running engine drops packets, and what to do about it

@@ -82,11 +82,16 @@ pub fn diff(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let [old, new] = [&args.old, &args.new].map(|path| Graph::open(path)?.colour(terminal.colour).plan(&registry));
     let diff = Plan::diff(&old?, &new?);
     let text = match args.format {
-        Format::Text => Text { all: args.all, colour: terminal.data_colour }.of(&diff),
+        Format::Text => in_words(&diff, args.all, terminal.data_colour),
         Format::Json => to_json(&diff, args),
     };
     terminal.data(&text)?;
     Ok(if args.exit_code && !diff.is_empty() { Exit::Differs } else { Exit::Ok })
+}
+
+/// What changes, for people: everything, or what matters.
+pub fn in_words(diff: &Diff, all: bool, colour: bool) -> String {
+    Text { all, colour }.of(diff)
 }
 
 fn to_json(diff: &Diff, args: &DiffArgs) -> String {

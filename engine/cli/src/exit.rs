@@ -28,7 +28,7 @@ impl Exit {
     pub const ALL: [(Exit, &'static str); 6] = [
         (Exit::Ok, "done"),
         (Exit::Failed, "anything else failed: tests, ledgers, captures that differ, unwritable output"),
-        (Exit::Differs, "graphs differ, and --exit-code asked whether they do"),
+        (Exit::Differs, "there are changes: plan, and diff with --exit-code"),
         (Exit::Usage, "the arguments are wrong (EX_USAGE)"),
         (Exit::NoInput, "a file is not there, or cannot be read (EX_NOINPUT)"),
         (Exit::Config, "the graph is refused (EX_CONFIG)"),

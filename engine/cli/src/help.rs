@@ -9,11 +9,12 @@ use crate::args::Args;
 use crate::exit::Exit;
 
 /// What commands are for. One that is not named here is listed behind these.
-const GROUPS: [(&str, &[&str]); 7] = [
+const GROUPS: [(&str, &[&str]); 8] = [
     ("Start", &["new"]),
     ("Work on a graph", &["validate", "test", "diff", "graph", "schema"]),
     ("Run it", &["run", "replay"]),
     ("Ask what runs", &["show", "drops"]),
+    ("Change the graph that runs", &["plan", "apply", "confirm", "rollback"]),
     ("Change what runs", &["route", "neighbour", "nat", "acl", "deny", "bridge", "interface", "table"]),
     ("Look up", &["nodes", "explain-error", "doctor"]),
     ("Set up a shell", &["completions", "man"]),

@@ -30,6 +30,7 @@
 mod args;
 mod attach;
 mod catalogue;
+mod change;
 mod command;
 mod compare;
 mod completions;
@@ -102,6 +103,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         },
         Command::Test(args) => test::test(args, &terminal),
         Command::Diff(args) => diff::diff(args, &terminal),
+        Command::Plan(args) => change::plan(args, &terminal),
+        Command::Apply(args) => change::apply(args, &terminal),
+        Command::Confirm(args) => change::confirm(args, &terminal),
+        Command::Rollback(args) => change::rollback(args, &terminal),
         Command::Show(args) => show::show(args, &terminal),
         Command::Drops(args) => show::drops(args, &terminal),
         Command::Route(args) => command::route::route(args, &terminal),

@@ -8,7 +8,7 @@ use swath_api::memory::Geometry;
 use swath_core::Registry;
 use swath_core::plan::{BUFFERS_PER_WORKER, Draft, Plan};
 use swath_core::run::{BuildOptions, Engine};
-use swath_core::spec::{BUFFERS, Diagnostics, EngineSpec, Hugepages, Machine, SourceMap, Spec};
+use swath_core::spec::{BUFFERS, Diagnostics, EngineSpec, GraphFiles, Hugepages, Machine, SourceMap, Spec};
 use swath_io::{Pages, open_region};
 
 use crate::attach;
@@ -31,6 +31,7 @@ pub struct Graph {
     directory: PathBuf,
     sources: SourceMap,
     spec: Spec,
+    files: GraphFiles,
     diagnostics: Diagnostics,
     colour: bool,
 }
@@ -54,8 +55,9 @@ impl Graph {
     fn read(name: String, bytes: Vec<u8>, directory: PathBuf) -> Graph {
         let (mut sources, mut diagnostics) = (SourceMap::new(), Diagnostics::new());
         let id = diagnostics.ok(sources.add_bytes(&name, bytes));
-        let spec = id.map(|id| Spec::read(id, &mut sources, &Machine, &mut diagnostics)).unwrap_or_default();
-        Graph { name, directory, sources, spec, diagnostics, colour: false }
+        let read = id.map(|id| GraphFiles::read(id, &mut sources, &Machine, &mut diagnostics));
+        let (spec, files) = read.unwrap_or_default();
+        Graph { name, directory, sources, spec, files, diagnostics, colour: false }
     }
 
     /// With colours in what is said of it, or without.
@@ -147,6 +149,11 @@ impl Graph {
     /// What was read. What has a mistake is missing.
     pub fn spec(&self) -> &Spec {
         &self.spec
+    }
+
+    /// The files that it was read from.
+    pub fn files(&self) -> &GraphFiles {
+        &self.files
     }
 
     /// What was found so far.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use swath_ctl::{Client, ClientError, socket};
 
 use crate::exit::Failure;
+use crate::reload;
 
 /// Which engine a command speaks to.
 #[derive(Debug, Clone, clap::Args)]
@@ -45,6 +46,16 @@ fn the_only_one(mut living: Vec<PathBuf>) -> Result<PathBuf, Failure> {
 /// What the client says, as a failure of the command.
 pub fn failure(error: &ClientError) -> Failure {
     Failure::other(error.to_string())
+}
+
+/// As [`failure`], of what is about a graph: with the lines that are wrong.
+pub fn graph_failure(error: &ClientError) -> Failure {
+    match error {
+        ClientError::Refused(problem) if matches!(&*problem.kind, "urn:swath:problem:graph" | "urn:swath:problem:restart") => {
+            Failure::config(reload::problem(problem))
+        }
+        error => failure(error),
+    }
 }
 
 /// A name in the path of a resource: what is not of the unreserved characters of RFC 3986 is escaped.

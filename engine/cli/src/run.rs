@@ -17,7 +17,7 @@ use crate::exit::{Exit, Failure};
 use crate::figures::counted;
 use crate::load::{Graph, Time, packet_memory};
 use crate::logging::LogArgs;
-use crate::reload::{self, Reload};
+use crate::reload::Reload;
 use crate::report::{Destination, Report};
 use crate::signals::{Hangup, Stop};
 use crate::terminal::Terminal;
@@ -156,7 +156,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     }
     let service = Service::of_environment();
     service.ready();
-    let mut running = Running::new(engine, graph.name(), reload::files(&graph));
+    let mut running = Running::new(engine, graph.files().clone(), crate::registry());
     let mut watch = Watch {
         terminal: &people,
         stop: &stop,
@@ -237,7 +237,7 @@ fn listen(place: &Api, graph: &Path, control: Control, live: &Arc<Live>, people:
         },
     };
     let path = socket.path().to_path_buf();
-    let server = ApiServer::start(socket, control, Arc::clone(live)).map_err(|error| cannot(&path, error))?;
+    let server = ApiServer::start(socket, control, crate::registry(), Arc::clone(live)).map_err(|error| cannot(&path, error))?;
     Ok(Some(server))
 }
 

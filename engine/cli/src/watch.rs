@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use swath_core::run::Observer;
-use swath_ctl::{Jobs, Live, Phase, Running, Service};
+use swath_ctl::{By, Jobs, Live, Phase, Running, Service};
 
 use crate::figures::counted;
 use crate::line::Line;
@@ -77,10 +77,19 @@ impl Watch<'_> {
                 if std::mem::take(&mut drawn) {
                     self.terminal.say("");
                 }
-                if self.reload.carry_out(running) {
-                    observer = running.engine.observer();
-                    self.live.attach(running.engine.observer());
+                self.reload.carry_out(running, By::Hangup);
+            }
+            if asked.is_none() {
+                running.look_after(now);
+            }
+            let news = running.take_news();
+            if !news.is_empty() {
+                if std::mem::take(&mut drawn) {
+                    self.terminal.say("");
                 }
+                news.iter().for_each(|news| self.reload.tell(news));
+                observer = running.engine.observer();
+                self.live.attach(running.engine.observer());
             }
             let engine = &running.engine;
             if asked.is_none() && self.stop.asked() {

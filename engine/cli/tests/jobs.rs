@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::scrape::engine_of;
 use swath::Time;
+use swath_core::spec::GraphFiles;
 use swath_ctl::{Control, Gone, Jobs, Running, control};
 
 const GRAPH: &str = "version: 1
@@ -28,7 +29,7 @@ nodes:
 ";
 
 fn running() -> Running {
-    Running::new(engine_of(GRAPH, Time::Real), "graph.yaml", Vec::new())
+    Running::new(engine_of(GRAPH, Time::Real), GraphFiles::default(), swath::registry())
 }
 
 /// Waits for an answer, as who has no executor.
@@ -65,7 +66,7 @@ fn jobs_are_done_one_after_the_other() {
             let inside = Arc::clone(&inside);
             let before = wait(control.ask(move |desk| {
                 let others = inside.fetch_add(1, Ordering::SeqCst);
-                desk.running.config.revision += 1;
+                desk.running.graph.push('.');
                 inside.fetch_sub(1, Ordering::SeqCst);
                 others
             }));
@@ -76,7 +77,7 @@ fn jobs_are_done_one_after_the_other() {
         std::thread::scope(|scope| (0..4).for_each(|_| _ = scope.spawn(|| count(control.clone()))));
     };
     serve(&mut running, &jobs, ask);
-    assert_eq!(running.config.revision, 401);
+    assert_eq!(running.graph.len(), 400);
 }
 
 #[test]
@@ -85,11 +86,11 @@ fn a_job_that_panics_takes_nothing_with_it() {
     let mut running = running();
     let asked = || {
         let panicked = wait(control.ask(|_| -> u64 { panic!("a defect, which is part of the test") }));
-        (panicked, wait(control.ask(|desk| desk.running.config.revision)))
+        (panicked, wait(control.ask(|desk| desk.running.revision())))
     };
     assert_eq!(serve(&mut running, &jobs, asked).0, (Err(Gone::Panicked), Ok(1)));
     // Who asks when there is nobody any more, or is not answered, is told so.
-    let unanswered = control.ask(|desk| desk.running.config.revision);
+    let unanswered = control.ask(|desk| desk.running.revision());
     let unanswered = std::thread::scope(|scope| {
         let asker = scope.spawn(|| wait(unanswered));
         std::thread::sleep(Duration::from_millis(20));
@@ -97,7 +98,7 @@ fn a_job_that_panics_takes_nothing_with_it() {
         asker.join().unwrap()
     });
     assert_eq!(unanswered, Err(Gone::Ended));
-    assert_eq!(wait(control.ask(|desk| desk.running.config.revision)), Err(Gone::Ended));
+    assert_eq!(wait(control.ask(|desk| desk.running.revision())), Err(Gone::Ended));
 }
 
 #[test]

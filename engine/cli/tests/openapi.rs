@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use common::running::Running;
 use common::{Place, has, python};
+use serde_json::json;
 
 const GRAPH: &str = "version: 1
 interfaces: { lan: { driver: memory, generate: { rate: 1, packets: [udp 10.0.0.1:1 > 10.0.0.2:2] } } }
@@ -35,6 +36,9 @@ fn every_resource_that_is_described_is_there_and_as_described() {
         ("/v1/tables/{name}/commands", "routes"),
         ("/v1/nodes/{name}", "in"),
     ];
+    let graph = json!({ "files": [{ "name": "new.yaml", "text": GRAPH.replace("rate: 1,", "rate: 2,") }] });
+    let plan = json!({ "graph": graph }).to_string();
+    let apply = json!({ "graph": graph, "confirm": 600 }).to_string();
     let mut asked = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
         let name = names.iter().find(|(known, _)| known == path).map(|(_, name)| *name);
@@ -44,7 +48,14 @@ fn every_resource_that_is_described_is_there_and_as_described() {
             let body = match method.as_str() {
                 "get" => None,
                 "patch" => Some(r#"{"admin": "up"}"#),
-                "post" => Some(r#"{"show": {}}"#),
+                "post" => Some(match path.as_str() {
+                    "/v1/plan" => &plan,
+                    "/v1/apply" => &apply,
+                    // Of the graph that was applied, which stands before it.
+                    "/v1/confirm" => "",
+                    "/v1/rollback" => "{}",
+                    _ => r#"{"show": {}}"#,
+                }),
                 other => panic!("{other} {path}"),
             };
             let method = method.to_uppercase();
@@ -64,7 +75,7 @@ fn every_resource_that_is_described_is_there_and_as_described() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 13);
+    assert_eq!(asked, 17);
     running.end();
 }
 

@@ -62,8 +62,14 @@ fn a_hangup_has_the_file_read_again() {
     let counter = GRAPH.replace("interface: a, to: tx }", "interface: a, to: count }\n  count: { kind: counter, to: tx }");
     place.text("graph.yaml", &counter);
     hang_up(&child);
-    let said = until(&mut stderr, "graph 1: ");
-    assert!(said.contains("graph 1: 4 kept (1 rewired), 0 adopted, 1 fresh, 0 gone; made in "), "{said}");
+    let said = until(&mut stderr, "revision 2 runs: ");
+    assert!(
+        said.contains(", 2 swaps, worker 0 paused ") && said.ends_with(": 4 kept (1 rewired), 0 adopted, 1 fresh, 0 gone\n"),
+        "{said}"
+    );
+    // The same again is nothing.
+    hang_up(&child);
+    until(&mut stderr, "is what runs as revision 2");
     // Mistakes, and what needs a restart, change nothing.
     for (bad, why) in [
         (GRAPH.replace("to: tx", "to: nobody"), "nobody"),
@@ -80,7 +86,8 @@ fn a_hangup_has_the_file_read_again() {
     }
     place.text("graph.yaml", GRAPH);
     hang_up(&child);
-    until(&mut stderr, "graph 2: 4 kept (1 rewired), 0 adopted, 0 fresh, 1 gone");
+    let said = until(&mut stderr, "revision 3 runs: ");
+    assert!(said.ends_with(": 4 kept (1 rewired), 0 adopted, 0 fresh, 1 gone\n"), "{said}");
     until(&mut stderr, "  rx ");
     kill_process(Pid::from_child(&child.0), Signal::TERM).unwrap();
     let (mut err, mut out) = (String::new(), String::new());

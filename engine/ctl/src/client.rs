@@ -8,7 +8,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{CONTENT_TYPE, HOST, IF_MATCH};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -17,8 +17,10 @@ use tokio::runtime::{self, Runtime};
 
 use crate::api::Problem;
 
-/// Longer than any answer takes.
+/// Longer than any answer takes, but those to graphs.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than it takes to make a graph of the largest tables, and to wait for a worker that does not go over to it.
+const PATIENCE_WITH_GRAPHS: Duration = Duration::from_secs(600);
 
 /// A connection to an engine.
 #[derive(Debug)]
@@ -91,7 +93,7 @@ impl Client {
     /// # Errors
     /// There is no such resource, or no answer.
     pub fn get<T: DeserializeOwned>(&mut self, resource: &str) -> Result<T, ClientError> {
-        self.send(Method::GET, resource, Vec::new())
+        self.send(Method::GET, resource, Vec::new(), None, PATIENCE)
     }
 
     /// Sends a command or several, as JSON.
@@ -99,7 +101,7 @@ impl Client {
     /// # Errors
     /// The engine refuses, or there is no answer.
     pub fn post<T: DeserializeOwned>(&mut self, resource: &str, body: impl Into<Vec<u8>>) -> Result<T, ClientError> {
-        self.send(Method::POST, resource, body.into())
+        self.send(Method::POST, resource, body.into(), None, PATIENCE)
     }
 
     /// Changes a resource; the change is JSON.
@@ -107,11 +109,34 @@ impl Client {
     /// # Errors
     /// The engine refuses, or there is no answer.
     pub fn patch<T: DeserializeOwned>(&mut self, resource: &str, body: impl Into<Vec<u8>>) -> Result<T, ClientError> {
-        self.send(Method::PATCH, resource, body.into())
+        self.send(Method::PATCH, resource, body.into(), None, PATIENCE)
     }
 
-    fn send<T: DeserializeOwned>(&mut self, method: Method, resource: &str, body: Vec<u8>) -> Result<T, ClientError> {
-        let request = Request::builder().method(method).uri(resource).header(HOST, "localhost");
+    /// Sends what is about a graph, which may take a while; the engine refuses if another revision runs than the one that is allowed.
+    ///
+    /// # Errors
+    /// The engine refuses, or there is no answer.
+    pub fn change<T: DeserializeOwned>(
+        &mut self,
+        resource: &str,
+        body: impl Into<Vec<u8>>,
+        allowed: Option<u64>,
+    ) -> Result<T, ClientError> {
+        self.send(Method::POST, resource, body.into(), allowed, PATIENCE_WITH_GRAPHS)
+    }
+
+    fn send<T: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        resource: &str,
+        body: Vec<u8>,
+        allowed: Option<u64>,
+        patience: Duration,
+    ) -> Result<T, ClientError> {
+        let mut request = Request::builder().method(method).uri(resource).header(HOST, "localhost");
+        if let Some(revision) = allowed {
+            request = request.header(IF_MATCH, format!("\"{revision}\""));
+        }
         let request = request.header(CONTENT_TYPE, "application/json").body(Full::from(body));
         let path = &self.path;
         let lost = |why: String| ClientError::Lost(path.clone(), why);
@@ -123,11 +148,11 @@ impl Client {
                 let status = response.status();
                 Ok::<_, hyper::Error>((status, response.into_body().collect().await?.to_bytes()))
             };
-            tokio::time::timeout(PATIENCE, answered).await
+            tokio::time::timeout(patience, answered).await
         };
         let (status, body) = match self.runtime.block_on(exchange) {
             Ok(answered) => answered.map_err(|error| lost(format!("the connection has failed: {error}")))?,
-            Err(_) => return Err(lost(format!("no answer for {} s", PATIENCE.as_secs()))),
+            Err(_) => return Err(lost(format!("no answer for {} s", patience.as_secs()))),
         };
         let unreadable = |error: serde_json::Error| lost(format!("an answer that cannot be read: {error}"));
         if status.is_success() {

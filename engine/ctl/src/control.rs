@@ -5,31 +5,46 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Instant;
 
+use swath_core::Registry;
 use swath_core::run::Engine;
+use swath_core::spec::{GraphFile, GraphFiles};
 use tokio::sync::oneshot;
 
 use crate::api::{Config, ConfigFile};
+use crate::change::{News, Trial};
+use crate::revisions::Revisions;
 
 /// What runs.
 pub struct Running {
     /// The engine.
     pub engine: Engine,
-    /// The graph file.
+    /// The graph file that it was started with.
     pub graph: String,
-    /// What stood in it.
-    pub config: Config,
+    /// The kinds that graphs may name.
+    pub registry: Registry,
+    pub(crate) revisions: Revisions,
+    pub(crate) trial: Option<Trial>,
+    pub(crate) news: Vec<News>,
 }
 
 impl Running {
-    /// An engine that was made of these files, the graph first.
-    pub fn new(engine: Engine, graph: impl Into<String>, files: Vec<ConfigFile>) -> Running {
-        Running { engine, graph: graph.into(), config: Config { revision: 1, files } }
+    /// An engine that was made of these files and kinds.
+    pub fn new(engine: Engine, files: GraphFiles, registry: Registry) -> Running {
+        let graph = files.name().to_string();
+        Running { engine, graph, registry, revisions: Revisions::new(files), trial: None, news: Vec::new() }
+    }
+
+    /// The text that runs.
+    pub fn config(&self) -> Config {
+        let current = self.revisions.current();
+        let file = |file: &GraphFile| ConfigFile { name: file.name.clone(), text: file.text.clone() };
+        Config { revision: current.number, files: current.files.files.iter().map(file).collect() }
     }
 }
 
 impl std::fmt::Debug for Running {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Running({}, revision {}, {:?})", self.graph, self.config.revision, self.engine)
+        write!(f, "Running({}, revision {}, {:?})", self.graph, self.revision(), self.engine)
     }
 }
 

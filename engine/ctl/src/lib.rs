@@ -15,6 +15,8 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod candidate;
+mod change;
 mod client;
 mod clock;
 mod control;
@@ -23,15 +25,19 @@ mod figures;
 mod http;
 mod live;
 pub mod log;
+mod revisions;
 mod server;
 mod service;
 mod sheet;
 pub mod socket;
 
 pub use api::ApiServer;
+pub use candidate::{Candidate, Findings};
+pub use change::{By, News, Order, Refused};
 pub use client::{Client, ClientError};
 pub use control::{Control, Desk, Gone, Jobs, Running, control};
 pub use live::{Live, Phase, Settings};
+pub use revisions::Revision;
 pub use server::Server;
 pub use service::Service;
 pub use sheet::Format;

@@ -94,7 +94,7 @@ impl RemoteTable {
 }
 
 /// Writes an answer as JSON.
-fn write_json(answer: &Value, terminal: &Terminal) -> Result<(), Failure> {
+pub fn write_json(answer: &Value, terminal: &Terminal) -> Result<(), Failure> {
     terminal.data(&(serde_json::to_string_pretty(answer).unwrap_or_default() + "\n"))
 }
 

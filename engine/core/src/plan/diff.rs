@@ -15,10 +15,12 @@
 
 mod settings;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use swath_api::{EdgeClass, List, Str};
+use utoipa::ToSchema;
 
 pub use settings::{Element, SettingChange, What};
 
@@ -26,7 +28,7 @@ use super::{EdgePlan, InterfacePlan, NodePlan, Plan, TablePlan};
 use crate::spec::{Api, EngineSpec, InterfaceAddress, InterfaceSpec, Node, Spanned, Value};
 
 /// What becomes of an interface, a table or a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fate {
     /// It goes on as it is. [`Engine::apply`](crate::run::Engine::apply) gives tables and interfaces the places that they had: an instance
@@ -42,7 +44,7 @@ pub enum Fate {
 
 /// What changes from one plan to another. Each name of either plan stands in its section once: those of the new plan in its order, then
 /// those that are gone.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Diff {
     /// Changes of the section `engine`. They need a restart.
     pub engine: Vec<SettingChange>,
@@ -55,7 +57,7 @@ pub struct Diff {
 }
 
 /// What becomes of one interface, table or node.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Change {
     /// Its name.
     pub name: String,
@@ -64,47 +66,47 @@ pub struct Change {
     /// Its kind, or its driver.
     pub kind: String,
     /// For what is fresh: the kind, or the driver, of the one that had its name, whose state is lost.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
     /// For what is gone or replaced: whether its kind keeps packets. Those that it has are dropped.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub drops_held: bool,
     /// For what is adopted: what it takes over.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub carried: &'static str,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub carried: Cow<'static, str>,
     /// For what is adopted, gone or replaced: what is lost.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub lost: &'static str,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub lost: Cow<'static, str>,
     /// Its settings that differ; for an interface also `driver`, `mac`, `mtu` and `addresses`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<SettingChange>,
     /// Its edges that lead to another node than before.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub edges: Vec<EdgeChange>,
     /// Why it is made anew, besides its settings.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub because: Vec<Cause>,
 }
 
 /// An edge that leads to another node than before. Without a node, what takes it drops by its name; one that the graph names is not there
 /// then.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EdgeChange {
     /// The edge.
     pub edge: String,
     /// Whether the graph has named it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub named: bool,
     /// The node that it led to.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<String>,
     /// The node that it leads to.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new: Option<String>,
 }
 
 /// What a table or a node sees and is not the same any more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "why", rename_all = "kebab-case")]
 pub enum Cause {
     /// An interface is not kept: any kind may look at all of them.
@@ -187,8 +189,8 @@ impl Change {
             kind: part.kind().into(),
             replaces: None,
             drops_held: fate == Fate::Gone && part.holds(),
-            carried: "",
-            lost: if fate == Fate::Gone { part.state().0 } else { "" },
+            carried: "".into(),
+            lost: if fate == Fate::Gone { part.state().0 } else { "" }.into(),
             settings: Vec::new(),
             edges: Vec::new(),
             because: Vec::new(),
@@ -199,13 +201,13 @@ impl Change {
     fn same<T: Part>(part: &T, settings: Vec<SettingChange>, because: Vec<Cause>) -> Change {
         let fate = if settings.is_empty() && because.is_empty() { Fate::Keep } else { Fate::Adopt };
         let (carried, lost) = if fate == Fate::Adopt { part.state() } else { ("", "") };
-        Change { settings, because, carried, lost, ..Change::new(part, fate) }
+        Change { settings, because, carried: carried.into(), lost: lost.into(), ..Change::new(part, fate) }
     }
 
     /// In place of one whose state it cannot take over.
     fn replacing<T: Part>(old: &T, part: &T) -> Change {
         let (lost, _) = old.state();
-        Change { replaces: Some(old.kind().into()), drops_held: old.holds(), lost, ..Change::new(part, Fate::Fresh) }
+        Change { replaces: Some(old.kind().into()), drops_held: old.holds(), lost: lost.into(), ..Change::new(part, Fate::Fresh) }
     }
 }
 

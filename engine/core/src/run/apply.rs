@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use swath_api::{Ownership, TableInstance};
+use utoipa::ToSchema;
 
 use super::build::{self, BuildOptions, Prepared, asked_by};
 use super::counters::WorkerCounters;
@@ -52,7 +53,8 @@ impl std::fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 /// What an applied graph has come to.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Report {
     /// The number of the graph, from 1; the one that it was started with is 0.
     pub number: u64,
@@ -75,7 +77,8 @@ pub struct Report {
 }
 
 /// How a worker went over to another graph.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct WorkerReport {
     /// Which.
     pub worker: usize,
@@ -86,14 +89,15 @@ pub struct WorkerReport {
 }
 
 /// What a driver says at the end.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Ended {
     /// The interface.
     pub interface: String,
     /// What it says of it.
     pub says: serde_json::Value,
     /// What it could not write.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 

@@ -266,7 +266,7 @@ impl<'a> Loader<'a> {
             ),
             Ok(found) => found.into_iter().for_each(|path| self.include_file(path, place)),
             Err(why) => {
-                let message = format!("`{text}` is not a pattern: {why}");
+                let message = format!("`{text}` cannot be matched: {why}");
                 self.diagnostics.push(Diagnostic::error(Code::Include, message).primary(place, ""));
             }
         }
@@ -319,6 +319,12 @@ impl<'a> Loader<'a> {
 pub(super) fn beside(sources: &SourceMap, file: FileId, path: &str) -> PathBuf {
     let name = sources.get(file).map_or("", |source| source.name());
     Path::new(name).parent().unwrap_or(Path::new("")).join(path)
+}
+
+/// Where a pattern looks: what it begins with, up to the first part that is no plain name.
+pub(super) fn directory_of_pattern(pattern: &str) -> PathBuf {
+    let plain = Path::new(pattern).components().take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']));
+    plain.collect()
 }
 
 fn defined_twice(what: &str, again: Span, first: Span) -> Diagnostic {

@@ -48,7 +48,7 @@ pub(super) async fn commands(
     if !body.trim_start().starts_with('[') {
         let command: Box<RawValue> = serde_json::from_str(&body).map_err(malformed)?;
         let reply = api.control.ask(move |desk| {
-            allowed.check(desk.running.config.revision)?;
+            allowed.check(desk.running.revision())?;
             carry_out(desk, &table, command.get(), None)
         });
         return Ok((json, reply.await??));
@@ -63,7 +63,7 @@ pub(super) async fn commands(
         let slice: Vec<Box<RawValue>> = commands.by_ref().take(SLICE).collect();
         let length = slice.len();
         let carried_out = api.control.ask(move |desk| {
-            let replies = allowed.check(desk.running.config.revision).and_then(|()| carry_out_all(desk, &table, &slice, done));
+            let replies = allowed.check(desk.running.revision()).and_then(|()| carry_out_all(desk, &table, &slice, done));
             (replies, allowed, table)
         });
         let replies;

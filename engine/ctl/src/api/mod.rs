@@ -2,6 +2,7 @@
 //!
 //! `router` is the list of all resources. The OpenAPI document is made of the same list.
 
+mod changes;
 mod commands;
 mod problem;
 mod types;
@@ -17,6 +18,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
+use swath_core::Registry;
 use swath_core::run::Engine;
 use swath_core::spec::Code;
 use utoipa::OpenApi;
@@ -29,7 +31,7 @@ use crate::http::Http;
 use crate::live::Live;
 use crate::socket::Socket;
 
-pub use problem::{Diagnostic, PROBLEM, Problem};
+pub use problem::{Diagnostic, Label, PROBLEM, Problem};
 pub use types::*;
 
 /// The longest body of a request, in bytes: a million routes.
@@ -48,9 +50,9 @@ impl ApiServer {
     ///
     /// # Errors
     /// The system has no thread left.
-    pub fn start(socket: Socket, control: Control, live: Arc<Live>) -> io::Result<ApiServer> {
+    pub fn start(socket: Socket, control: Control, registry: Registry, live: Arc<Live>) -> io::Result<ApiServer> {
         let listener = socket.listener()?;
-        let router = router().0.with_state(Api { control, live, started: (SystemTime::now(), Instant::now()) });
+        let router = router().0.with_state(Api { control, registry, live, started: (SystemTime::now(), Instant::now()) });
         let http = Http::start("api", || tokio::net::UnixListener::from_std(listener), router)?;
         Ok(ApiServer { _http: http, socket })
     }
@@ -65,6 +67,7 @@ impl ApiServer {
 #[derive(Debug, Clone)]
 struct Api {
     control: Control,
+    registry: Registry,
     live: Arc<Live>,
     started: (SystemTime, Instant),
 }
@@ -87,6 +90,10 @@ fn router() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(process))
         .routes(routes!(openapi))
         .routes(routes!(config))
+        .routes(routes!(changes::plan))
+        .routes(routes!(changes::apply))
+        .routes(routes!(changes::confirm))
+        .routes(routes!(changes::rollback))
         .routes(routes!(interfaces))
         .routes(routes!(interface, change_interface))
         .routes(routes!(tables))
@@ -180,7 +187,7 @@ fn lists(tags: &str, revision: u64) -> bool {
 /// The process, and whether it is well.
 #[utoipa::path(get, path = "/v1", responses((status = 200, body = Process), (status = 503, body = Problem, content_type = PROBLEM)))]
 async fn process(State(api): State<Api>) -> Result<Json<Process>, Problem> {
-    let Api { control, live, started: (started, start) } = api;
+    let Api { control, live, started: (started, start), .. } = api;
     let ready = live.ready();
     let process = control.ask(move |desk| {
         let (engine, plan) = (&desk.running.engine, desk.running.engine.plan());
@@ -190,7 +197,7 @@ async fn process(State(api): State<Api>) -> Result<Json<Process>, Problem> {
             started: started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
             uptime: start.elapsed().as_secs_f64(),
             graph: desk.running.graph.clone(),
-            revision: desk.running.config.revision,
+            revision: desk.running.revision(),
             ready: ready.is_ok(),
             not_ready: ready.err(),
             workers: engine.counters().len() as u32,
@@ -221,8 +228,8 @@ async fn openapi() -> impl IntoResponse {
 async fn config(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Problem> {
     let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default().to_string();
     let found = api.control.ask(move |desk| {
-        let config = &desk.running.config;
-        if known == "*" || lists(&known, config.revision) { Err(config.revision) } else { Ok(config.clone()) }
+        let revision = desk.running.revision();
+        if known == "*" || lists(&known, revision) { Err(revision) } else { Ok(desk.running.config()) }
     });
     let mut response = match found.await? {
         Ok(config) => (tag(config.revision), Json(config).into_response()),
@@ -293,7 +300,7 @@ async fn change_interface(
 ) -> Result<Json<Interface>, Problem> {
     let change: InterfaceChange = serde_json::from_str(&body).map_err(|error| Problem::malformed(error.to_string()))?;
     let changed = api.control.ask(move |desk| {
-        allowed.check(desk.running.config.revision)?;
+        allowed.check(desk.running.revision())?;
         let before =
             named(views::interfaces(&desk.running.engine), "interface", &name, |known| &known.name, Code::UnknownInterface)?;
         let up = change.admin == Admin::Up;

@@ -5,9 +5,12 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use swath_api::ConfigError;
-use swath_core::spec::{Code, suggestion};
+use swath_core::run::Refusal;
+use swath_core::spec::{self, Code, Diagnostics, SourceMap, suggestion};
 use utoipa::ToSchema;
 
+use crate::candidate::Findings;
+use crate::change::Refused;
 use crate::control::Gone;
 
 /// The media type of problem details.
@@ -36,7 +39,7 @@ pub struct Problem {
 }
 
 /// One mistake.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Diagnostic {
     /// What kind of mistake; `swath explain-error` says more.
     pub code: String,
@@ -56,9 +59,48 @@ pub struct Diagnostic {
     /// The character in the line, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<u64>,
+    /// The line where it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_line: Option<u64>,
+    /// The character behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_column: Option<u64>,
     /// What to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+    /// The places that it is about, that of the mistake first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<Label>,
+    /// In how many more instances of a template there is the same mistake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeated: Option<u64>,
+    /// All of it for people, with the lines of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered: Option<String>,
+}
+
+/// A place that a diagnostic points at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Label {
+    /// The file.
+    #[serde(default)]
+    pub file: String,
+    /// The line in it, from 1.
+    #[serde(default)]
+    pub line: u64,
+    /// The character in the line, from 1.
+    #[serde(default)]
+    pub column: u64,
+    /// The line where it ends.
+    #[serde(default)]
+    pub end_line: u64,
+    /// The character behind it.
+    #[serde(default)]
+    pub end_column: u64,
+    /// What is to be said there.
+    pub text: String,
+    /// Whether it is the place of the mistake, or one that explains it.
+    pub primary: bool,
 }
 
 impl Problem {
@@ -105,6 +147,47 @@ impl Problem {
         Problem::of_kind("malformed", "The request cannot be read.", StatusCode::BAD_REQUEST, detail)
     }
 
+    /// There are mistakes in a graph.
+    pub fn graph(name: &str, found: &Diagnostics, list: Vec<Diagnostic>) -> Problem {
+        let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let mut detail = format!("{name}: {}", count(found.errors(), "error"));
+        if found.warnings() > 0 {
+            detail += &format!(", {}", count(found.warnings(), "warning"));
+        }
+        let problem = Problem::of_kind("graph", "The graph is refused.", StatusCode::UNPROCESSABLE_ENTITY, detail);
+        Problem { diagnostics: list, ..problem }
+    }
+
+    /// A graph was not applied.
+    pub fn refused_graph(refused: &Refused, name: &str, findings: &Findings) -> Problem {
+        let conflict = |word, title| Problem::of_kind(word, title, StatusCode::CONFLICT, format!("{name}: {refused}"));
+        match refused {
+            Refused::Engine(Refusal::Graph) => findings.refusal(name),
+            Refused::Engine(Refusal::Restart { .. }) => conflict("restart", "This cannot change while the engine runs."),
+            Refused::Engine(Refusal::Incomplete { .. }) => conflict("incomplete", "The last change is not complete."),
+            Refused::Unconfirmed { .. } => conflict("unconfirmed", "The graph that runs waits to be confirmed."),
+        }
+    }
+
+    /// No graph is on trial.
+    pub fn nothing_to_confirm(revision: u64) -> Problem {
+        let detail = format!("revision {revision} runs, and does not wait to be confirmed");
+        Problem::of_kind("nothing-to-confirm", "There is nothing to confirm.", StatusCode::CONFLICT, detail)
+    }
+
+    /// There is nothing to go back to.
+    pub fn no_revision_before(revision: u64) -> Problem {
+        let detail = format!("no revision is known from before revision {revision}");
+        Problem::of_kind("unknown-revision", "There is no such revision.", StatusCode::NOT_FOUND, detail)
+    }
+
+    /// There is no such revision; `known` are those that there are.
+    pub fn unknown_revision(number: u64, known: &[u64]) -> Problem {
+        let known: Vec<String> = known.iter().map(u64::to_string).collect();
+        let detail = format!("there is no revision {number}; there are {}", known.join(", "));
+        Problem::of_kind("unknown-revision", "There is no such revision.", StatusCode::NOT_FOUND, detail)
+    }
+
     /// Another graph runs than the one that the client has seen.
     pub fn changed(revision: u64) -> Problem {
         let detail = format!("revision {revision} runs, and `If-Match` asks for another");
@@ -114,16 +197,14 @@ impl Problem {
 
 impl Diagnostic {
     fn error(code: Code, message: &str) -> Diagnostic {
-        Diagnostic {
-            code: code.text().into(),
-            severity: "error".into(),
-            message: message.into(),
-            path: None,
-            file: None,
-            line: None,
-            column: None,
-            help: None,
-        }
+        Diagnostic { code: code.text().into(), severity: "error".into(), message: message.into(), ..Diagnostic::default() }
+    }
+
+    /// One that was found in a graph.
+    pub fn of(found: &spec::Diagnostic, sources: &SourceMap) -> Diagnostic {
+        let read = serde_json::from_value(found.to_json(sources));
+        let read = read.unwrap_or_else(|_| Diagnostic::error(found.code, &found.message));
+        Diagnostic { rendered: Some(found.render(sources, false)), ..read }
     }
 }
 

@@ -3,7 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use swath_core::plan::Diff;
+use swath_core::run::Report;
+use swath_core::spec::GraphFiles;
 use utoipa::ToSchema;
+
+use super::problem::Diagnostic;
+use crate::change::By;
 
 /// The process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -19,7 +25,7 @@ pub struct Process {
     pub uptime: f64,
     /// The graph file.
     pub graph: String,
-    /// The number of the graph that runs: 1 for the one that it was started with.
+    /// The number of the graph that runs.
     pub revision: u64,
     /// Whether packets should be sent here.
     pub ready: bool,
@@ -54,6 +60,83 @@ pub struct ConfigFile {
     pub name: String,
     /// What stood in it when it was read.
     pub text: String,
+}
+
+/// A graph to be looked at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PlanRequest {
+    /// Its files.
+    pub graph: GraphFiles,
+}
+
+/// What a graph would change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Planned {
+    /// The number of the graph that runs.
+    pub revision: u64,
+    /// The name of the other one.
+    pub graph: String,
+    /// Whether nothing changes.
+    pub equal: bool,
+    /// Whether it cannot be applied, since its section `engine` is another: that needs a restart.
+    pub restart: bool,
+    /// What becomes of each part.
+    pub changes: Diff,
+    /// Warnings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A graph to go over to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ApplyRequest {
+    /// Its files.
+    pub graph: GraphFiles,
+    /// Seconds within which it is to be confirmed, from 1 to 86400: else the engine goes back to the last one that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<f64>,
+}
+
+/// A way back.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RollbackRequest {
+    /// The revision to go back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// As in `/v1/apply`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<f64>,
+}
+
+/// What has come of a graph.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Applied {
+    /// The number of the graph that runs now.
+    pub revision: u64,
+    /// What has brought it.
+    pub by: By,
+    /// How it went; nothing if these files run already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Report>,
+    /// Seconds that are left to confirm it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_within: Option<f64>,
+    /// Warnings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A graph that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Confirmed {
+    /// Its number.
+    pub revision: u64,
 }
 
 /// An interface.

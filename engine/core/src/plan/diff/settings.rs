@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use utoipa::ToSchema;
 
 use crate::spec::{Entry, Node, Value};
 
 /// A setting that differs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SettingChange {
     /// Its path, such as `routes[3].via`. Positions are those of the new settings; of what was removed, those of the old ones.
     pub path: String,
@@ -16,12 +17,12 @@ pub struct SettingChange {
     #[serde(flatten)]
     pub what: What,
     /// The element of a list that it is, or that it belongs to.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub element: Option<Element>,
 }
 
 /// How a setting differs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub enum What {
     /// It was not there.
@@ -46,14 +47,14 @@ pub enum What {
 }
 
 /// An element of a list; of lists in lists, the outermost.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Element {
     /// The path of the list.
     pub list: String,
     /// Its position there, from 0.
     pub index: usize,
     /// The key by which elements were paired, and its value; without it they were paired by themselves or by position.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<(String, Json)>,
 }
 
