@@ -43,6 +43,8 @@ pub enum Command {
     Confirm(crate::change::ConfirmArgs),
     /// Have a running engine go back to a graph that ran before
     Rollback(crate::change::RollbackArgs),
+    /// List, show and compare the graphs that a running engine has run
+    Revisions(crate::revisions::RevisionsArgs),
     /// Show what a running engine does, and what is wrong with it
     Show(crate::show::ShowArgs),
     /// Say why a running engine drops packets, and what to do about it

@@ -222,7 +222,7 @@ fn tell(applied: &Applied, all: bool, format: Format, terminal: &Terminal) -> Re
         Some(report) => {
             terminal.data(&diff::in_words(&report.diff, all, terminal.data_colour))?;
             terminal.say(reload::outcome(applied, report));
-            reload::problems(report, applied.revision).iter().for_each(|problem| terminal.warn(problem));
+            reload::problems(report, applied.revision).iter().chain(&applied.warnings).for_each(|problem| terminal.warn(problem));
         }
         None => terminal.say(format!("nothing to do: these files run as revision {}", applied.revision)),
     }

@@ -14,7 +14,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
     ("Work on a graph", &["validate", "test", "diff", "graph", "schema"]),
     ("Run it", &["run", "replay"]),
     ("Ask what runs", &["show", "drops"]),
-    ("Change the graph that runs", &["plan", "apply", "confirm", "rollback"]),
+    ("Change the graph that runs", &["plan", "apply", "confirm", "rollback", "revisions"]),
     ("Change what runs", &["route", "neighbour", "nat", "acl", "deny", "bridge", "interface", "table"]),
     ("Look up", &["nodes", "explain-error", "doctor"]),
     ("Set up a shell", &["completions", "man"]),
@@ -57,6 +57,7 @@ Environment:
   SWATH_STATS     `auto`, `line` or `none`, as --stats of `swath run`
   SWATH_METRICS   an address with a port, as --metrics of `swath run`
   SWATH_API       a path or `off`, as --api of `swath run`
+  SWATH_REVISIONS a directory or `off`, as --revisions of `swath run`
   SWATH_SOCKET    the socket of an engine, as --socket of `swath show` and other commands
   SWATH_LOG       what to log, as --log of `swath run`
   SWATH_LOG_FORMAT
@@ -70,6 +71,9 @@ Files:
   /run/swath/NAME.sock, $XDG_RUNTIME_DIR/swath/NAME.sock
                   where `swath run NAME.yaml` of root, or of another user, can be asked; a service
                   that has $RUNTIME_DIRECTORY has its socket there
+  /var/lib/swath/NAME/, $XDG_STATE_HOME/swath/NAME/
+                  the last 32 graphs that `swath run NAME.yaml` of root, or of another user, has run; a
+                  service that has $STATE_DIRECTORY keeps them there
   *.pcap, *.pcapng
                   captures of Ethernet frames; written are pcap files with nanoseconds";
 

@@ -41,6 +41,7 @@ mod explain_error;
 mod figures;
 mod graph;
 mod help;
+mod keep;
 mod line;
 mod load;
 mod logging;
@@ -51,6 +52,7 @@ mod reload;
 mod remote;
 mod replay;
 mod report;
+mod revisions;
 mod run;
 mod schema;
 mod show;
@@ -107,6 +109,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Apply(args) => change::apply(args, &terminal),
         Command::Confirm(args) => change::confirm(args, &terminal),
         Command::Rollback(args) => change::rollback(args, &terminal),
+        Command::Revisions(args) => revisions::revisions(args, &terminal),
         Command::Show(args) => show::show(args, &terminal),
         Command::Drops(args) => show::drops(args, &terminal),
         Command::Route(args) => command::route::route(args, &terminal),

@@ -47,6 +47,15 @@ impl Graph {
         Ok(Graph::read(path.display().to_string(), bytes, directory.into()))
     }
 
+    /// Reads a graph from files that were read before.
+    pub fn from_files(files: GraphFiles) -> Graph {
+        let (mut sources, mut diagnostics) = (SourceMap::new(), Diagnostics::new());
+        let spec = files.spec(&mut sources, &Machine, &mut diagnostics);
+        let name = files.name().to_string();
+        let directory = Path::new(&files.directory).join(Path::new(&name).parent().unwrap_or(Path::new("")));
+        Graph { name, directory, sources, spec, files, diagnostics, colour: false }
+    }
+
     /// Reads a text, of which messages speak by this name. Relative paths in it are relative to the working directory.
     pub fn from_text(name: &str, text: &str) -> Graph {
         Graph::read(name.into(), text.into(), PathBuf::new())

@@ -65,6 +65,10 @@ impl Reload<'_> {
                 self.terminal.say(format!("revision {revision} is confirmed"));
                 tracing::info!(target: "swath::engine", revision, "confirmed");
             }
+            News::Warning(why) => {
+                self.terminal.warn(why);
+                tracing::warn!(target: "swath::engine", "{why}");
+            }
             News::Stuck { revision, why } => {
                 let why = problem(why);
                 self.terminal
@@ -82,7 +86,8 @@ impl Reload<'_> {
             tracing::warn!(target: "swath::engine", revision, "nobody has confirmed the graph in time: the engine goes back");
         }
         self.terminal.say(format!("{}: {}", outcome(applied, report), totals(&report.diff).trim_end()));
-        problems(report, revision).iter().for_each(|problem| self.terminal.warn(problem));
+        problems(report, revision).iter().chain(&applied.warnings).for_each(|problem| self.terminal.warn(problem));
+        applied.warnings.iter().for_each(|why| tracing::warn!(target: "swath::engine", revision, "{why}"));
         let Report { made_in, longest_pause, spread, .. } = report;
         let by = applied.by.to_string();
         tracing::info!(target: "swath::engine", revision, by, made_in, longest_pause, spread, "another graph runs: {}", totals(&report.diff).trim_end());

@@ -8,13 +8,14 @@ use std::time::Duration;
 use clap::ValueEnum;
 use swath_core::privileges::{self, CapabilitySet};
 use swath_core::run::{Engine, Placement, place};
-use swath_core::spec::Api;
+use swath_core::spec::Whereabouts;
 use swath_ctl::socket::Socket;
 use swath_ctl::{ApiServer, Control, Live, Running, Server, Service, Settings, control};
 
 use crate::args::time;
 use crate::exit::{Exit, Failure};
 use crate::figures::counted;
+use crate::keep;
 use crate::load::{Graph, Time, packet_memory};
 use crate::logging::LogArgs;
 use crate::reload::Reload;
@@ -64,8 +65,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDRESS", env = "SWATH_METRICS", hide_env = true)]
     pub metrics: Option<SocketAddr>,
     /// Where the control API listens, and not where the graph says: the path of a unix socket, or `off`
-    #[arg(long, value_name = "PATH", env = "SWATH_API", hide_env = true, value_parser = api)]
-    pub api: Option<Api>,
+    #[arg(long, value_name = "PATH", env = "SWATH_API", hide_env = true, value_parser = whereabouts)]
+    pub api: Option<Whereabouts>,
+    /// Where revisions of the graph are kept, and not where the graph says: a directory, or `off`
+    #[arg(long, value_name = "PATH", env = "SWATH_REVISIONS", hide_env = true, value_parser = whereabouts)]
+    pub revisions: Option<Whereabouts>,
+    /// Start with the last revision that was good, and not with what the file says now; with the file if there is none
+    #[arg(long)]
+    pub last_good: bool,
     /// When asked to end, go on for this time while /readyz says no
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "0s")]
     pub drain: Duration,
@@ -92,7 +99,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let events = args.log.start();
     // What stops it from running is said to people in any case.
     let people = Terminal { quiet: events, ..*terminal };
-    let mut graph = Graph::open(&args.graph)?.colour(terminal.colour);
+    let mut graph = keep::graph(args, &people)?.colour(terminal.colour);
     let plan = graph.plan_once(&crate::registry())?;
     // Before the first thread is started.
     unprivileged(privileges::gain_no_more())?;
@@ -102,6 +109,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let (control, jobs) = control();
     let listens = args.api.clone().unwrap_or_else(|| beside(&graph, &plan.engine.api));
     let api = if args.dry_run { None } else { listen(&listens, &args.graph, control, &live, &people)? };
+    let disk = if args.dry_run { None } else { keep::disk(args, &graph, &plan.engine.revisions, &people)? };
     let (pool, pages) = packet_memory(&plan.engine)?;
     let mut engine = graph.build(plan, &pool, Time::Real)?;
     let destination = args.report.as_deref().map(Destination::open).transpose()?;
@@ -156,7 +164,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     }
     let service = Service::of_environment();
     service.ready();
-    let mut running = Running::new(engine, graph.files().clone(), crate::registry());
+    let mut running = Running::new(engine, graph.files().clone(), crate::registry(), disk);
     let mut watch = Watch {
         terminal: &people,
         stop: &stop,
@@ -206,26 +214,32 @@ fn queues(engine: &Engine, placement: &Placement) -> Vec<String> {
     engine.queues().iter().enumerate().map(line).collect()
 }
 
-/// Reads where the control API listens.
-fn api(text: &str) -> Result<Api, String> {
+/// Reads where something is to be.
+fn whereabouts(text: &str) -> Result<Whereabouts, String> {
     if text.is_empty() { Err("expected a path or `off`".into()) } else { Ok(text.into()) }
 }
 
 /// A place as a graph says it, whose paths are relative to the file.
-fn beside(graph: &Graph, api: &Api) -> Api {
-    match api {
-        Api::Socket(path) => Api::Socket(graph.directory().join(path)),
+pub fn beside(graph: &Graph, place: &Whereabouts) -> Whereabouts {
+    match place {
+        Whereabouts::At(path) => Whereabouts::At(graph.directory().join(path)),
         other => other.clone(),
     }
 }
 
 /// The control API. Who cannot have it at the usual place is warned; who asks for a place has it there or nothing.
-fn listen(place: &Api, graph: &Path, control: Control, live: &Arc<Live>, people: &Terminal) -> Result<Option<ApiServer>, Failure> {
+fn listen(
+    place: &Whereabouts,
+    graph: &Path,
+    control: Control,
+    live: &Arc<Live>,
+    people: &Terminal,
+) -> Result<Option<ApiServer>, Failure> {
     let cannot = |path: &Path, error| Failure::other(format!("the control API cannot listen at {}: {error}", path.display()));
     let socket = match place {
-        Api::Off => return Ok(None),
-        Api::Socket(path) => Socket::at(path).map_err(|error| cannot(path, error))?,
-        Api::Usual => match Socket::usual(&graph.file_stem().unwrap_or_default().to_string_lossy()) {
+        Whereabouts::Off => return Ok(None),
+        Whereabouts::At(path) => Socket::at(path).map_err(|error| cannot(path, error))?,
+        Whereabouts::Usual => match Socket::usual(&graph.file_stem().unwrap_or_default().to_string_lossy()) {
             Ok(socket) => socket,
             Err(error) => {
                 people.warn(&format!(

@@ -29,7 +29,7 @@ nodes:
 ";
 
 fn running() -> Running {
-    Running::new(engine_of(GRAPH, Time::Real), GraphFiles::default(), swath::registry())
+    Running::new(engine_of(GRAPH, Time::Real), GraphFiles::default(), swath::registry(), None)
 }
 
 /// Waits for an answer, as who has no executor.

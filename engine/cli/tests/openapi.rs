@@ -35,6 +35,8 @@ fn every_resource_that_is_described_is_there_and_as_described() {
         ("/v1/tables/{name}", "routes"),
         ("/v1/tables/{name}/commands", "routes"),
         ("/v1/nodes/{name}", "in"),
+        ("/v1/revisions/{number}", ""),
+        ("/v1/revisions/{from}/changes/{to}", ""),
     ];
     let graph = json!({ "files": [{ "name": "new.yaml", "text": GRAPH.replace("rate: 1,", "rate: 2,") }] });
     let plan = json!({ "graph": graph }).to_string();
@@ -44,6 +46,7 @@ fn every_resource_that_is_described_is_there_and_as_described() {
         let name = names.iter().find(|(known, _)| known == path).map(|(_, name)| *name);
         assert_eq!(path.contains('{'), name.is_some(), "{path}: which one?");
         let resource = path.replace("{name}", name.unwrap_or_default());
+        let resource = ["{number}", "{from}", "{to}"].iter().fold(resource, |resource, number| resource.replace(number, "1"));
         for (method, described) in methods.as_object().unwrap() {
             let body = match method.as_str() {
                 "get" => None,
@@ -75,7 +78,7 @@ fn every_resource_that_is_described_is_there_and_as_described() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 17);
+    assert_eq!(asked, 20);
     running.end();
 }
 

@@ -103,6 +103,8 @@ pub enum News {
         /// Why.
         why: Box<Problem>,
     },
+    /// Something that somebody should look at.
+    Warning(String),
 }
 
 impl Running {
@@ -137,7 +139,8 @@ impl Running {
 
     fn applied(&mut self, report: Option<Report>, files: GraphFiles, order: Order) -> Applied {
         let before = self.trial.as_ref().map_or(self.revision(), |trial| trial.confirmed);
-        if report.is_some() {
+        let is_new = report.is_some();
+        if is_new {
             self.revisions.add(files, order.by);
         }
         let deadline = order.confirm.map(|time| Instant::now() + time);
@@ -148,8 +151,9 @@ impl Running {
             report,
             confirm_within: order.confirm.map(|time| time.as_secs_f64()),
             diagnostics: Vec::new(),
+            warnings: self.revisions.warning().filter(|_| is_new).map(Into::into).into_iter().collect(),
         };
-        if applied.report.is_some() {
+        if is_new {
             self.news.push(News::Applied(Box::new(applied.clone())));
         }
         applied
@@ -174,7 +178,7 @@ impl Running {
         let to = to.or(self.trial.as_ref().map(|trial| trial.confirmed)).or(self.revisions.before());
         let to = to.ok_or_else(|| Box::new(Problem::no_revision_before(self.revision())))?;
         let known = self.revisions.numbers();
-        let files = self.revisions.get(to).map(|revision| revision.files.clone());
+        let files = self.revisions.get(to).map(|revision| revision.files);
         let files = files.ok_or_else(|| Box::new(Problem::unknown_revision(to, &known)))?;
         let Candidate { files, plan, mut findings } = Candidate::read(files, &self.registry)?;
         let name = files.name().to_string();
@@ -183,11 +187,27 @@ impl Running {
         Ok(Applied { diagnostics: findings.list(), ..applied })
     }
 
-    /// Gives up a graph that nobody has confirmed in time. To be called often.
+    /// Gives up a graph that nobody has confirmed in time, and notes that one is good when all workers run it and nobody has to confirm it. To
+    /// be called often.
     pub fn look_after(&mut self, now: Instant) {
-        if self.trial.as_ref().is_none_or(|trial| now < trial.deadline) {
-            return;
+        let is_over = match &self.trial {
+            Some(trial) => now >= trial.deadline,
+            None if self.engine.incomplete().is_empty() => return self.mark_good(),
+            None => false,
+        };
+        if is_over {
+            self.give_up();
         }
+    }
+
+    fn mark_good(&mut self) {
+        if let Err(error) = self.revisions.mark_good() {
+            let revision = self.revision();
+            self.news.push(News::Warning(format!("the next start with --last-good will not be with revision {revision}: {error}")));
+        }
+    }
+
+    fn give_up(&mut self) {
         let revision = self.revision();
         if let Err(why) = self.roll_back(None, Order { by: By::Unconfirmed, confirm: None }) {
             // It goes on: there is nothing else that could.

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::api::{Config, ConfigFile};
 use crate::change::{News, Trial};
-use crate::revisions::Revisions;
+use crate::revisions::{Disk, Revisions};
 
 /// What runs.
 pub struct Running {
@@ -28,10 +28,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// An engine that was made of these files and kinds.
-    pub fn new(engine: Engine, files: GraphFiles, registry: Registry) -> Running {
+    /// An engine that was made of these files and kinds. Without a disk, revisions are known until it ends.
+    pub fn new(engine: Engine, files: GraphFiles, registry: Registry, disk: Option<Disk>) -> Running {
         let graph = files.name().to_string();
-        Running { engine, graph, registry, revisions: Revisions::new(files), trial: None, news: Vec::new() }
+        let revisions = Revisions::new(files, disk);
+        let news = revisions.warning().map(|why| News::Warning(why.into()));
+        Running { engine, graph, registry, revisions, trial: None, news: news.into_iter().collect() }
     }
 
     /// The text that runs.

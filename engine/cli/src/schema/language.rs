@@ -177,6 +177,12 @@ fn engine() -> Value {
                 "type": "string",
                 "minLength": 1,
             },
+            "revisions": {
+                "description": "Where revisions of the graph are kept for `--last-good` and `swath rollback`: a directory, relative to this \
+                    file, or `off`. Default: by the name of this file in `/var/lib/swath` or the user's directory for such files.",
+                "type": "string",
+                "minLength": 1,
+            },
             "idle": idle,
         },
         "additionalProperties": false,

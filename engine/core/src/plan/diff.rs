@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 pub use settings::{Element, SettingChange, What};
 
 use super::{EdgePlan, InterfacePlan, NodePlan, Plan, TablePlan};
-use crate::spec::{Api, EngineSpec, InterfaceAddress, InterfaceSpec, Node, Spanned, Value};
+use crate::spec::{EngineSpec, InterfaceAddress, InterfaceSpec, Node, Spanned, Value, Whereabouts};
 
 /// What becomes of an interface, a table or a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -378,18 +378,18 @@ fn edges(old: &NodePlan, old_nodes: &[NodePlan], new: &NodePlan, new_nodes: &[No
     changes.filter(|change| change.old != change.new).collect()
 }
 
-fn api_as_written(api: &Api) -> Option<serde_json::Value> {
-    match api {
-        Api::Usual => None,
-        Api::Off => Some("off".into()),
-        Api::Socket(path) => Some(path.display().to_string().into()),
+fn place_as_written(place: &Whereabouts) -> Option<serde_json::Value> {
+    match place {
+        Whereabouts::Usual => None,
+        Whereabouts::Off => Some("off".into()),
+        Whereabouts::At(path) => Some(path.display().to_string().into()),
     }
 }
 
 /// By all fields, so that who adds one does not forget this.
 fn engine(old: &EngineSpec, new: &EngineSpec) -> Vec<SettingChange> {
     let json = |spec: &EngineSpec| {
-        let EngineSpec { workers, cores, idle, buffers, buffer_size, hugepages, metrics, metrics_by_worker, api } = spec;
+        let EngineSpec { workers, cores, idle, buffers, buffer_size, hugepages, metrics, metrics_by_worker, api, revisions } = spec;
         let hugepages = format!("{hugepages:?}").to_lowercase();
         [
             ("workers", Some((*workers).into())),
@@ -400,7 +400,8 @@ fn engine(old: &EngineSpec, new: &EngineSpec) -> Vec<SettingChange> {
             ("hugepages", Some(hugepages.into())),
             ("metrics", metrics.map(|address| address.to_string().into())),
             ("metrics-by-worker", Some((*metrics_by_worker).into())),
-            ("api", api_as_written(api)),
+            ("api", place_as_written(api)),
+            ("revisions", place_as_written(revisions)),
         ]
     };
     json(old).into_iter().zip(json(new)).filter_map(|((path, old), (_, new))| SettingChange::of(path, old, new)).collect()

@@ -45,42 +45,44 @@ pub struct EngineSpec {
     /// Whether metrics of nodes are told for each worker, and not as one sum.
     pub metrics_by_worker: bool,
     /// Where the control API listens.
-    pub api: Api,
+    pub api: Whereabouts,
+    /// The directory in which revisions of the graph are kept.
+    pub revisions: Whereabouts,
 }
 
-/// Where the control API listens.
+/// A place for something that the process has beside the graph.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Api {
-    /// At the usual place, by the name of the graph.
+pub enum Whereabouts {
+    /// The usual one, by the name of the graph.
     #[default]
     Usual,
     /// Nowhere.
     Off,
-    /// At this unix socket. A relative path in a graph is relative to its file.
-    Socket(PathBuf),
+    /// This one. A relative path in a graph is relative to its file.
+    At(PathBuf),
 }
 
-impl From<&str> for Api {
+impl From<&str> for Whereabouts {
     fn from(text: &str) -> Self {
-        if text == "off" { Api::Off } else { Api::Socket(text.into()) }
+        if text == "off" { Whereabouts::Off } else { Whereabouts::At(text.into()) }
     }
 }
 
-impl<'de> Deserialize<'de> for Api {
+impl<'de> Deserialize<'de> for Whereabouts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Place;
-        impl Visitor<'_> for Place {
-            type Value = Api;
+        struct Path;
+        impl Visitor<'_> for Path {
+            type Value = Whereabouts;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the path of a socket such as `/run/swath/router.sock`, or `off`")
+                f.write_str("a path, or `off`")
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Api, E> {
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Whereabouts, E> {
                 if text.is_empty() { Err(E::invalid_value(Unexpected::Str(text), &self)) } else { Ok(text.into()) }
             }
         }
-        deserializer.deserialize_str(Place)
+        deserializer.deserialize_str(Path)
     }
 }
 
@@ -119,7 +121,8 @@ impl Default for EngineSpec {
             hugepages: Hugepages::Auto,
             metrics: None,
             metrics_by_worker: false,
-            api: Api::Usual,
+            api: Whereabouts::Usual,
+            revisions: Whereabouts::Usual,
         }
     }
 }

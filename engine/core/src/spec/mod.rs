@@ -46,7 +46,7 @@ pub use code::Code;
 pub use data::FROM;
 pub use diagnostic::{Diagnostic, Diagnostics, Label, MAX_SHOWN, Severity};
 pub use doubts::{Doubt, Doubts};
-pub use engine::{Api, BUFFER_SIZE, BUFFERS, EngineSpec, Hugepages, Idle, WORKERS};
+pub use engine::{BUFFER_SIZE, BUFFERS, EngineSpec, Hugepages, Idle, WORKERS, Whereabouts};
 pub use entry::MAX_NAME;
 pub use files::{GraphFile, GraphFiles};
 pub use graph::{EdgeSpec, ExitSpec, NodeSpec, TableSpec};

@@ -66,7 +66,8 @@ fn a_graph_without_mistakes() {
             hugepages: Hugepages::Never,
             metrics: Some("[::1]:9474".parse().unwrap()),
             metrics_by_worker: false,
-            api: Api::Usual,
+            api: Whereabouts::Usual,
+            revisions: Whereabouts::Usual,
         }
     );
     let [lan, wan] = &spec.interfaces[..] else { panic!() };

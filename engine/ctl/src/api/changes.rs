@@ -30,7 +30,7 @@ fn trial(seconds: Option<f64>) -> Result<Option<Duration>, Problem> {
 
 impl Api {
     /// Reads a graph on a thread of its own: what it may take is nobody else's.
-    async fn read(
+    pub(super) async fn read(
         &self,
         read: impl FnOnce(&swath_core::Registry) -> Result<Candidate, Box<Problem>> + Send + 'static,
     ) -> Result<Candidate, Problem> {

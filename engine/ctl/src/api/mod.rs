@@ -5,6 +5,7 @@
 mod changes;
 mod commands;
 mod problem;
+mod revisions;
 mod types;
 mod views;
 
@@ -94,6 +95,9 @@ fn router() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(changes::apply))
         .routes(routes!(changes::confirm))
         .routes(routes!(changes::rollback))
+        .routes(routes!(revisions::list))
+        .routes(routes!(revisions::one))
+        .routes(routes!(revisions::changes))
         .routes(routes!(interfaces))
         .routes(routes!(interface, change_interface))
         .routes(routes!(tables))

@@ -1,6 +1,7 @@
 //! What the control API says, as data: written by the server, read by clients, and described by the OpenAPI document.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use swath_core::plan::Diff;
@@ -126,9 +127,54 @@ pub struct Applied {
     /// Seconds that are left to confirm it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm_within: Option<f64>,
-    /// Warnings.
+    /// What is not as it should be, but for the graph itself: that it is not kept for the next start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Warnings about the graph.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// What there is to say of a revision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct RevisionInfo {
+    /// Its number.
+    pub number: u64,
+    /// When it came, in seconds since 1970.
+    pub at: f64,
+    /// What has brought it.
+    pub by: By,
+    /// The name of the graph.
+    pub graph: String,
+    /// Whether it runs.
+    pub running: bool,
+    /// Whether `swath run --last-good` starts with it.
+    pub good: bool,
+    /// Whether it is known after the end of the process.
+    pub kept: bool,
+}
+
+impl RevisionInfo {
+    /// When it came, to the second, by UTC (RFC 3339).
+    pub fn time(&self) -> String {
+        let at = UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(self.at).unwrap_or_default());
+        humantime::format_rfc3339_seconds(at.unwrap_or(UNIX_EPOCH)).to_string()
+    }
+}
+
+/// What changes from one revision to another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct RevisionChanges {
+    /// The revision that is changed.
+    pub from: u64,
+    /// The one that it is changed to.
+    pub to: u64,
+    /// Whether nothing changes.
+    pub equal: bool,
+    /// What becomes of each part.
+    pub changes: Diff,
 }
 
 /// A graph that is kept.
