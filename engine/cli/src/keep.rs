@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use swath_core::spec::Whereabouts;
-use swath_ctl::Disk;
 use swath_ctl::revisions::{last_good, usual};
+use swath_ctl::{Disk, FileWatch};
 
 use crate::exit::Failure;
 use crate::load::Graph;
@@ -65,6 +65,19 @@ pub fn disk(args: &RunArgs, graph: &Graph, place: &Whereabouts, people: &Termina
         tracing::warn!(target: "swath::engine", %error, "revisions are known until it ends");
     }
     Ok(opened.ok())
+}
+
+/// Watches the files of a graph, if they are to be. Of one that was started with the last good revision, the file's.
+///
+/// # Errors
+/// They cannot be watched.
+pub fn watch(args: &RunArgs, graph: &Graph) -> Result<Option<FileWatch>, Failure> {
+    if !args.watch_config || args.dry_run {
+        return Ok(None);
+    }
+    let file = if args.last_good { Graph::open(&args.graph).ok() } else { None };
+    let watched = FileWatch::new(file.as_ref().unwrap_or(graph).files()).map(Some);
+    watched.map_err(|error| Failure::other(format!("the files of {} cannot be watched: {error}", graph.name())))
 }
 
 /// The name of a graph's directory.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use swath_core::plan::Fate;
 use swath_core::run::{Refusal, Report};
+use swath_core::spec::GraphFiles;
 use swath_ctl::api::{Applied, Problem};
 use swath_ctl::{By, News, Order, Refused, Running};
 
@@ -25,10 +26,12 @@ pub struct Reload<'a> {
 }
 
 impl Reload<'_> {
-    /// Has the engine go over to what the file says now. If that is refused, nothing has changed.
-    pub fn carry_out(&self, running: &mut Running, by: By) {
+    /// Has the engine go over to what the file says now. If that is refused, nothing has changed. Returns the files that were read, if the
+    /// graph was among them.
+    pub fn carry_out(&self, running: &mut Running, by: By) -> Option<GraphFiles> {
         let path = self.graph.display();
-        match self.apply(running, by) {
+        let mut graph = Graph::open(self.graph).map(|graph| graph.colour(self.terminal.colour && !self.events));
+        match graph.as_mut().map_err(|failure| failure.clone()).and_then(|graph| self.apply(graph, running, by)) {
             Ok(Applied { report: None, revision, .. }) => {
                 self.terminal.say(format!("{path}: is what runs as revision {revision}"));
             }
@@ -41,10 +44,10 @@ impl Reload<'_> {
                 }
             }
         }
+        graph.ok().map(|graph| graph.files().clone())
     }
 
-    fn apply(&self, running: &mut Running, by: By) -> Result<Applied, Failure> {
-        let mut graph = Graph::open(self.graph)?.colour(self.terminal.colour && !self.events);
+    fn apply(&self, graph: &mut Graph, running: &mut Running, by: By) -> Result<Applied, Failure> {
         let plan = graph.plan_once(&crate::registry())?;
         let files = graph.files().clone();
         let applied = running.apply(plan, files, Order { by, confirm: None }, graph.diagnostics_mut());

@@ -37,7 +37,8 @@ const ATTACH: CapabilitySet = CapabilitySet::NET_RAW
 Each second it says how many packets came, went and were dropped, and why. In the end it says where
 every packet and every buffer has gone; if that does not add up, it fails with 1. Ctrl-C (SIGINT)
 and SIGTERM end it in order, a second one at once. SIGHUP has it read the graph again and go over to it
-without losing a packet; a graph that is refused changes nothing. `swath diff` says before what would
+without losing a packet; a graph that is refused changes nothing. With --watch-config it does so by
+itself when a file of the graph changes, also one that it includes. `swath plan` says before what would
 change, and what needs a restart. A service manager that has started it (systemd,
 Type=notify) is told when it is up and what it does, and fed its watchdog while all workers turn.
 
@@ -45,6 +46,7 @@ Examples:
   swath run graphs/quickstart.yaml
   swath run graphs/quickstart.yaml --duration 10s --report report.json
   swath run graphs/quickstart.yaml --metrics 127.0.0.1:9474 --log-format json
+  swath run graphs/quickstart.yaml --watch-config
   swath run graphs/quickstart.yaml --dry-run")]
 pub struct RunArgs {
     /// The graph file
@@ -73,6 +75,9 @@ pub struct RunArgs {
     /// Start with the last revision that was good, and not with what the file says now; with the file if there is none
     #[arg(long)]
     pub last_good: bool,
+    /// Read the graph again whenever its files change, and go over to it; a graph that is refused changes nothing
+    #[arg(long)]
+    pub watch_config: bool,
     /// When asked to end, go on for this time while /readyz says no
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "0s")]
     pub drain: Duration,
@@ -110,6 +115,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let listens = args.api.clone().unwrap_or_else(|| beside(&graph, &plan.engine.api));
     let api = if args.dry_run { None } else { listen(&listens, &args.graph, control, &live, &people)? };
     let disk = if args.dry_run { None } else { keep::disk(args, &graph, &plan.engine.revisions, &people)? };
+    let files = keep::watch(args, &graph)?;
     let (pool, pages) = packet_memory(&plan.engine)?;
     let mut engine = graph.build(plan, &pool, Time::Real)?;
     let destination = args.report.as_deref().map(Destination::open).transpose()?;
@@ -169,6 +175,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         terminal: &people,
         stop: &stop,
         hangup: &hangup,
+        files,
         reload: Reload { graph: &args.graph, terminal: &people, events },
         live: &live,
         jobs: &jobs,

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use swath_core::run::Observer;
-use swath_ctl::{By, Jobs, Live, Phase, Running, Service};
+use swath_ctl::{By, FileWatch, Jobs, Live, Phase, Running, Service};
 
 use crate::figures::counted;
 use crate::line::Line;
@@ -27,6 +27,8 @@ pub struct Watch<'a> {
     pub hangup: &'a Hangup,
     /// Reads it again.
     pub reload: Reload<'a>,
+    /// Its files, if it is to be read again when they change.
+    pub files: Option<FileWatch>,
     /// What others see of it.
     pub live: &'a Live,
     /// What others want of it.
@@ -73,13 +75,13 @@ impl Watch<'_> {
                 log_news(&observer, interface, &news);
             }
             // What is being ended is not changed any more.
-            if self.hangup.take() && asked.is_none() {
-                if std::mem::take(&mut drawn) {
-                    self.terminal.say("");
-                }
-                self.reload.carry_out(running, By::Hangup);
-            }
             if asked.is_none() {
+                if let Some(by) = self.wants_reload(now) {
+                    if std::mem::take(&mut drawn) {
+                        self.terminal.say("");
+                    }
+                    self.read_again(running, by);
+                }
                 running.look_after(now);
             }
             let news = running.take_news();
@@ -127,6 +129,37 @@ impl Watch<'_> {
         }
         // Below the line that was drawn last.
         if drawn { format!("\n{end}") } else { end }
+    }
+}
+
+impl Watch<'_> {
+    /// Whether the graph is to be read again, and why.
+    fn wants_reload(&mut self, now: Instant) -> Option<By> {
+        if self.hangup.take() {
+            return Some(By::Hangup);
+        }
+        match self.files.as_mut()?.is_due(now) {
+            Ok(is_due) => is_due.then_some(By::File),
+            Err(error) => {
+                self.stop_watching(&error);
+                None
+            }
+        }
+    }
+
+    fn read_again(&mut self, running: &mut Running, by: By) {
+        let read = self.reload.carry_out(running, by);
+        if let Some((watched, read)) = self.files.as_mut().zip(read)
+            && let Err(error) = watched.follow(&read)
+        {
+            self.stop_watching(&error);
+        }
+    }
+
+    fn stop_watching(&mut self, error: &std::io::Error) {
+        self.files = None;
+        self.terminal.warn(&format!("the graph's files are watched no more, and SIGHUP has them read: {error}"));
+        tracing::error!(target: "swath::engine", %error, "the graph's files are watched no more");
     }
 }
 

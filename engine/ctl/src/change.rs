@@ -23,6 +23,8 @@ pub enum By {
     Apply,
     /// SIGHUP, which has the file read again.
     Hangup,
+    /// The file, which is another one now.
+    File,
     /// The control API, back to a revision.
     Rollback,
     /// Nobody has confirmed the revision before in time.
@@ -35,6 +37,7 @@ impl fmt::Display for By {
             By::Start => "start",
             By::Apply => "apply",
             By::Hangup => "hangup",
+            By::File => "file",
             By::Rollback => "rollback",
             By::Unconfirmed => "unconfirmed",
         })
