@@ -12,6 +12,7 @@ mod abi;
 mod edges;
 pub mod flow;
 mod frame;
+mod journal;
 pub mod kernel;
 pub mod memory;
 mod node;
@@ -35,6 +36,7 @@ pub use abi::{
 };
 pub use edges::{Branch, EdgeClass, EdgeInfo, Edges, MAX_EDGES, NamedEdges, layer, reserved};
 pub use frame::{Emit, Frame, Held, Verdict};
+pub use journal::{Journal, JournalReader, Record, Records, journal};
 pub use kernel::{EthRewrite, Ip4Class};
 pub use memory::{Cache, Pool};
 pub use node::{Info, NoConfig, Node};

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::journal::Records;
 use crate::offload::AddressSet;
 use crate::setup::ConfigError;
 use crate::table_setup::TableSetup;
@@ -82,6 +83,13 @@ pub trait Table: Sized + Send + Sync + 'static {
     /// not made by going through a million entries.
     fn figures(&self) -> Vec<Figure> {
         Vec::new()
+    }
+
+    /// What there is to tell for good since this was last asked, of what workers have noted in their [`Journal`](crate::Journal)s. Asked
+    /// on a control thread many times a second while workers run; `max` bounds the records of one answer.
+    fn records(&self, max: usize) -> Records {
+        let _ = max;
+        Records::default()
     }
 }
 

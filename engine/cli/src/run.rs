@@ -10,7 +10,7 @@ use swath_core::privileges::{self, CapabilitySet};
 use swath_core::run::{Engine, Placement, place};
 use swath_core::spec::Whereabouts;
 use swath_ctl::socket::Socket;
-use swath_ctl::{ApiServer, Control, Live, Running, Server, Service, Settings, control};
+use swath_ctl::{ApiServer, Control, Live, RecordKeeper, Running, Server, Service, Settings, control};
 
 use crate::args::time;
 use crate::exit::{Exit, Failure};
@@ -171,6 +171,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let service = Service::of_environment();
     service.ready();
     let mut running = Running::new(engine, graph.files().clone(), crate::registry(), disk);
+    let mut records = RecordKeeper::new(graph.directory());
     let mut watch = Watch {
         terminal: &people,
         stop: &stop,
@@ -179,6 +180,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         reload: Reload { graph: &args.graph, terminal: &people, events },
         live: &live,
         jobs: &jobs,
+        records: &mut records,
         service,
         lines: args.stats == Stats::Line || args.stats == Stats::Auto && !events,
         redraw: args.stats == Stats::Auto && terminal.interactive,
@@ -191,6 +193,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let mut engine = running.engine;
     let died = !engine.dead_workers().is_empty();
     engine.stop();
+    records.end(&engine);
     people.say(format!("{end}\n"));
     let report = Report::of(&mut engine);
     if events {

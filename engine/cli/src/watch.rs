@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use swath_core::run::Observer;
-use swath_ctl::{By, FileWatch, Jobs, Live, Phase, Running, Service};
+use swath_ctl::{By, FileWatch, Jobs, Live, Phase, RecordKeeper, Running, Service};
 
 use crate::figures::counted;
 use crate::line::Line;
@@ -33,6 +33,8 @@ pub struct Watch<'a> {
     pub live: &'a Live,
     /// What others want of it.
     pub jobs: &'a Jobs,
+    /// What keeps what tables tell for good.
+    pub records: &'a mut RecordKeeper,
     /// The service manager.
     pub service: Service,
     /// Whether a line is said each second.
@@ -55,6 +57,7 @@ impl Watch<'_> {
             let now = Instant::now();
             beat(self.live, &mut self.service, now);
             let engine = &running.engine;
+            self.records.keep(engine);
             if now - read_at >= SECOND {
                 let ledger = engine.ledger();
                 let line = Line::new(&before, &ledger, now - read_at, now - start);

@@ -4,12 +4,14 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use swath_api::SLICE;
 use swath_api::prelude::*;
 use swath_api::units::Duration;
 use swath_api::wire::IpProtocol;
 
 use crate::sessions::{Filter, Flow, FlowKey, Key4, Record, Sessions, State};
 
+use super::blocks::{BlockCounts, GivenBlock};
 use super::deterministic::{Block, Deterministic};
 use super::flows::{Behind, Flows, Refused4, is_of_inside};
 use super::settings::{Filtering, Mapping, Pooling};
@@ -24,6 +26,8 @@ pub(super) struct Counts {
     by_protocol: [AtomicU64; 4],
     gauges: [AtomicU64; GAUGES.len()],
     totals: [AtomicU64; TOTALS.len()],
+    block_gauges: [AtomicU64; BLOCK_GAUGES.len()],
+    block_totals: [AtomicU64; BLOCK_TOTALS.len()],
 }
 
 const PROTOCOLS: [&str; 4] = ["tcp", "udp", "icmp", "other"];
@@ -32,6 +36,17 @@ const GAUGES: [(&str, &str); 3] = [
     ("nat44_mappings", "Inside addresses and ports that have an address and port outside; endpoint-independent mapping only."),
     ("nat44_ports", "Ports of the pool, for TCP, UDP and ICMP each."),
     ("nat44_ports_free", "Ports of the pool that nobody has; with endpoint-dependent mapping all of them are anybody's."),
+];
+
+/// Of ports in blocks alone.
+const BLOCK_GAUGES: [(&str, &str); 2] = [
+    ("nat44_port_blocks", "Blocks of ports that hosts may get."),
+    ("nat44_port_blocks_given", "Blocks of ports that hosts have, those included that are kept for the hold-off."),
+];
+
+const BLOCK_TOTALS: [(&str, &str); 2] = [
+    ("nat44_port_blocks_allocated_total", "Blocks of ports given to hosts."),
+    ("nat44_port_blocks_released_total", "Blocks of ports taken back from hosts."),
 ];
 
 const TOTALS: [(&str, &str); 8] = [
@@ -58,11 +73,16 @@ impl Counts {
         tell(&self.by_protocol, &by_protocol);
         tell(&self.gauges, &gauges);
         tell(&self.totals, &totals);
+        if let Some(blocks) = &behind.blocks {
+            let BlockCounts { all, given, allocated, released } = blocks.counts();
+            tell(&self.block_gauges, &[all, given]);
+            tell(&self.block_totals, &[allocated, released]);
+        }
     }
 }
 
 /// The figures of all workers.
-pub(super) fn figures(workers: &[Arc<Counts>], capacity: u32) -> Vec<Figure> {
+pub(super) fn figures(workers: &[Arc<Counts>], capacity: u32, in_blocks: bool, lost: u64) -> Vec<Figure> {
     let sum = |of: &dyn Fn(&Counts) -> &AtomicU64| workers.iter().map(|counts| of(counts).load(Ordering::Relaxed)).sum();
     let known = "Sessions, those included that are over and not removed yet.";
     let of = |(index, name)| Figure::gauge("nat44_sessions", known, sum(&|counts| &counts.by_protocol[index])).of("protocol", name);
@@ -72,6 +92,14 @@ pub(super) fn figures(workers: &[Arc<Counts>], capacity: u32) -> Vec<Figure> {
     figures.extend(gauges.map(|(index, (name, help))| Figure::gauge(name, help, sum(&|counts| &counts.gauges[index]))));
     let totals = TOTALS.iter().enumerate();
     figures.extend(totals.map(|(index, (name, help))| Figure::total(name, help, sum(&|counts| &counts.totals[index]))));
+    if in_blocks {
+        let gauges = BLOCK_GAUGES.iter().enumerate();
+        figures.extend(gauges.map(|(index, (name, help))| Figure::gauge(name, help, sum(&|counts| &counts.block_gauges[index]))));
+        let totals = BLOCK_TOTALS.iter().enumerate();
+        figures.extend(totals.map(|(index, (name, help))| Figure::total(name, help, sum(&|counts| &counts.block_totals[index]))));
+        let help = "Blocks given or taken back that are not in the log, because it was not written fast enough.";
+        figures.push(Figure::total("nat44_log_lost_total", help, lost));
+    }
     figures
 }
 
@@ -106,6 +134,15 @@ pub enum Question {
         #[serde(default = "listed")]
         limit: usize,
     },
+    /// With `port-blocks`: lists the blocks that hosts have.
+    Blocks {
+        /// Those of this inside address. Default: of all.
+        #[serde(default)]
+        inside: Option<Ipv4Addr>,
+        /// The one of this address and port outside. Default: all.
+        #[serde(default)]
+        outside: Option<SocketAddrV4>,
+    },
     /// Ends sessions. Their ports are free when they were the last of a mapping.
     EndSessions {
         /// Which; all that every given word fits.
@@ -117,9 +154,11 @@ fn listed() -> usize {
     LISTED
 }
 
-/// A session, or a number of them.
+/// A session, a block, or a number of sessions.
 #[derive(Debug)]
 pub enum Row {
+    /// A block.
+    Block(ShownBlock),
     /// One.
     Session(Record),
     /// So many have ended.
@@ -153,6 +192,9 @@ pub enum Reply {
         pooling: Pooling,
         /// Whether ports follow from inside addresses.
         deterministic: bool,
+        /// With `port-blocks`: blocks that hosts have, and all of them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        port_blocks: Option<[u64; 2]>,
     },
     /// The ports of an inside address: what `outside-of` and `inside-of` say.
     #[serde(rename_all = "kebab-case")]
@@ -173,11 +215,32 @@ pub enum Reply {
         /// Those, as many as were asked for.
         sessions: Vec<Shown>,
     },
+    /// Blocks of ports, by inside address.
+    Blocks {
+        /// Those.
+        blocks: Vec<ShownBlock>,
+    },
     /// How many sessions were ended.
     Ended {
         /// Sessions.
         sessions: u64,
     },
+}
+
+/// A block of ports as it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ShownBlock {
+    /// Who has it.
+    inside: Ipv4Addr,
+    /// The address outside.
+    outside: Ipv4Addr,
+    /// The first of its ports, of TCP, UDP and ICMP each.
+    first_port: u16,
+    /// The last of them.
+    last_port: u16,
+    /// Mappings that it has: with none it is kept for the hold-off.
+    mappings: u32,
 }
 
 /// A session as it is told.
@@ -241,6 +304,10 @@ impl Nat44 {
             filtering: self.rules.filtering,
             pooling: self.rules.pooling,
             deterministic: self.rules.deterministic.is_some(),
+            port_blocks: self.rules.port_blocks.map(|_| {
+                let gauge = |index: usize| sum(&|counts| counts.block_gauges[index].load(Ordering::Relaxed));
+                [gauge(1), gauge(0)]
+            }),
         }
     }
 }
@@ -254,7 +321,24 @@ impl Sharded for Nat44 {
         let Flows { sessions, behind, .. } = shard.flows.as_mut()?;
         let next = match question {
             Question::Sessions { which, .. } => sessions.list(place, now, which, |_, record| rows.push(Row::Session(record))),
+            Question::Blocks { inside, outside } => {
+                let fits = |block: &ShownBlock| {
+                    let ports = block.first_port..=block.last_port;
+                    inside.is_none_or(|inside| inside == block.inside)
+                        && outside.is_none_or(|end| *end.ip() == block.outside && ports.contains(&end.port()))
+                };
+                let shown = |block: GivenBlock| ShownBlock {
+                    inside: Ipv4Addr::from_bits(block.inside),
+                    outside: Ipv4Addr::from_bits(block.outside),
+                    first_port: block.first,
+                    last_port: block.last,
+                    mappings: block.mappings,
+                };
+                let mut push = |block| Some(shown(block)).filter(fits).into_iter().for_each(|block| rows.push(Row::Block(block)));
+                behind.blocks.as_ref()?.list(place, SLICE as u32, &mut push)
+            }
             Question::EndSessions { which } => {
+                behind.now = now;
                 let mut ended = 0;
                 let next = sessions.remove_where(place, which, &mut |session, _| {
                     behind.gone(session);
@@ -268,14 +352,27 @@ impl Sharded for Nat44 {
     }
 
     fn answer(&self, question: Question, rows: Vec<Vec<Row>>) -> Result<Reply, ConfigError> {
-        let Question::Sessions { limit, .. } = question else {
-            let ended = rows.iter().flatten().map(|row| if let Row::Ended(ended) = row { *ended } else { 0 });
-            return Ok(Reply::Ended { sessions: ended.sum() });
+        let limit = match question {
+            Question::Sessions { limit, .. } => limit,
+            Question::EndSessions { .. } => {
+                let ended = rows.iter().flatten().map(|row| if let Row::Ended(ended) = row { *ended } else { 0 });
+                return Ok(Reply::Ended { sessions: ended.sum() });
+            }
+            Question::Blocks { .. } if self.rules.port_blocks.is_none() => {
+                return Err(ConfigError::new("hosts have blocks of ports only with `port-blocks`"));
+            }
+            Question::Blocks { .. } => {
+                let blocks =
+                    rows.into_iter().flatten().filter_map(|row| if let Row::Block(block) = row { Some(block) } else { None });
+                let mut blocks: Vec<ShownBlock> = blocks.collect();
+                blocks.sort_unstable();
+                return Ok(Reply::Blocks { blocks });
+            }
         };
         let found = rows.iter().map(Vec::len).sum();
         let sessions = rows.into_iter().flatten().take(limit).filter_map(|row| match row {
             Row::Session(record) => shown(&record),
-            Row::Ended(_) => None,
+            Row::Ended(_) | Row::Block(_) => None,
         });
         Ok(Reply::Sessions { found, sessions: sessions.collect() })
     }

@@ -1,16 +1,17 @@
 //! The sessions of a worker with the mappings behind them, and how packets are decided with them.
 
 use swath_api::wire::IpProtocol;
-use swath_api::{Owner, VECTOR};
+use swath_api::{Journal, Owner, VECTOR};
 
 use crate::sessions::{Direction, Event, Found, Key4, Opening, Probe, Refused, Seed, Session, Sessions, Sources, Tracked};
 
 use super::act::{Act, Deed, Refusal};
+use super::blocks::{Blocks, Note};
 use super::datagrams::First;
 use super::deterministic::Block;
 use super::mappings::Mappings;
 use super::pool::{Ports, Range};
-use super::settings::{Filtering, Mapping, Pooling, Rules};
+use super::settings::{Filtering, Mapping, Pooling, PortBlocks, Rules};
 use super::{End, INSIDE, Nat44, OUTSIDE, Target, chosen};
 
 /// What belongs to sessions, and goes with them.
@@ -21,7 +22,10 @@ pub(super) struct Behind {
     peers: Option<Sources>,
     user_sessions: Option<Sources>,
     user_ports: Option<Sources>,
+    pub(super) blocks: Option<Blocks>,
     seed: Seed,
+    /// The time of the frame or tick.
+    pub(super) now: u64,
 }
 
 /// A worker's part.
@@ -64,10 +68,23 @@ impl Flows {
             peers: counters(depends.then_some(u32::MAX))?,
             user_sessions: counters(rules.per_user.sessions)?,
             user_ports: counters(rules.per_user.ports)?,
+            blocks: rules
+                .port_blocks
+                .map(|settings| Blocks::new(&rules.pool.blocks(worker, settings.size), settings))
+                .transpose()?,
             seed: Seed::random(),
+            now: 0,
         };
         let sessions = Sessions::new(rules.sessions, Seed::random())?;
         Ok(Flows { sessions, behind, totals: Refused4::default(), worker, has_old: false })
+    }
+
+    /// With blocks that are noted there.
+    pub(super) fn noting_in(mut self, journal: Option<Journal<Note>>) -> Flows {
+        if let (Some(blocks), Some(journal)) = (&mut self.behind.blocks, journal) {
+            blocks.note_in(journal);
+        }
+        self
     }
 
     /// Goes on with the sessions of the table before, which are asked for again when their next packets come.
@@ -78,6 +95,7 @@ impl Flows {
         std::mem::swap(&mut behind.peers, &mut before.peers);
         std::mem::swap(&mut behind.user_sessions, &mut before.user_sessions);
         std::mem::swap(&mut behind.user_ports, &mut before.user_ports);
+        std::mem::swap(&mut behind.blocks, &mut before.blocks);
         std::mem::swap(&mut behind.seed, &mut before.seed);
         let Behind { mappings, ports, .. } = behind;
         ports.adopt(&mut before.ports, |end, protocol| mappings.of_outside(end, protocol).is_some());
@@ -119,6 +137,7 @@ impl Flows {
         acts: &mut [Act; VECTOR],
     ) {
         let mut found = [Found::NONE; VECTOR];
+        self.behind.now = asking.now;
         self.sessions.look_up(probes, &mut found);
         if self.has_old {
             self.ask_again(asking.nat, &mut found[..probes.len()]);
@@ -230,21 +249,33 @@ impl Flows {
         {
             return Err(Refusal::UserLimit);
         }
+        let Behind { mappings, ports, blocks, now, .. } = behind;
+        let random = ports.next_random();
         let mut choose = |(place, range): (usize, Range)| {
-            let port = behind.ports.choose(place, range, inside.port, protocol)?;
+            let port = ports.choose(place, range, inside.port, protocol)?;
             let outside = End { address: rules.pool.addresses()[place].address, port };
-            let mapping = behind.mappings.enter(inside, outside, protocol);
+            let mapping = mappings.enter(inside, outside, protocol);
             if mapping.is_none() {
-                behind.ports.give_back(outside, protocol);
+                ports.give_back(outside, protocol);
             }
             mapping.map(|mapping| (outside, mapping))
         };
-        let made = places(rules, inside.address).find_map(&mut choose);
-        made.ok_or_else(|| {
-            self.totals.ports += 1;
+        let mut tried = places(rules, inside.address);
+        let made = match blocks {
+            None => tried.find_map(&mut choose).ok_or(false),
+            Some(blocks) => {
+                let tried = tried.map(|(place, _)| place);
+                blocks.choose((inside.address, random, *now), tried, |place, range| choose((place, Some(range))))
+            }
+        };
+        made.map_err(|is_limit| {
             if let Some(users) = &mut self.behind.user_ports {
                 users.remove_key(user(inside.address), &self.behind.seed);
             }
+            if is_limit {
+                return Refusal::UserLimit;
+            }
+            self.totals.ports += 1;
             Refusal::Exhausted
         })
     }
@@ -357,6 +388,9 @@ impl Behind {
         let Some(gone) = self.mappings.release(mapping) else { return };
         let (inside, outside, protocol) = (gone.inside(), gone.outside(), gone.protocol());
         self.ports.give_back(outside, protocol);
+        if let (Some(blocks), Some(place)) = (&mut self.blocks, self.ports.place(outside.address)) {
+            blocks.release(place, outside.port, self.now);
+        }
         if let Some(users) = &mut self.user_ports {
             users.remove_key(user(inside.address), &self.seed);
         }
@@ -414,6 +448,9 @@ impl Asking<'_> {
 /// The ports of a worker: its part of all, or those of its hosts.
 fn ports(rules: &Rules, worker: u32) -> Ports {
     let seed = rules.port_seed.unwrap_or_else(|| Seed::random().hash([0, 0]));
+    if let Some(PortBlocks { size, .. }) = rules.port_blocks {
+        return Ports::of_blocks(&rules.pool, worker, seed, &rules.pool.blocks(worker, size));
+    }
     let Some(all) = &rules.deterministic else { return Ports::new(&rules.pool, worker, seed) };
     let mut counts = vec![0; rules.pool.addresses().len()];
     for address in all.addresses().filter(|address| rules.owner_of_inside(*address) == Owner::worker(worker)) {

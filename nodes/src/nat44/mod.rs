@@ -7,6 +7,7 @@
 //! pool every worker has a part, so what comes in says by its port where it belongs. An ICMP error belongs to the worker of what it quotes.
 
 mod act;
+mod blocks;
 mod control;
 mod datagrams;
 mod deterministic;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use swath_api::flow::word_hash;
 use swath_api::prelude::*;
 use swath_api::wire::{Header, IcmpCause, IpProtocol, Ipv4, icmp};
+use swath_api::{JournalReader, Records};
 
 pub(crate) use act::{Act, Deed, Refusal};
 pub use control::{Command, Question, Reply, Row};
@@ -30,6 +32,7 @@ pub use settings::Config;
 
 use crate::sessions::{self, Event, FlowKey, Key4, Probe, quoted4};
 
+use blocks::Note;
 use control::Counts;
 use datagrams::{Datagrams, First};
 use flows::{Asking, Flows};
@@ -90,6 +93,7 @@ pub struct Nat44 {
     waiting_fragments: usize,
     // By worker.
     counts: Vec<Arc<Counts>>,
+    notes: Arc<[Mutex<JournalReader<Note>>]>,
     // Until the workers take them.
     flows: Mutex<Vec<Option<Flows>>>,
 }
@@ -152,7 +156,11 @@ impl Shard {
     pub(crate) fn tick(&mut self, now: u64) {
         self.now = now;
         if let Some(Flows { sessions, behind, totals, .. }) = &mut self.flows {
+            behind.now = now;
             sessions.expire(now, LOOKS, &mut |gone, _| behind.gone(gone));
+            if let Some(blocks) = &mut behind.blocks {
+                blocks.expire(now, LOOKS);
+            }
             self.counts.tell(sessions, behind, totals);
         }
     }
@@ -342,6 +350,23 @@ impl Nat44 {
         owner
     }
 
+    /// What workers have noted, in the order of time as far as it is read.
+    fn read_notes(&self, max: usize) -> Records {
+        let mut all = Records { subject: "nat".into(), file: self.rules.block_log.clone(), ..Records::default() };
+        for reader in self.notes.iter() {
+            let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let left = max - all.records.len();
+            all.lost += reader.read(left, |note| all.records.push(note.record()));
+        }
+        all.more = all.records.len() == max;
+        all.records.sort_by_key(|record| record.at);
+        all
+    }
+
+    fn notes_lost(&self) -> u64 {
+        self.notes.iter().map(|reader| reader.lock().unwrap_or_else(PoisonError::into_inner).lost()).sum()
+    }
+
     fn take(&self, worker: u32) -> Option<Flows> {
         let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
         let made = flows.get_mut(worker as usize).and_then(Option::take);
@@ -442,8 +467,19 @@ impl Table for Nat44 {
         };
         // Whether there is memory is to be known before packets come.
         let workers = if setup.in_use() { rules.workers } else { 0 };
+        let mut journals = Vec::new();
+        let notes = match &old {
+            Some(old) => Arc::clone(&old.notes),
+            None if rules.port_blocks.is_none() => Arc::default(),
+            None => {
+                let (made, readers): (Vec<_>, Vec<_>) = (0..workers).map(|_| blocks::notes()).unzip();
+                journals = made;
+                readers.into_iter().map(Mutex::new).collect()
+            }
+        };
+        let mut journals = journals.into_iter();
         let flows = (0..workers).map(|worker| {
-            let made = Flows::new(&rules, worker);
+            let made = Flows::new(&rules, worker).map(|flows| flows.noting_in(journals.next()));
             made.map(Some).map_err(|error| ConfigError::at("sessions", format!("there is no memory for so many sessions: {error}")))
         });
         let flows = Mutex::new(flows.collect::<Result<_, _>>()?);
@@ -456,7 +492,7 @@ impl Table for Nat44 {
         addresses.sort_unstable();
         addresses.dedup();
         let span = addresses.first().copied().zip(addresses.last().copied()).unwrap_or((1, 0));
-        Ok(Nat44 { rules, addresses, span, datagrams, epoch, waiting_fragments: config.waiting_fragments, counts, flows })
+        Ok(Nat44 { rules, addresses, span, datagrams, epoch, waiting_fragments: config.waiting_fragments, counts, notes, flows })
     }
 
     fn shard(&self, worker: u32) -> Shard {
@@ -476,6 +512,10 @@ impl Table for Nat44 {
     }
 
     fn figures(&self) -> Vec<Figure> {
-        control::figures(&self.counts, self.rules.capacity)
+        control::figures(&self.counts, self.rules.capacity, self.rules.port_blocks.is_some(), self.notes_lost())
+    }
+
+    fn records(&self, max: usize) -> Records {
+        self.read_notes(max)
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct PoolAddress {
 }
 
 /// All of them.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Pool {
     // In order.
     addresses: Vec<PoolAddress>,
@@ -53,6 +53,23 @@ impl Pool {
     pub(super) fn owner(&self, place: usize, port: u16) -> Option<Owner> {
         let PoolAddress { first, last, .. } = self.addresses.get(place).filter(|_| self.has(place, port))?;
         Some(Owner::of_range(u32::from(port - first), u32::from(last - first) + 1, self.workers))
+    }
+
+    /// An address of which a worker has less than so many ports, and how many these are.
+    pub(super) fn least_part(&self, ports: u16) -> Option<(u32, u32)> {
+        let parts = (0..self.addresses.len()).flat_map(|place| (0..self.workers).map(move |worker| (place, worker)));
+        let size = |(first, last)| u32::from(last) - u32::from(first) + 1;
+        let mut parts = parts.map(|(place, worker)| (self.addresses[place].address, self.part(place, worker).map_or(0, size)));
+        parts.find(|(_, size)| *size < u32::from(ports))
+    }
+
+    /// The whole blocks that a worker has of each address: the address, the first port, and how many ports.
+    pub(super) fn blocks(&self, worker: u32, size: u16) -> Vec<(u32, u16, u32)> {
+        let of = |(place, entry): (usize, &PoolAddress)| {
+            let (first, ports) = self.part(place, worker).map_or((0, 0), |(first, last)| (first, u32::from(last - first) + 1));
+            (entry.address, first, ports - ports % u32::from(size))
+        };
+        self.addresses.iter().enumerate().map(of).collect()
     }
 
     /// The ports that a worker has of the address at a place, the last included; `None` if they do not suffice for it.
@@ -102,6 +119,13 @@ impl Ports {
         Ports::with((pool, false), worker, seed, parts, counts)
     }
 
+    /// Those of the whole blocks of a worker.
+    pub(super) fn of_blocks(pool: &Pool, worker: u32, seed: u64, blocks: &[(u32, u16, u32)]) -> Ports {
+        let part = |&(_, first, ports): &(u32, u16, u32)| (ports > 0).then(|| (first, first + (ports - 1) as u16));
+        let counts = blocks.iter().map(|(.., ports)| *ports).collect();
+        Ports::with((pool, false), worker, seed, blocks.iter().map(part).collect(), counts)
+    }
+
     /// Those of the hosts of a worker, by address: so many.
     pub(super) fn of_hosts(pool: &Pool, worker: u32, seed: u64, counts: Vec<u32>) -> Ports {
         Ports::with((pool, true), worker, seed, vec![None; pool.addresses.len()], counts)
@@ -122,7 +146,8 @@ impl Ports {
 
     /// Takes a port of this worker for good.
     pub(super) fn reserve(&mut self, place: usize, end: End, protocol: IpProtocol) {
-        if let Some(row) = row(place, protocol) {
+        let Some(row) = row(place, protocol) else { return };
+        if self.is_part(row, end.port) {
             self.take(row, end.port);
             self.reserved.push((row, end.port));
         }
@@ -230,6 +255,11 @@ impl Ports {
         })
     }
 
+    /// The place of an address.
+    pub(super) fn place(&self, address: u32) -> Option<usize> {
+        self.addresses.binary_search(&address).ok()
+    }
+
     /// Gives a port back.
     pub(super) fn give_back(&mut self, end: End, protocol: IpProtocol) {
         let place = self.addresses.binary_search(&end.address).ok();
@@ -242,8 +272,12 @@ impl Ports {
     /// Of what is no longer the worker's, too: it is in nobody's way.
     fn clear(&mut self, row: usize, port: u16) {
         self.taken[row][usize::from(port / 64)] &= !(1 << (port % 64));
-        let is_ours = || self.parts[row / KINDS].is_some_and(|(first, last)| (first..=last).contains(&port));
-        self.free[row] += u32::from(self.of_hosts || is_ours());
+        self.free[row] += u32::from(self.is_part(row, port));
+    }
+
+    /// Whether it is one of those that are given away.
+    fn is_part(&self, row: usize, port: u16) -> bool {
+        self.of_hosts || self.parts[row / KINDS].is_some_and(|(first, last)| (first..=last).contains(&port))
     }
 
     /// Ports that can still be had, and all of them, of the three protocols together.
@@ -261,7 +295,7 @@ impl Ports {
     }
 
     /// Splitmix64: its seed is what nobody knows.
-    fn next_random(&mut self) -> u64 {
+    pub(super) fn next_random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.random)
     }

@@ -52,6 +52,10 @@ pub struct Config {
     /// `outside-of` and `inside-of` of the table say which. Default: any port that is free.
     #[serde(default)]
     pub(super) deterministic: Option<Fixed>,
+    /// Gives each inside address blocks of ports on demand, so that it suffices to log who had which block when (RFC 6888 REQ-14). Default:
+    /// any port that is free.
+    #[serde(default)]
+    pub(super) port_blocks: Option<OnDemand>,
     /// What a host is told that gets no port or no session. Default: `prohibited`.
     #[serde(default)]
     pub(super) refusal: Told,
@@ -137,6 +141,41 @@ pub(super) struct Fixed {
     pub(super) ports: u16,
 }
 
+/// Blocks of ports on demand.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "NatPortBlocks")]
+pub(super) struct OnDemand {
+    /// Ports of a block, of TCP, UDP and ICMP each: 8 to 32768. Of each address of the pool each worker has as many whole blocks as it can.
+    size: u16,
+    /// Blocks that an inside address may have at a time, 1 to 64. Default: 4.
+    #[serde(default = "default_blocks")]
+    per_user: u16,
+    /// How long a block stays that of its inside address when its last mapping is gone: up to 1h. Default: 2min (RFC 6888 REQ-8).
+    #[serde(default = "default_hold_off")]
+    hold_off: Duration,
+    /// The file that blocks given and taken back are appended to, a line of JSON each, relative to the graph file. It is made anew when it
+    /// was moved away. Default: none; the log of the engine has them in any case, of target `swath::records`.
+    #[serde(default)]
+    log: Option<String>,
+}
+
+fn default_blocks() -> u16 {
+    4
+}
+
+fn default_hold_off() -> Duration {
+    Duration::from_nanoseconds(120 * SECOND)
+}
+
+/// [`OnDemand`] as workers need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PortBlocks {
+    pub(super) size: u16,
+    pub(super) per_user: u16,
+    pub(super) hold_off: Duration,
+}
+
 /// What a host is told that gets no port or no session: the code of an ICMP destination unreachable.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -220,6 +259,8 @@ pub(super) struct Rules {
     pub(super) filtering: Filtering,
     pub(super) pooling: Pooling,
     pub(super) deterministic: Option<Deterministic>,
+    pub(super) port_blocks: Option<PortBlocks>,
+    pub(super) block_log: Option<String>,
     pub(super) refusal: Told,
     pub(super) per_user: PerUser,
     pub(super) sessions: Settings,
@@ -236,6 +277,9 @@ impl Rules {
             ("filtering", self.filtering != old.filtering),
             // The ports of each host follow from inside prefixes and pool, too.
             ("deterministic", self.deterministic != old.deterministic),
+            ("port-blocks", self.port_blocks != old.port_blocks),
+            // Blocks have their places by those of its addresses.
+            ("pool", self.port_blocks.is_some() && self.pool != old.pool),
             ("per-user", self.per_user != old.per_user),
             ("sessions", self.sessions != old.sessions),
         ];
@@ -273,6 +317,7 @@ impl Config {
         let pool = self.pool(&outside_interfaces, &inside, setup)?;
         let statics = self.statics(&pool, &inside)?;
         let deterministic = self.deterministic(&pool, &inside)?;
+        let port_blocks = self.port_blocks(&pool)?;
         if pool.is_empty() && statics.is_empty() {
             let text = "there is no address to translate to: give it a `pool`, or an `outside` interface with an address";
             return Err(ConfigError::at("pool", text));
@@ -313,6 +358,8 @@ impl Config {
             filtering: self.filtering,
             pooling: self.pooling,
             deterministic,
+            port_blocks,
+            block_log: self.port_blocks.as_ref().and_then(|blocks| blocks.log.clone()),
             refusal: self.refusal,
             per_user: self.per_user,
             sessions,
@@ -373,6 +420,31 @@ impl Config {
         }
         let all = Deterministic::new(inside, pool, ports);
         all.map(Some).map_err(|error| ConfigError::at("deterministic", error))
+    }
+
+    fn port_blocks(&self, pool: &Pool) -> Result<Option<PortBlocks>, ConfigError> {
+        let Some(OnDemand { size, per_user, hold_off, .. }) = self.port_blocks else { return Ok(None) };
+        let at = |key: &str, text: String| Err(ConfigError::at(format!("port-blocks.{key}"), text));
+        if !(8..=32_768).contains(&size) {
+            return at("size", format!("8 to 32768 ports, and not {size}"));
+        }
+        if !(1..=64).contains(&per_user) {
+            return at("per-user", format!("1 to 64 blocks, and not {per_user}"));
+        }
+        if hold_off.nanoseconds() > 3600 * SECOND {
+            return at("hold-off", format!("`{hold_off}` is more than `1h`"));
+        }
+        if self.deterministic.is_some() {
+            return Err(ConfigError::at("port-blocks", "with `deterministic` each host has its ports for good"));
+        }
+        if self.mapping == Mapping::EndpointDependent {
+            return Err(ConfigError::at("port-blocks", "with `mapping: endpoint-dependent` ports are nobody's"));
+        }
+        if let Some((address, ports)) = pool.least_part(size) {
+            let address = Ipv4Addr::from_bits(address);
+            return at("size", format!("of `{address}` a worker has {ports} ports: not one block of {size}"));
+        }
+        Ok(Some(PortBlocks { size, per_user, hold_off }))
     }
 
     fn statics(&self, pool: &Pool, inside: &[Prefix4]) -> Result<Statics, ConfigError> {

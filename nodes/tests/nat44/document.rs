@@ -17,6 +17,7 @@ fn each_requirement_has_a_row_and_each_test_is_there() {
         include_str!("fragments.rs"),
         include_str!("table.rs"),
         include_str!("workers.rs"),
+        include_str!("blocks.rs"),
         include_str!("churn.rs"),
         include_str!("collisions.rs"),
         include_str!("hostile.rs"),

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod blocks;
 mod churn;
 mod collisions;
 mod document;

@@ -40,6 +40,18 @@ fn what_is_refused() {
             "deterministic: { ports: 64 }",
             "16777472 inside addresses need as many ranges of 64 ports, and the 1 of the pool have 1008",
         ),
+        ("port-blocks: { size: 4 }", "8 to 32768 ports, and not 4"),
+        ("port-blocks: { size: 64, per-user: 0 }", "1 to 64 blocks, and not 0"),
+        ("port-blocks: { size: 64, hold-off: 2h }", "is more than `1h`"),
+        ("port-blocks: { size: 64 }\n    mapping: endpoint-dependent", "ports are nobody's"),
+        (
+            "port-blocks: { size: 64 }\n    deterministic: { ports: 1 }\n    inside-prefixes: [192.168.1.0/24]",
+            "each host has its ports for good",
+        ),
+        (
+            "port-blocks: { size: 64 }\n    pool: ['203.0.113.9:2000-2062']",
+            "of `203.0.113.9` a worker has 63 ports: not one block of 64",
+        ),
         ("refusal: network", "unknown word `network`"),
         ("sessions: { capacity: 0 }", "sessions, and not 0"),
         ("sessions: { timeouts: { udp: 100ms } }", "is not between `1s` and `30d`"),

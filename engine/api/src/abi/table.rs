@@ -9,6 +9,7 @@ use super::question::{QuestionShims, QuestionVTable};
 use super::{
     Bytes, DONE, Interfaces, PANICKED, RawContext, RawEntry, Sink, Tables, check, contain, into_raw, outcome, schema, settings,
 };
+use crate::journal::Records;
 use crate::offload::AddressSet;
 use crate::setup::{ConfigError, TypeKey};
 use crate::sharded::Sharded;
@@ -31,6 +32,7 @@ struct TableVTable {
     follow: unsafe extern "C" fn(*const c_void, *mut c_void) -> i32,
     command: unsafe extern "C" fn(*const c_void, Bytes, &Sink, &Sink) -> i32,
     figures: unsafe extern "C" fn(*const c_void, &Sink),
+    records: unsafe extern "C" fn(*const c_void, usize, &Sink),
     destroy_shard: unsafe extern "C" fn(*mut c_void),
     destroy: unsafe extern "C" fn(*mut c_void),
     /// Null if the kind answers no questions to its shards.
@@ -55,6 +57,7 @@ impl<T: Table> TableShims<T> {
         follow: Self::follow,
         command: Self::command,
         figures: Self::figures,
+        records: Self::records,
         destroy_shard: Self::destroy_shard,
         destroy: Self::destroy,
         questions: None,
@@ -137,6 +140,16 @@ impl<T: Table> TableShims<T> {
         // SAFETY: as in `shard`.
         let figures = contain(|| Ok(unsafe { &*table.cast::<T>() }.figures()));
         if let Some(json) = figures.ok().and_then(|figures| serde_json::to_string(&figures).ok()) {
+            sink.put("", &json);
+        }
+    }
+
+    unsafe extern "C" fn records(table: *const c_void, max: usize, sink: &Sink) {
+        // SAFETY: as in `shard`.
+        let records = contain(|| Ok(unsafe { &*table.cast::<T>() }.records(max)));
+        // Most have none, ever.
+        let told = records.ok().filter(|records| !records.records.is_empty() || records.lost > 0 || records.file.is_some());
+        if let Some(json) = told.and_then(|records| serde_json::to_string(&records).ok()) {
             sink.put("", &json);
         }
     }
@@ -340,6 +353,16 @@ impl TableInstance {
         // SAFETY: the shared part is of this vtable and alive.
         unsafe { (self.vtable.figures)(self.shared, &Sink::collect(&mut json)) };
         serde_json::from_str(json.message()).unwrap_or_default()
+    }
+}
+
+impl TableInstance {
+    /// What it has to tell for good since this was last asked, `max` records at most; `None` if there is nothing.
+    pub fn records(&self, max: usize) -> Option<Records> {
+        let mut json = ConfigError::new("");
+        // SAFETY: the shared part is of this vtable and alive.
+        unsafe { (self.vtable.records)(self.shared, max, &Sink::collect(&mut json)) };
+        serde_json::from_str(json.message()).ok()
     }
 }
 

@@ -1,5 +1,7 @@
 //! `swath nat`: address translation.
 
+use std::net::{Ipv4Addr, SocketAddrV4};
+
 use serde_json::{Value, json};
 
 use super::filter::{SessionsCommand, sessions};
@@ -21,6 +23,7 @@ Examples:
   swath nat show
   swath nat sessions list --address 10.0.0.5 --protocol tcp
   swath nat sessions count
+  swath nat blocks --outside 203.0.113.2:20000
   swath nat sessions remove --port 53 --protocol udp")]
 pub struct NatArgs {
     #[command(subcommand)]
@@ -34,6 +37,15 @@ pub struct NatArgs {
 pub enum NatCommand {
     /// Say how full the table is, and how it translates
     Show,
+    /// List the blocks of ports that hosts have, with `port-blocks`
+    Blocks {
+        /// Those of an inside address
+        #[arg(long, value_name = "ADDRESS")]
+        inside: Option<Ipv4Addr>,
+        /// The one of an address and port outside: `203.0.113.2:20000`
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        outside: Option<SocketAddrV4>,
+    },
     /// List, count or end sessions
     #[command(subcommand)]
     Sessions(SessionsCommand),
@@ -51,9 +63,27 @@ pub fn nat(args: &NatArgs, terminal: &Terminal) -> Result<Exit, Failure> {
             let answer: Value = table.command(&json!({ "show": {} }))?;
             if format == Format::Json { write_json(&answer, terminal)? } else { terminal.data(&words(&answer["table"]))? }
         }
+        NatCommand::Blocks { inside, outside } => {
+            let answer: Value = table.command(&json!({ "blocks": { "inside": inside, "outside": outside } }))?;
+            if format == Format::Json {
+                write_json(&answer, terminal)?
+            } else {
+                terminal.data(&blocks(&answer["blocks"]["blocks"]))?
+            }
+        }
         NatCommand::Sessions(command) => sessions(&mut table, command, format, terminal)?,
     }
     Ok(Exit::Ok)
+}
+
+/// A line for each block.
+fn blocks(list: &Value) -> String {
+    let line = |block: &Value| {
+        let text = |key: &str| text_of(&block[key]);
+        let outside = format!("{}:{}-{}", text("outside"), text("first-port"), text("last-port"));
+        format!("{:<15}  {outside:<27}  {} mappings\n", text("inside"), text("mappings"))
+    };
+    list.as_array().into_iter().flatten().map(line).collect()
 }
 
 fn words(table: &Value) -> String {

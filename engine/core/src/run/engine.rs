@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use swath_api::{ConfigError, HandoffGauge, Interface, Pool, Question, TableInstance, Wishes};
+use swath_api::{ConfigError, HandoffGauge, Interface, Pool, Question, Records, TableInstance, Wishes};
 
 use super::apply::Incomplete;
 use super::bed::Bed;
@@ -334,6 +334,18 @@ impl Engine {
             return mail::ask_standing(&mut lock(&self.graphs), questions);
         }
         mail::ask(&mut mail, questions, || self.dead_workers(), meanwhile)
+    }
+
+    /// What its tables have to tell for good since this was last asked, by table: `max` records of each at most. Whoever runs an engine asks
+    /// many times a second.
+    pub fn records(&self, max: usize) -> Vec<(&str, Records)> {
+        let tables = self.generation.tables.iter().flatten();
+        tables.filter_map(|table| Some((table.name(), table.records(max)?))).collect()
+    }
+
+    /// Nanoseconds of the clock that its workers go by.
+    pub fn clock(&self) -> u64 {
+        self.now + self.started.map_or(0, |started| started.elapsed().as_nanos() as u64)
     }
 
     /// What others need to watch it while it runs.

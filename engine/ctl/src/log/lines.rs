@@ -17,6 +17,9 @@ use super::limit::Limit;
 /// What events are about, by which one place in the code may say more than another.
 const ABOUT: [&str; 3] = ["interface", "node", "worker"];
 
+/// The target of what tables tell for good.
+const RECORDS: &str = "swath::records";
+
 /// Writes each event as a line.
 #[derive(Debug)]
 pub struct Lines<W> {
@@ -38,7 +41,10 @@ impl<S: Subscriber, O: Write, W: Fn() -> O + 'static> Layer<S> for Lines<W> {
         let level = metadata.level();
         metrics::counter!("swath_log_events_total", "level" => level.as_str().to_lowercase()).increment(1);
         let place = (metadata.callsite(), said.about());
-        let admitted = self.limit.lock().unwrap_or_else(PoisonError::into_inner).admit(place, Instant::now());
+        let admitted = match said.records(metadata.target()) {
+            true => Some(0),
+            false => self.limit.lock().unwrap_or_else(PoisonError::into_inner).admit(place, Instant::now()),
+        };
         let Some(suppressed) = admitted else {
             metrics::counter!("swath_log_suppressed_events_total").increment(1);
             return;
@@ -67,6 +73,17 @@ struct Said {
 impl Said {
     fn about(&self) -> Option<String> {
         ABOUT.iter().find_map(|name| self.fields.get(*name)).map(plain)
+    }
+
+    /// Whether this is a record that somebody may need for years, of which none is left out. Its fields are then in the place of the one that
+    /// has them all, for an event cannot have fields that are not known when it is compiled.
+    fn records(&mut self, target: &str) -> bool {
+        let record = self.fields.get("record").filter(|_| target == RECORDS).map(plain);
+        let Some(Ok(Value::Object(record))) = record.map(|record| serde_json::from_str(&record)) else { return false };
+        self.fields.shift_remove("record");
+        let named = record.into_iter().filter(|(name, _)| name != "event");
+        named.for_each(|(name, value)| _ = self.fields.insert(if name == "ts" { "at".into() } else { name }, value));
+        true
     }
 
     fn text(&self) -> String {
@@ -204,6 +221,19 @@ mod tests {
         });
         assert_eq!(first, expected);
         assert_eq!((&values[1]["level"], &values[1]["yes"]), (&"info".into(), &true.into()));
+    }
+
+    /// None is left out, and their fields are those of the event.
+    #[test]
+    fn records_of_tables_are_all_there() {
+        let lines = said(Format::Journal, || {
+            for number in 0..100 {
+                let record = format!(r#"{{"ts":"2026-01-01T00:00:00Z","table":"nat","event":"given","port":{number}}}"#);
+                tracing::info!(target: "swath::records", subject = "nat", record, "given");
+            }
+        });
+        assert_eq!(lines.len(), 100);
+        assert_eq!(lines[99], "<6>given subject=nat at=2026-01-01T00:00:00Z table=nat port=99");
     }
 
     #[test]

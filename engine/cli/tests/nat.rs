@@ -1,0 +1,113 @@
+//! `swath run` with a table `nat44`, by its control API, its logs and its files.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use common::Place;
+use common::running::Running;
+use serde_json::Value;
+
+/// Hosts that each send a packet a few times, and what becomes of it.
+fn graph(hosts: u32, nat: &str) -> String {
+    format!(
+        "version: 1
+engine: {{ workers: 2 }}
+interfaces:
+  inside: {{ driver: memory, addresses: [10.0.0.1/16], generate: {{ flows: {{ sources: [10.0.0.0/16], destinations: [198.51.100.0/24], count: {hosts} }}, limit: {} }} }}
+  slow: {{ driver: memory, generate: {{ packets: [udp 10.1.0.1:1 > 10.0.0.2:2], rate: 5 }} }}
+  outside: {{ driver: memory, addresses: [203.0.113.1/24] }}
+tables:
+  nat: {{ kind: nat44, inside: [inside], inside-prefixes: [10.0.0.0/16], outside: [outside], pool: [203.0.113.8/29], {nat} }}
+nodes:
+  rx:   {{ kind: rx, interface: inside, to: ethernet }}
+  ethernet: {{ kind: ethernet-input, to: {{ ip4: snat }} }}
+  snat: {{ kind: nat44-in2out, to: out }}
+  out:  {{ kind: drop }}
+  slow-rx: {{ kind: rx, interface: slow, to: nowhere }}
+  nowhere: {{ kind: drop }}
+",
+        hosts * 3
+    )
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+}
+
+fn read(path: &Path) -> Vec<Value> {
+    lines(&std::fs::read_to_string(path).unwrap())
+}
+
+fn events(lines: &[Value], event: &str) -> usize {
+    lines.iter().filter(|line| line["event"] == event).count()
+}
+
+/// Blocks that are given and taken back are events and lines, each once; a file that is moved away is made anew; and who has a block is told.
+#[test]
+fn blocks_are_logged() {
+    let place = Place::new();
+    let (path, old) = (place.path("nat.log"), place.path("nat.log.1"));
+    let running = Running::with(&place, &graph(100, "port-blocks: { size: 64, per-user: 1, hold-off: 0s, log: nat.log }"), &[]);
+    running.until("/v1/tables/nat", |table| figure(table, "nat44_port_blocks_given") == 100);
+    wait_for(|| events(&read(&path), "port-block-allocated") == 100);
+    let told = running.told(["nat", "blocks"]);
+    let first = read(&path);
+    let listed: BTreeMap<&str, String> = first[1..]
+        .iter()
+        .map(|line| (line["inside"].as_str().unwrap(), format!("{}:{}-{}", line["outside"], line["first-port"], line["last-port"])))
+        .collect();
+    assert_eq!((first[0]["event"].as_str(), listed.len(), told.lines().count()), (Some("begins"), 100, 100));
+    for line in told.lines() {
+        let [inside, outside, "1", "mappings"] = line.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{line}") };
+        assert_eq!(listed[inside].replace('"', ""), outside);
+        let port = outside.split_once('-').unwrap().0;
+        assert_eq!(running.told(["nat", "blocks", "--outside", port]), format!("{line}\n"));
+        assert_eq!(running.told(["nat", "blocks", "--inside", inside]), format!("{line}\n"));
+    }
+    std::fs::rename(&path, &old).unwrap();
+    assert_eq!(running.ask(["nat", "sessions", "remove", "--protocol", "udp"]).code, 0);
+    wait_for(|| path.exists() && events(&read(&path), "port-block-released") == 100);
+    assert_eq!(read(&old), first);
+    assert_eq!(running.told(["nat", "blocks"]), "");
+    let log = running.end();
+    let second = read(&path);
+    assert_eq!((second.len(), second[100]["event"].as_str(), second[100]["table"].as_str()), (101, Some("ends"), Some("nat")));
+    let key = |line: &Value| ["inside", "outside", "first-port", "last-port"].map(|name| line[name].to_string());
+    let sorted = |lines: &[Value]| {
+        let mut keys: Vec<_> = lines.iter().map(key).collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(sorted(&first[1..]), sorted(&second[..100]));
+    // Those of the log are the same, but that `at` is when it was, and `ts` when it was written.
+    let mut logged: Vec<Value> = lines(&log).into_iter().filter(|line| line["target"] == "swath::records").collect();
+    assert!(logged.iter().all(|line| line["level"] == "info" && line["subject"] == "nat" && line["at"].is_string()));
+    logged.retain(|line| line["msg"] == "port-block-released");
+    assert_eq!(sorted(&logged), sorted(&second[..100]));
+}
+
+fn figure(table: &Value, name: &str) -> u64 {
+    let figures = table["figures"].as_array().unwrap();
+    figures.iter().find(|figure| figure["name"] == name).and_then(|figure| figure["value"].as_u64()).unwrap_or_default()
+}
+
+fn wait_for(so: impl Fn() -> bool) {
+    let start = std::time::Instant::now();
+    while !so() {
+        assert!(start.elapsed() < common::running::LIMIT);
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+/// Where a file cannot be written, it runs, and says so.
+#[test]
+fn a_log_that_cannot_be_written_is_told() {
+    let place = Place::new();
+    let running = Running::with(&place, &graph(10, "port-blocks: { size: 64, log: nowhere/nat.log }"), &[]);
+    running.until("/v1/tables/nat", |table| figure(table, "nat44_port_blocks_given") == 10);
+    let log = lines(&running.end());
+    let error = log.iter().find(|line| line["msg"].as_str().unwrap().starts_with("records are not kept: ")).expect("an error");
+    assert!(error["file"].as_str().unwrap().ends_with("nowhere/nat.log") && error["level"] == "error", "{error}");
+}
