@@ -85,6 +85,12 @@ pub trait Table: Sized + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The file that what it knows is to be kept in while no engine runs, as the graph says it: relative to the graph file. Such a table answers
+    /// the questions `save` and `restore`.
+    fn state_file(&self) -> Option<&str> {
+        None
+    }
+
     /// What there is to tell for good since this was last asked, of what workers have noted in their [`Journal`](crate::Journal)s. Asked
     /// on a control thread many times a second while workers run; `max` bounds the records of one answer.
     fn records(&self, max: usize) -> Records {

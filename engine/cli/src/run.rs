@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use swath_api::TableInstance;
 use swath_core::privileges::{self, CapabilitySet};
 use swath_core::run::{Engine, Placement, place};
 use swath_core::spec::Whereabouts;
 use swath_ctl::socket::Socket;
-use swath_ctl::{ApiServer, Control, Live, RecordKeeper, Running, Server, Service, Settings, control};
+use swath_ctl::{ApiServer, Control, Live, RecordKeeper, Running, Server, Service, Settings, control, restore, save};
 
 use crate::args::time;
 use crate::exit::{Exit, Failure};
@@ -163,6 +164,8 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     // What it takes to attach interfaces this thread keeps, which does so when the graph is another; those who look after an interface keep
     // what it takes to attach that again, and nobody else anything.
     unprivileged(privileges::keep(ATTACH))?;
+    let mut records = RecordKeeper::new(graph.directory());
+    states(&engine, &graph, |path, table| bring_back(&engine, &mut records, path, table, (&people, events)));
     engine.start_on(placement).map_err(|error| Failure::other(format!("a worker could not be started: {error}")))?;
     live.attach(engine.observer());
     if events {
@@ -171,7 +174,6 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let service = Service::of_environment();
     service.ready();
     let mut running = Running::new(engine, graph.files().clone(), crate::registry(), disk);
-    let mut records = RecordKeeper::new(graph.directory());
     let mut watch = Watch {
         terminal: &people,
         stop: &stop,
@@ -194,6 +196,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let died = !engine.dead_workers().is_empty();
     engine.stop();
     records.end(&engine);
+    states(&engine, &graph, |path, table| keep(&engine, path, table, (&people, events)));
     people.say(format!("{end}\n"));
     let report = Report::of(&mut engine);
     if events {
@@ -203,6 +206,75 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let exit = report.deliver(&engine, destination, &people)?;
     drop(server);
     if died { Err(Failure::other("a worker has died")) } else { Ok(exit) }
+}
+
+/// The tables that are kept while no engine runs, each with the file.
+fn states(engine: &Engine, graph: &Graph, mut each: impl FnMut(&Path, &TableInstance)) {
+    for table in &engine.plan().tables {
+        let table = engine.table(&table.spec.name.value);
+        if let Some((table, file)) = table.and_then(|table| Some((table, table.state_file()?))) {
+            each(&graph.directory().join(file), table);
+        }
+    }
+}
+
+/// What a table has known when an engine ended. Without it, it begins with nothing, as ever; a file that is refused is kept under another name.
+fn bring_back(
+    engine: &Engine,
+    records: &mut RecordKeeper,
+    path: &Path,
+    table: &TableInstance,
+    (people, events): (&Terminal, bool),
+) {
+    if !path.exists() {
+        return;
+    }
+    let restored = restore(path, table.info().kind.as_str(), &mut |command| {
+        let answer = ask(engine, table, command);
+        records.keep(engine);
+        answer
+    });
+    match restored {
+        Ok(restored) => {
+            people.say(format!("`{}`: {}", table.name(), restored.words()));
+            if events {
+                tracing::info!(target: "swath::engine", table = table.name(), "{}", restored.words());
+            }
+        }
+        Err(error) => {
+            let mut aside = path.as_os_str().to_os_string();
+            aside.push(".refused");
+            let moved =
+                std::fs::rename(path, &aside).map_or_else(|error| error.to_string(), |()| Path::new(&aside).display().to_string());
+            warn(people, events, &format!("`{}`: {error} ({moved})", table.name()));
+        }
+    }
+}
+
+/// Keeps what a table knows for the next engine.
+fn keep(engine: &Engine, path: &Path, table: &TableInstance, (people, events): (&Terminal, bool)) {
+    match save(path, table.info().kind.as_str(), table.name(), &mut |command| ask(engine, table, command)) {
+        Ok(entries) => {
+            let words = format!("{} saved in {}", counted(entries as usize, "session"), path.display());
+            people.say(format!("`{}`: {words}", table.name()));
+            if events {
+                tracing::info!(target: "swath::engine", table = table.name(), "{words}");
+            }
+        }
+        Err(error) => warn(people, events, &format!("`{}` is not saved: {error}", table.name())),
+    }
+}
+
+fn warn(people: &Terminal, events: bool, text: &str) {
+    people.warn(text);
+    if events {
+        tracing::warn!(target: "swath::engine", "{text}");
+    }
+}
+
+fn ask(engine: &Engine, table: &TableInstance, command: &str) -> Result<serde_json::Value, String> {
+    let answer = engine.command(table.name(), command).map_err(|error| error.to_string())?;
+    serde_json::from_str(&answer).map_err(|error| error.to_string())
 }
 
 fn unprivileged(done: std::io::Result<()>) -> Result<(), Failure> {

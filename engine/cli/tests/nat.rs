@@ -15,7 +15,7 @@ fn graph(hosts: u32, nat: &str) -> String {
         "version: 1
 engine: {{ workers: 2 }}
 interfaces:
-  inside: {{ driver: memory, addresses: [10.0.0.1/16], generate: {{ flows: {{ sources: [10.0.0.0/16], destinations: [198.51.100.0/24], count: {hosts} }}, limit: {} }} }}
+  inside: {{ driver: memory, addresses: [10.0.0.1/16], generate: {{ flows: {{ sources: [10.0.0.0/16], destinations: [198.51.100.0/24], count: {} }}, limit: {} }} }}
   slow: {{ driver: memory, generate: {{ packets: [udp 10.1.0.1:1 > 10.0.0.2:2], rate: 5 }} }}
   outside: {{ driver: memory, addresses: [203.0.113.1/24] }}
 tables:
@@ -28,6 +28,7 @@ nodes:
   slow-rx: {{ kind: rx, interface: slow, to: nowhere }}
   nowhere: {{ kind: drop }}
 ",
+        hosts.max(1),
         hosts * 3
     )
 }
@@ -110,4 +111,66 @@ fn a_log_that_cannot_be_written_is_told() {
     let log = lines(&running.end());
     let error = log.iter().find(|line| line["msg"].as_str().unwrap().starts_with("records are not kept: ")).expect("an error");
     assert!(error["file"].as_str().unwrap().ends_with("nowhere/nat.log") && error["level"] == "error", "{error}");
+}
+
+fn sessions(running: &Running) -> u64 {
+    let answer: Value = serde_json::from_str(&running.told(["nat", "sessions", "count", "--format", "json"])).unwrap();
+    answer["found"].as_u64().unwrap_or_else(|| panic!("{answer}"))
+}
+
+/// What was saved by hand comes back in an engine that runs, and what is kept comes back when the next one starts; a file that is damaged
+/// changes nothing.
+#[test]
+fn sessions_outlive_the_engine() {
+    let place = Place::new();
+    let (kept, by_hand) = (place.path("nat.state"), place.path("by-hand"));
+    let graph = |hosts| graph(hosts, "persist: nat.state");
+    let count = |wanted: u64| move |table: &Value| figure(table, "nat44_mappings") == wanted;
+    let first = Running::start(&place, &graph(3000));
+    first.until("/v1/tables/nat", count(3000));
+    let said = first.ask(["nat".as_ref(), "save".as_ref(), by_hand.as_os_str()]);
+    assert_eq!((said.code, &*said.out, &*said.err), (0, "", &*format!("3000 sessions saved in {}\n", by_hand.display())));
+    assert!(!kept.exists());
+    let log = first.end();
+    assert!(log.contains(&format!("3000 sessions saved in {}", kept.display())), "{log}");
+    // The two are the same but for the time.
+    let key = |line: &Value| (line["forward"].to_string(), line["reverse"].to_string(), line["state"].to_string());
+    let saved = |path: &Path| {
+        let all = read(path);
+        all[1..all.len() - 1].iter().map(key).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!((saved(&kept).len(), saved(&kept)), (3000, saved(&by_hand)));
+    // Nobody sends anything: what there is has come from the file.
+    let second = Running::start(&place, &graph(0));
+    second.until("/v1/tables/nat", count(3000));
+    let listed = second.told(["nat", "sessions", "list", "--address", "10.0.0.77"]);
+    assert!(
+        saved(&kept).iter().any(|(forward, ..)| forward.contains("\"10.0.0.77\"")) && listed.contains("10.0.0.77:"),
+        "{listed}"
+    );
+    // By hand: into one that has them, into one that has not, and what is damaged.
+    let restore = |path: &Path| second.ask(["nat".as_ref(), "restore".as_ref(), path.as_os_str()]);
+    assert_eq!(restore(&by_hand).err, "0 sessions restored, 3000 not taken (taken 3000) in `nat`\n");
+    assert_eq!(second.ask(["nat", "sessions", "remove", "--protocol", "udp"]).code, 0);
+    let good = std::fs::read(&by_hand).unwrap();
+    let mut bad = good.clone();
+    bad[good.len() / 2] ^= 1;
+    std::fs::write(&by_hand, &bad).unwrap();
+    let said = restore(&by_hand);
+    assert_eq!(said.code, 1);
+    let error = format!("{}: it is damaged: its checksum is another; nothing is restored\n", by_hand.display());
+    assert!(said.err.ends_with(&error), "{}", said.err);
+    assert_eq!(sessions(&second), 0);
+    std::fs::write(&by_hand, &good).unwrap();
+    assert_eq!(restore(&by_hand).err, "3000 sessions restored in `nat`\n");
+    assert_eq!(sessions(&second), 3000);
+    second.end();
+    assert_eq!(saved(&kept), saved(&by_hand));
+    // Damaged while nothing ran: it starts with nothing, and nothing is lost.
+    std::fs::write(&kept, &bad).unwrap();
+    let third = Running::start(&place, &graph(0));
+    assert_eq!(sessions(&third), 0);
+    assert_eq!(std::fs::read(place.path("nat.state.refused")).unwrap(), bad);
+    third.end();
+    assert_eq!(read(&kept).len(), 2);
 }

@@ -7,6 +7,9 @@
   tell PORT ADDRESS PORT         a datagram that nothing is expected for; says `sent`
   seen PORT                      waits for a datagram; says the port that it is from
   watch                          who sends IPv4 to this host, and in whose name ICMP errors quote, until its input ends; as JSON
+  hold ADDRESS PORT OWN SECONDS  a connection and datagrams from port OWN, both answered; says `ready`, and behind the end of its input what comes
+                                 of itself, of `tcp` and `udp`, for so long each
+  push PORT                      the other side of it, which answers once, and at the end of its input sends of itself
   ftp ADDRESS                    fetches a file from an FTP server in passive mode; says how long it is
   ftpd ADDRESS SIZE              such a server, for one session
 """
@@ -155,6 +158,43 @@ def watch():
     # SOL_PACKET, PACKET_STATISTICS.
     _, lost = struct.unpack("II", s.getsockopt(263, 6, 8))
     return json.dumps({"lost": lost, "sources": sorted(sources), "quoted": sorted(quoted)})
+
+
+def hold(address, port, own, patience):
+    tcp, udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
+    for s in [tcp, udp]:
+        s.settimeout(PATIENCE)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("", int(own)))
+        s.connect((address, int(port)))
+        s.send(b"hello")
+        assert s.recv(100) == b"hello"
+    print("ready", flush=True)
+    sys.stdin.read()
+    came = []
+    tcp.settimeout(float(patience))
+    udp.settimeout(float(patience))
+    for name, s in [("tcp", tcp), ("udp", udp)]:
+        try:
+            if s.recv(100) == b"again":
+                came.append(name)
+        except OSError as error:
+            came.append(f"{name}: {error}")
+    return " ".join(came)
+
+
+def push(port):
+    listener, udp = socket.create_server(("", int(port))), socket.socket(type=socket.SOCK_DGRAM)
+    udp.bind(("", int(port)))
+    print("ready", flush=True)
+    tcp, _ = listener.accept()
+    tcp.sendall(tcp.recv(100))
+    data, peer = udp.recvfrom(100)
+    udp.sendto(data, peer)
+    sys.stdin.read()
+    tcp.sendall(b"again")
+    udp.sendto(b"again", peer)
+    return f"{peer[0]} {peer[1]}"
 
 
 def ftp(address):

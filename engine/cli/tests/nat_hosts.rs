@@ -136,7 +136,7 @@ impl Beside {
         drop(self.child.stdin.take());
         let mut said = String::new();
         self.says.read_to_string(&mut said).unwrap();
-        assert!(self.child.wait().unwrap().success());
+        assert!(self.child.wait().unwrap().success(), "{said}");
         said.trim().to_owned()
     }
 
@@ -392,5 +392,37 @@ fn hosts_keep_their_offloads() {
         }
         let (report, log) = swath.end();
         assert_eq!(report["dropped"], json!({}), "{log}");
+    }
+}
+
+/// Another gateway, made of the same file, goes on with what the first has saved: hosts outside go on first, by what they had opened before.
+#[test]
+fn connections_outlive_the_gateway() {
+    for changes in [&[][..], &[TWO_WORKERS]] {
+        let Some(net) = hosts() else { return };
+        let place = common::Place::new();
+        let persist = format!("kind: nat44\n    persist: {}", place.path("nat.state").display());
+        let changes: Vec<(&str, &str)> = changes.iter().copied().chain([("kind: nat44", persist.as_str())]).collect();
+        let first = start(&net, &changes);
+        let server = Beside::ready(&net, "c", "push 7000");
+        let client = Beside::ready(&net, "a", &format!("hold {C} 7000 41000 8"));
+        let (_, log) = first.end();
+        assert!(log.contains("sessions saved in"), "{log}");
+        let second = net.swath("r", &gateway(&changes));
+        let peer = server.end();
+        assert_eq!(client.end(), "tcp udp", "{changes:?}");
+        assert!(peer.starts_with(POOL), "{peer}");
+        let (report, log) = second.end();
+        assert_eq!(report["dropped"], json!({}), "{log}");
+        // Without it, they are nobody's.
+        let third = start(&net, &changes[..changes.len() - 1]);
+        let server = Beside::ready(&net, "c", "push 7001");
+        let client = Beside::ready(&net, "a", &format!("hold {C} 7001 42000 0.5"));
+        third.end();
+        let fourth = net.swath("r", &gateway(&changes[..changes.len() - 1]));
+        server.end();
+        assert_eq!(client.end(), "tcp: timed out udp: timed out");
+        let (report, _) = fourth.end();
+        assert!(report["dropped"]["dnat"]["no-session"].as_u64() >= Some(2), "{report}");
     }
 }

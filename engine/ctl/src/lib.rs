@@ -32,6 +32,7 @@ mod server;
 mod service;
 mod sheet;
 pub mod socket;
+mod state;
 
 pub use api::ApiServer;
 pub use candidate::{Candidate, Findings};
@@ -45,3 +46,4 @@ pub use revisions::{Disk, Revision};
 pub use server::Server;
 pub use service::Service;
 pub use sheet::Format;
+pub use state::{Restored, restore, save};

@@ -179,6 +179,33 @@ impl Blocks {
         Ok(chosen)
     }
 
+    /// A mapping of a user comes back, with a port of the address at a place: the user has that block, or gets it.
+    ///
+    /// # Errors
+    /// `true`: the user has as many blocks as it may. `false`: it is somebody else's.
+    pub(super) fn take(&mut self, (place, port): (usize, u16), user: u32, now: u64) -> Result<(), bool> {
+        let number = self.number(place, port).ok_or(false)?;
+        if self.is_free(place, number) {
+            if self.held_by(user) >= self.per_user {
+                return Err(true);
+            }
+            self.give(number, user, now);
+        } else if self.blocks[number as usize].user != user {
+            return Err(false);
+        }
+        self.hold(number);
+        Ok(())
+    }
+
+    /// How many blocks a user has.
+    fn held_by(&self, user: u32) -> u16 {
+        let (mut number, mut count) = (self.first_of(user), 0);
+        while number != 0 {
+            (number, count) = (self.blocks[number as usize].next, count + 1);
+        }
+        count
+    }
+
     /// The ports of an address at a place: one mapping less.
     pub(super) fn release(&mut self, place: usize, port: u16, now: u64) {
         let Some(number) = self.number(place, port) else { return };

@@ -1,5 +1,6 @@
 //! What a table tells of its sessions, in numbers and one by one.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,8 +15,12 @@ use crate::sessions::{Filter, Flow, FlowKey, Key4, Record, Sessions, State};
 use super::blocks::{BlockCounts, GivenBlock};
 use super::deterministic::{Block, Deterministic};
 use super::flows::{Behind, Flows, Refused4, is_of_inside};
+use super::saved::{self, NOT_TAKEN, Restored};
 use super::settings::{Filtering, Mapping, Pooling};
 use super::{End, Nat44, Shard};
+
+/// The position of a slice in which a worker says where its sessions go on: behind all places.
+const PART_ENDS: u64 = 1 << 32;
 
 /// Sessions of one answer, if the question does not say.
 const LISTED: usize = 1000;
@@ -143,6 +148,21 @@ pub enum Question {
         #[serde(default)]
         outside: Option<SocketAddrV4>,
     },
+    /// Sessions of a worker, to be saved: a part of them.
+    Save {
+        /// Which worker.
+        worker: u32,
+        /// Where to begin: 0, and then what the last answer says.
+        #[serde(default)]
+        from: u32,
+    },
+    /// Takes sessions in that were saved, with their mappings, if the settings allow them. None that is there gives way.
+    Restore {
+        /// Those, as saved.
+        sessions: Vec<Record>,
+        /// How long ago.
+        elapsed: Duration,
+    },
     /// Ends sessions. Their ports are free when they were the last of a mapping.
     EndSessions {
         /// Which; all that every given word fits.
@@ -159,6 +179,10 @@ fn listed() -> usize {
 pub enum Row {
     /// A block.
     Block(ShownBlock),
+    /// Where a worker's sessions go on.
+    Next(u32),
+    /// What has become of sessions.
+    Restored(Restored),
     /// One.
     Session(Record),
     /// So many have ended.
@@ -214,6 +238,24 @@ pub enum Reply {
         found: usize,
         /// Those, as many as were asked for.
         sessions: Vec<Shown>,
+    },
+    /// A part of a worker's sessions.
+    #[serde(rename_all = "kebab-case")]
+    Saved {
+        /// How many workers there are.
+        workers: u32,
+        /// Where to go on, if there are more.
+        next: Option<u32>,
+        /// Sessions as they are now.
+        sessions: Vec<Record>,
+    },
+    /// What has become of sessions that were saved.
+    #[serde(rename_all = "kebab-case")]
+    Restored {
+        /// Those that were taken in.
+        restored: u64,
+        /// Those that were not, by reason.
+        not_taken: BTreeMap<&'static str, u64>,
     },
     /// Blocks of ports, by inside address.
     Blocks {
@@ -318,9 +360,31 @@ impl Sharded for Nat44 {
 
     fn visit(&self, shard: &mut Shard, question: &Question, at: u64, rows: &mut Rows<Row>) -> Option<u64> {
         let (now, place) = (shard.now, at as u32);
-        let Flows { sessions, behind, .. } = shard.flows.as_mut()?;
+        if let Question::Restore { sessions, elapsed } = question {
+            let first = (at as usize).min(sessions.len());
+            let slice = &sessions[first..(first + SLICE).min(sessions.len())];
+            rows.push(Row::Restored(self.restore(shard.flows.as_mut()?, slice, *elapsed, now)));
+            return (first + SLICE < sessions.len()).then_some((first + SLICE) as u64);
+        }
+        let Flows { sessions, behind, worker: ours, .. } = shard.flows.as_mut()?;
         let next = match question {
             Question::Sessions { which, .. } => sessions.list(place, now, which, |_, record| rows.push(Row::Session(record))),
+            Question::Save { worker, .. } if worker != ours => None,
+            Question::Save { from, .. } if at == PART_ENDS => {
+                let end = saved::end_of_part(*from);
+                if end < sessions.places() {
+                    rows.push(Row::Next(end));
+                }
+                None
+            }
+            Question::Save { from, .. } => {
+                let push = |_, record| rows.push(Row::Session(saved::saved(record)));
+                let next = sessions.list(place.max(*from), now, &Filter::default(), push);
+                let next = next.filter(|next| *next < saved::end_of_part(*from));
+                // A slice of its own, for this one may be full.
+                return Some(next.map_or(PART_ENDS, u64::from));
+            }
+            Question::Restore { .. } => None,
             Question::Blocks { inside, outside } => {
                 let fits = |block: &ShownBlock| {
                     let ports = block.first_port..=block.last_port;
@@ -358,6 +422,25 @@ impl Sharded for Nat44 {
                 let ended = rows.iter().flatten().map(|row| if let Row::Ended(ended) = row { *ended } else { 0 });
                 return Ok(Reply::Ended { sessions: ended.sum() });
             }
+            Question::Save { .. } => {
+                let (mut next, mut sessions) = (None, Vec::new());
+                rows.into_iter().flatten().for_each(|row| match row {
+                    Row::Session(record) => sessions.push(record),
+                    Row::Next(place) => next = Some(place),
+                    _ => {}
+                });
+                return Ok(Reply::Saved { workers: self.rules.workers, next, sessions });
+            }
+            Question::Restore { .. } => {
+                let mut sum = Restored::default();
+                rows.iter().flatten().for_each(|row| {
+                    if let Row::Restored(more) = row {
+                        sum.add(more)
+                    }
+                });
+                let reasons = NOT_TAKEN.iter().copied().zip(sum.not_taken).filter(|(_, count)| *count > 0);
+                return Ok(Reply::Restored { restored: sum.taken, not_taken: reasons.collect() });
+            }
             Question::Blocks { .. } if self.rules.port_blocks.is_none() => {
                 return Err(ConfigError::new("hosts have blocks of ports only with `port-blocks`"));
             }
@@ -372,7 +455,7 @@ impl Sharded for Nat44 {
         let found = rows.iter().map(Vec::len).sum();
         let sessions = rows.into_iter().flatten().take(limit).filter_map(|row| match row {
             Row::Session(record) => shown(&record),
-            Row::Ended(_) | Row::Block(_) => None,
+            _ => None,
         });
         Ok(Reply::Sessions { found, sessions: sessions.collect() })
     }

@@ -21,9 +21,9 @@ pub(super) struct Behind {
     /// By mapping and peer: who may answer.
     peers: Option<Sources>,
     user_sessions: Option<Sources>,
-    user_ports: Option<Sources>,
+    pub(super) user_ports: Option<Sources>,
     pub(super) blocks: Option<Blocks>,
-    seed: Seed,
+    pub(super) seed: Seed,
     /// The time of the frame or tick.
     pub(super) now: u64,
 }
@@ -33,7 +33,7 @@ pub(super) struct Flows {
     pub(super) sessions: Sessions<Key4>,
     pub(super) behind: Behind,
     pub(super) totals: Refused4,
-    worker: u32,
+    pub(super) worker: u32,
     /// Whether there may be sessions that were permitted by other rules.
     has_old: bool,
 }
@@ -350,7 +350,7 @@ impl Flows {
 
 impl Behind {
     /// A session more. `false`, and nothing has changed, if the inside address may not have it.
-    fn hold(&mut self, inside: Key4, outside: Key4, mapping: u32) -> bool {
+    pub(super) fn hold(&mut self, inside: Key4, outside: Key4, mapping: u32) -> bool {
         if let Some(users) = &mut self.user_sessions
             && users.add(user(inside.source_end().0), &self.seed).is_none()
         {
@@ -372,7 +372,7 @@ impl Behind {
     }
 
     /// A session less.
-    fn release(&mut self, inside: Key4, outside: Key4, mapping: u32) {
+    pub(super) fn release(&mut self, inside: Key4, outside: Key4, mapping: u32) {
         if let Some(users) = &mut self.user_sessions {
             users.remove_key(user(inside.source_end().0), &self.seed);
         }
@@ -485,12 +485,12 @@ fn translated_end<const SIDE: u16>(other: Key4) -> End {
 }
 
 /// The key of answers from outside, for a packet from inside that leaves from this end.
-fn outside_key(inside: &Key4, outside: End) -> Key4 {
+pub(super) fn outside_key(inside: &Key4, outside: End) -> Key4 {
     key(inside.destination_end().into(), outside, inside.protocol(), inside.zone() | OUTSIDE)
 }
 
 /// The key of answers from inside, for a packet from outside that is for this end.
-fn inside_key(outside: &Key4, inside: End) -> Key4 {
+pub(super) fn inside_key(outside: &Key4, inside: End) -> Key4 {
     key(inside, outside.source_end().into(), outside.protocol(), outside.zone() & !OUTSIDE)
 }
 
@@ -508,7 +508,7 @@ pub(super) fn is_of_inside(key: &Key4) -> bool {
     key.zone() & OUTSIDE == INSIDE
 }
 
-fn user(inside: u32) -> [u64; 4] {
+pub(super) fn user(inside: u32) -> [u64; 4] {
     [inside.into(), 0, 0, 0]
 }
 

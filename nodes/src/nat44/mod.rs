@@ -15,6 +15,7 @@ mod flows;
 mod mappings;
 mod pool;
 mod rewrite;
+mod saved;
 mod settings;
 mod statics;
 
@@ -517,5 +518,9 @@ impl Table for Nat44 {
 
     fn records(&self, max: usize) -> Records {
         self.read_notes(max)
+    }
+
+    fn state_file(&self) -> Option<&str> {
+        self.rules.persist.as_deref()
     }
 }

@@ -234,6 +234,15 @@ impl Ports {
         from(start, last).or_else(|| from(first, start))
     }
 
+    /// Takes this port of the address at a place. `false` if somebody has it, or it is none that is given away.
+    pub(super) fn take_one(&mut self, place: usize, port: u16, protocol: IpProtocol) -> bool {
+        let Some(row) = row(place, protocol).filter(|row| self.is_part(*row, port) && !self.is_taken(*row, port)) else {
+            return false;
+        };
+        self.take(row, port);
+        true
+    }
+
     /// A port for one peer where ports are nobody's: one that `is_free`, as near to the one inside as can be.
     pub(super) fn choose_for_peer(
         &mut self,

@@ -77,6 +77,10 @@ pub struct Config {
     /// How long a first fragment is remembered, and how long others wait for it: 10ms to 30s. Default: 2s, the least that RFC 6146 §4 wants.
     #[serde(default = "default_fragment_timeout")]
     pub(super) fragment_timeout: Duration,
+    /// The file, relative to the graph file, that sessions are saved in when the engine stops, and restored from when it starts; `swath nat save`
+    /// and `swath nat restore` do that at any time. Default: they end with the engine.
+    #[serde(default)]
+    pub(super) persist: Option<String>,
     /// Makes the choice of ports the same in each run: for tests. Default: ports that nobody can guess (RFC 6056).
     #[serde(default)]
     pub(super) port_seed: Option<u64>,
@@ -261,6 +265,7 @@ pub(super) struct Rules {
     pub(super) deterministic: Option<Deterministic>,
     pub(super) port_blocks: Option<PortBlocks>,
     pub(super) block_log: Option<String>,
+    pub(super) persist: Option<String>,
     pub(super) refusal: Told,
     pub(super) per_user: PerUser,
     pub(super) sessions: Settings,
@@ -360,6 +365,7 @@ impl Config {
             deterministic,
             port_blocks,
             block_log: self.port_blocks.as_ref().and_then(|blocks| blocks.log.clone()),
+            persist: self.persist.clone(),
             refusal: self.refusal,
             per_user: self.per_user,
             sessions,

@@ -219,6 +219,16 @@ impl<K: FlowKey> Sessions<K> {
         Ok(handle)
     }
 
+    /// Whether a session that was saved has been idle for too long to be taken in.
+    pub fn is_record_over(&self, record: &Record) -> bool {
+        units(record.idle) > self.timeouts[record.state as usize]
+    }
+
+    /// Where the places of sessions end: the cursor of [`Sessions::list`] comes up to there.
+    pub fn places(&self) -> u32 {
+        self.high
+    }
+
     fn step(&self, cursor: u32) -> (u32, u32) {
         let first = cursor.max(1);
         (first, first.saturating_add(STEP).min(self.high))

@@ -15,6 +15,7 @@ fn each_requirement_has_a_row_and_each_test_is_there() {
         include_str!("rfc6888.rs"),
         include_str!("rfc7857.rs"),
         include_str!("fragments.rs"),
+        include_str!("saved.rs"),
         include_str!("table.rs"),
         include_str!("workers.rs"),
         include_str!("blocks.rs"),

@@ -17,6 +17,7 @@ mod rfc5382;
 mod rfc5508;
 mod rfc6888;
 mod rfc7857;
+mod saved;
 mod table;
 mod workers;
 

@@ -32,6 +32,7 @@ struct TableVTable {
     follow: unsafe extern "C" fn(*const c_void, *mut c_void) -> i32,
     command: unsafe extern "C" fn(*const c_void, Bytes, &Sink, &Sink) -> i32,
     figures: unsafe extern "C" fn(*const c_void, &Sink),
+    state_file: unsafe extern "C" fn(*const c_void, &Sink),
     records: unsafe extern "C" fn(*const c_void, usize, &Sink),
     destroy_shard: unsafe extern "C" fn(*mut c_void),
     destroy: unsafe extern "C" fn(*mut c_void),
@@ -57,6 +58,7 @@ impl<T: Table> TableShims<T> {
         follow: Self::follow,
         command: Self::command,
         figures: Self::figures,
+        state_file: Self::state_file,
         records: Self::records,
         destroy_shard: Self::destroy_shard,
         destroy: Self::destroy,
@@ -141,6 +143,14 @@ impl<T: Table> TableShims<T> {
         let figures = contain(|| Ok(unsafe { &*table.cast::<T>() }.figures()));
         if let Some(json) = figures.ok().and_then(|figures| serde_json::to_string(&figures).ok()) {
             sink.put("", &json);
+        }
+    }
+
+    unsafe extern "C" fn state_file(table: *const c_void, sink: &Sink) {
+        // SAFETY: as in `shard`.
+        let file = contain(|| Ok(unsafe { &*table.cast::<T>() }.state_file().map(String::from)));
+        if let Ok(Some(file)) = file {
+            sink.put("", &file);
         }
     }
 
@@ -357,6 +367,14 @@ impl TableInstance {
 }
 
 impl TableInstance {
+    /// The file that what it knows is kept in while no engine runs.
+    pub fn state_file(&self) -> Option<String> {
+        let mut file = ConfigError::new("");
+        // SAFETY: the shared part is of this vtable and alive.
+        unsafe { (self.vtable.state_file)(self.shared, &Sink::collect(&mut file)) };
+        Some(file.message().to_string()).filter(|file| !file.is_empty())
+    }
+
     /// What it has to tell for good since this was last asked, `max` records at most; `None` if there is nothing.
     pub fn records(&self, max: usize) -> Option<Records> {
         let mut json = ConfigError::new("");

@@ -87,6 +87,11 @@ impl RemoteTable {
         self.send(text).map_err(|error| failure(&error))
     }
 
+    /// Sends a command, and returns the answer, or why there is none.
+    fn answer(&mut self, command: &str) -> Result<Value, String> {
+        self.send(command.into()).map_err(|error| error.to_string())
+    }
+
     /// Sends a command, or several in a list.
     fn send<T: DeserializeOwned>(&mut self, text: String) -> Result<T, ClientError> {
         self.client.post(&format!("/v1/tables/{}/commands", segment(&self.name)), text)

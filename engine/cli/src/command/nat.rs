@@ -1,14 +1,16 @@
 //! `swath nat`: address translation.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use swath_ctl::{restore, save};
 
 use super::filter::{SessionsCommand, sessions};
-use super::{TableArgs, text_of, write_json};
+use super::{TableArgs, done, text_of, write_json};
 use crate::args::Format;
 use crate::exit::{Exit, Failure};
-use crate::figures::grouped;
+use crate::figures::{counted, grouped};
 use crate::terminal::Terminal;
 
 const KINDS: [&str; 1] = ["nat44"];
@@ -23,6 +25,8 @@ Examples:
   swath nat show
   swath nat sessions list --address 10.0.0.5 --protocol tcp
   swath nat sessions count
+  swath nat save sessions.nat
+  swath nat restore sessions.nat
   swath nat blocks --outside 203.0.113.2:20000
   swath nat sessions remove --port 53 --protocol udp")]
 pub struct NatArgs {
@@ -45,6 +49,16 @@ pub enum NatCommand {
         /// The one of an address and port outside: `203.0.113.2:20000`
         #[arg(long, value_name = "ADDRESS:PORT")]
         outside: Option<SocketAddrV4>,
+    },
+    /// Write all sessions to a file, while it forwards
+    Save {
+        /// The file; one that is there is replaced when all is written
+        file: PathBuf,
+    },
+    /// Take sessions from a file in, as far as the settings allow them
+    Restore {
+        /// What `save` has written
+        file: PathBuf,
     },
     /// List, count or end sessions
     #[command(subcommand)]
@@ -70,6 +84,17 @@ pub fn nat(args: &NatArgs, terminal: &Terminal) -> Result<Exit, Failure> {
             } else {
                 terminal.data(&blocks(&answer["blocks"]["blocks"]))?
             }
+        }
+        NatCommand::Save { file } => {
+            let name = table.name.clone();
+            let saved = save(file, "nat44", &name, &mut |command| table.answer(command)).map_err(Failure::other)?;
+            let words = format!("{} saved in {}", counted(saved as usize, "session"), file.display());
+            done(&json!({ "saved": saved }), &words, format, terminal)?;
+        }
+        NatCommand::Restore { file } => {
+            let restored = restore(file, "nat44", &mut |command| table.answer(command)).map_err(Failure::other)?;
+            let words = format!("{} in `{}`", restored.words(), table.name);
+            done(&json!({ "restored": restored.taken, "not-taken": restored.not_taken }), &words, format, terminal)?;
         }
         NatCommand::Sessions(command) => sessions(&mut table, command, format, terminal)?,
     }
