@@ -38,11 +38,14 @@ pub struct FileWatch {
     happened: Option<(Instant, Instant)>,
 }
 
+/// Device, number, length, and when it was changed.
+type Identity = (u64, u64, u64, i64, i64);
+
 /// What there is to see of files without reading them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Sight {
-    /// By name: device, number, length, and when it was changed.
-    files: BTreeMap<PathBuf, Option<(u64, u64, u64, i64, i64)>>,
+    /// By name, of those that are there.
+    files: BTreeMap<PathBuf, Option<Identity>>,
     /// By pattern.
     matches: BTreeMap<String, Vec<PathBuf>>,
 }

@@ -436,12 +436,12 @@ mod tests {
                             assert!(quota || by_hand.keys().filter(|key| key.0 == place).count() == all);
                         }
                     }
-                } else if let Some(key) = by_hand.keys().nth((random >> 16) as usize % by_hand.len().max(1)).copied() {
-                    if let Some(port) = by_hand.get_mut(&key).and_then(|(_, ports)| ports.pop()) {
-                        blocks.release(key.0, port, now);
-                        if by_hand[&key].1.is_empty() {
-                            empty.push_back((key, now));
-                        }
+                } else if let Some(key) = by_hand.keys().nth((random >> 16) as usize % by_hand.len().max(1)).copied()
+                    && let Some(port) = by_hand.get_mut(&key).and_then(|(_, ports)| ports.pop())
+                {
+                    blocks.release(key.0, port, now);
+                    if by_hand[&key].1.is_empty() {
+                        empty.push_back((key, now));
                     }
                 }
                 blocks.expire(now, 2);
