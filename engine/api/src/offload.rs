@@ -45,4 +45,10 @@ pub trait AddressSet: Send + Sync {
 
     /// Puts other IPv6 addresses in the place of all: of each range the first one, and the first one behind it if there is one, in order.
     fn replace6(&self, borders: &[u128]);
+
+    /// Removes all addresses. When it returns, no packet is dropped by one of them any more, and those that were are counted.
+    fn clear(&self) {
+        self.remove4(0, 0);
+        self.replace6(&[]);
+    }
 }

@@ -3,12 +3,14 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use serde::Deserialize;
 use swath_api::wire::MacAddr;
-use swath_api::{ConfigError, Lane, VECTOR, Vector};
-use swath_core::driver::{DriverKind, Due, Io, Port, PortConfig, Received, RxQueue, TxQueue};
+use swath_api::{AddressSet, ConfigError, Lane, Offload, VECTOR, Vector};
+use swath_core::driver::{DriverKind, Due, Io, Offloaded, Port, PortConfig, Received, RxQueue, TxQueue};
+
+use super::sieve::Sieve;
 
 /// `driver: test`, with the settings of [`Settings`].
 pub const DRIVER: DriverKind = DriverKind {
@@ -34,11 +36,13 @@ struct Settings {
     ring: bool,
     /// Whether the sink keeps copies.
     keep: bool,
+    /// Whether it drops packets in the place of a node that asks for it, before they wait to be received.
+    sieve: bool,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { batch: VECTOR, every: 0, capacity: usize::MAX, ring: false, keep: true }
+        Settings { batch: VECTOR, every: 0, capacity: usize::MAX, ring: false, keep: true, sieve: false }
     }
 }
 
@@ -64,12 +68,24 @@ pub struct Wire {
     left: AtomicU64,
     ring: AtomicU64,
     ring_keeps: AtomicBool,
+    // What it drops by, and what it has dropped of each queue and has not told yet.
+    sieve: OnceLock<Arc<Sieve>>,
+    sieved: Vec<Mutex<Offloaded>>,
 }
 
 impl Wire {
     /// Lets frames arrive at one of the interface's queues, of which there is one for each worker.
     pub fn feed(&self, queue: usize, frames: impl IntoIterator<Item = Vec<u8>>) {
-        lock(&self.inputs[queue]).extend(frames);
+        for frame in frames {
+            let Some(role) = self.sieve.get().and_then(|sieve| sieve.role_of(&frame)) else {
+                lock(&self.inputs[queue]).push_back(frame);
+                continue;
+            };
+            let mut sieved = lock(&self.sieved[queue]);
+            sieved.packets[role] += 1;
+            sieved.bytes += frame.len() as u64;
+            self.arrived.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     /// Frames that wait to be received.
@@ -134,6 +150,8 @@ fn open(config: &PortConfig<'_>) -> Result<Box<dyn Port>, ConfigError> {
         lost: AtomicU64::new(0),
         left: AtomicU64::new(0),
         ring: AtomicU64::new(0),
+        sieve: OnceLock::new(),
+        sieved: (0..config.workers).map(|_| Mutex::default()).collect(),
     });
     OPENED.with_borrow_mut(|opened| opened.push(Arc::clone(&wire)));
     let (mac, mtu) = (config.mac.unwrap_or_else(|| config.default_mac()), config.mtu.unwrap_or(1500));
@@ -171,6 +189,16 @@ impl Port for TestPort {
         let sink = |(worker, (ring, rest))| Box::new(Sink { wire: Arc::clone(&self.wire), worker, ring, rest }) as Box<dyn TxQueue>;
         parts.map(sink).collect()
     }
+
+    fn accept(&mut self, offload: &Offload) -> Result<Arc<dyn AddressSet>, String> {
+        if !self.wire.settings.sieve {
+            return Err("it has no sieve".into());
+        }
+        assert!(!self.rings.is_empty(), "it is asked before its queues are taken out");
+        let sieve = Arc::new(Sieve::new(offload));
+        assert!(self.wire.sieve.set(Arc::clone(&sieve)).is_ok(), "it is asked once");
+        Ok(sieve)
+    }
 }
 
 struct Source {
@@ -200,6 +228,10 @@ impl RxQueue for Source {
         self.wire.arrived.fetch_add(u64::from(received.packets + received.no_buffer), Ordering::SeqCst);
         self.wire.lost.fetch_add(u64::from(received.no_buffer), Ordering::SeqCst);
         received
+    }
+
+    fn offloaded(&mut self) -> Offloaded {
+        std::mem::take(&mut lock(&self.wire.sieved[self.queue]))
     }
 
     fn due(&self) -> Due {

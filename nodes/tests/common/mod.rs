@@ -6,6 +6,7 @@ pub mod frames;
 pub mod kinds;
 pub mod random;
 pub mod sessions;
+pub mod sieve;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

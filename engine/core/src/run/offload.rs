@@ -71,9 +71,12 @@ impl Asked {
                 let known = running.and_then(|lent| lent.get(&place));
                 let copy = match ports.get_mut(&place) {
                     Some(port) => port.accept(&offload),
-                    None if before.is_some_and(|before| before.stays(place)) => {
-                        known.map(|lent| Arc::clone(&lent.copy)).ok_or_else(|| "its driver is asked when it is attached".into())
-                    }
+                    None if before.is_some_and(|before| before.stays(place)) => match known {
+                        Some(lent) if lent.has_roles_of(&offload) => Ok(Arc::clone(&lent.copy)),
+                        // What it looks at it was told once.
+                        Some(_) => Err("its driver looks at other addresses as long as it is attached".into()),
+                        None => Err("its driver is asked when it is attached".into()),
+                    },
                     None => continue,
                 };
                 match copy {
@@ -105,6 +108,11 @@ impl Lent {
         self.node == node && Arc::ptr_eq(&self.table, table) && self.edges == offload.edges
     }
 
+    /// Whether the driver was asked to drop packets in the roles that this asks for, and in no other.
+    fn has_roles_of(&self, offload: &Offload) -> bool {
+        self.edges.map(|edge| edge == NO_EDGE) == offload.edges.map(|edge| edge == NO_EDGE)
+    }
+
     /// From now on the driver drops what is in the list; does nothing if it does already.
     pub fn begin(&self) {
         if !self.gate.begun.swap(true, Ordering::Relaxed) {
@@ -118,8 +126,7 @@ impl Lent {
             return;
         }
         self.gate.closed.store(true, Ordering::Relaxed);
-        self.copy.remove4(0, 0);
-        self.copy.replace6(&[]);
+        self.copy.clear();
     }
 }
 
@@ -140,6 +147,12 @@ impl AddressSet for Gate {
     fn replace6(&self, borders: &[u128]) {
         if !self.closed.load(Ordering::Relaxed) {
             self.copy.replace6(borders);
+        }
+    }
+
+    fn clear(&self) {
+        if !self.closed.load(Ordering::Relaxed) {
+            self.copy.clear();
         }
     }
 }

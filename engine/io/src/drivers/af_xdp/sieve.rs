@@ -273,6 +273,13 @@ impl AddressSet for Sieve {
         }
         listed.store((borders.len() as u64) << 32 | u64::from(first), Ordering::Release);
     }
+
+    fn clear(&self) {
+        self.remove4(0, 0);
+        self.replace6(&[]);
+        // One that has found an address just before drops, and counts.
+        wait_for_programs();
+    }
 }
 
 /// Until all programs that run now have ended: they are parts of the kernel that RCU waits for, and so does this call (membarrier(2), in the
