@@ -17,8 +17,8 @@ use common::{Place, records};
 use etherparse::PacketBuilder;
 use random::Rng;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use swath::Time;
-use swath_core::run::Engine;
+use swath::{Graph, Time, registry};
+use swath_core::run::{Engine, Report};
 use swath_ctl::Format;
 
 /// Frames that are under way at once: fewer than any queue between the script and the engine takes.
@@ -390,4 +390,161 @@ fn a_list_changes_while_packets_pass() {
         counters.iter().filter(|(name, _)| name.starts_with("swath_deny_list_packets")).map(|(_, count)| count).sum::<f64>();
     assert_eq!(counted, listed as f64);
     assert!(offloaded > 0.0 && offloaded <= listed as f64, "{offloaded} of {listed}");
+}
+
+/// A graph of those that take each other's place.
+#[derive(Debug, Clone)]
+struct Phase {
+    what: &'static str,
+    list: List,
+    /// Whether the node is there, whether it asks drivers, and whether it looks at destinations, too.
+    node: Option<(bool, bool)>,
+    /// What `b` has for settings, if it is there.
+    b: Option<&'static str>,
+    /// Whether the drivers of `a` and `b` do the work of the node.
+    drivers: [bool; 2],
+}
+
+const RING: &str = "driver: af-xdp, checksum: trust, queues: 2, ring: 1024";
+const OTHER_RING: &str = "driver: af-xdp, checksum: trust, queues: 2, ring: 512";
+
+impl Phase {
+    fn text(&self) -> String {
+        let mut text = graph(RING, 2, "", &self.list);
+        match self.b {
+            Some(driver) => text = text.replace(&format!("device: in1, {RING}"), &format!("device: in1, {driver}")),
+            None => text = text.lines().filter(|line| !line.starts_with("  b")).map(|line| format!("{line}\n")).collect(),
+        }
+        let start = text.find("  deny: {").unwrap();
+        match self.node {
+            None => {
+                let end = start + text[start..].find('\n').unwrap() + 1;
+                text.replace_range(start..end, "");
+                text.replace("to: deny", "to: tx")
+            }
+            Some((offloads, both)) => {
+                let text = if offloads { text.replace("match: both,", "match: both, offload: xdp,") } else { text };
+                if both { text } else { text.replace("match: both", "match: source") }
+            }
+        }
+    }
+
+    /// What becomes of a frame: a reason to drop it, or none.
+    fn drops(&self, sent: &Sent) -> Option<&'static str> {
+        let (_, both) = self.node?;
+        let edge = self.list.edge(sent);
+        let edge = if !both && edge == "destination-listed" { "ok" } else { edge };
+        (edge != "ok" && edge != "not-ip").then_some(edge)
+    }
+}
+
+fn apply(place: &Place, engine: &mut Engine, text: &str) -> Report {
+    let text = text.replace("out.pcap", place.path("out.pcap").to_str().unwrap());
+    let mut graph = Graph::from_text("graph.yaml", &text);
+    let plan = graph.plan(&registry()).unwrap_or_else(|failure| panic!("{failure}"));
+    let applied = engine.apply(plan, graph.diagnostics_mut());
+    applied.unwrap_or_else(|refusal| panic!("{refusal}: {}", graph.render()))
+}
+
+/// Of an interface that is there: packets received, and of them those that its driver has dropped.
+fn figures(engine: &Engine, interface: usize) -> [u64; 2] {
+    let name = ["a", "b"][interface];
+    let Some(place) = engine.interfaces().iter().position(|interface| interface.name == name) else { return [0; 2] };
+    let of = |count: fn(&swath_core::run::InterfaceCounters) -> u64| {
+        engine.counters().iter().map(|worker| count(&worker.interfaces[place])).sum::<u64>()
+    };
+    [of(|interface| interface.received.get()), of(|interface| interface.offloaded.get())]
+}
+
+/// Graphs take each other's place while packets pass: none that is denied passes, and none other is dropped, whoever drops.
+#[test]
+fn graphs_change_while_packets_pass() {
+    let Some(mut bench) = Bench::new() else { return };
+    let mut rng = Rng::new();
+    let lists: Vec<List> = (0..3).map(|_| List((0..10).map(|_| random_prefix(&mut rng)).collect())).collect();
+    let list = |at: usize| lists[at].clone();
+    let phase = |what, list, node, b, drivers| Phase { what, list, node, b, drivers };
+    let all = Some((true, true));
+    let phases = [
+        phase("from the start", list(0), all, Some(RING), [true, true]),
+        phase("another list", list(1), all, Some(RING), [true, true]),
+        phase("an interface less", list(1), all, None, [true, false]),
+        phase("an interface more", list(1), all, Some(OTHER_RING), [true, true]),
+        phase("other sides", list(1), Some((true, false)), Some(OTHER_RING), [false, false]),
+        phase("one of them goes", list(1), Some((true, false)), None, [false, false]),
+        phase("and is asked anew", list(1), Some((true, false)), Some(RING), [false, true]),
+        phase("nobody is asked", list(2), Some((false, false)), Some(RING), [false, false]),
+        phase("both are asked, too late", list(2), all, Some(RING), [false, false]),
+        phase("no node", list(2), None, Some(RING), [false, false]),
+        phase("a node", list(0), all, None, [false, false]),
+        phase("and an interface", list(0), all, Some(RING), [false, true]),
+    ];
+    let place = Place::new();
+    let mut engine = start(&place, &phases[0].text());
+    let (mut expected, mut out, mut sent): (BTreeMap<&str, u64>, Vec<Vec<u8>>, [u64; 2]) = Default::default();
+    let mut note = |phase: &Phase, frames: &[Sent]| {
+        for frame in frames {
+            match phase.drops(frame) {
+                Some(reason) => *expected.entry(reason).or_default() += 1,
+                None => out.push(frame.frame.clone()),
+            }
+        }
+    };
+    let arrive = |engine: &Engine, sent: [u64; 2], what: &str| {
+        let start = Instant::now();
+        for (at, sent) in sent
+            .into_iter()
+            .enumerate()
+            .filter(|(at, _)| *at == 0 || engine.interfaces().iter().any(|it| it.name == "b" && *at == 1))
+        {
+            while figures(engine, at)[0] < sent {
+                assert!(
+                    start.elapsed() < Duration::from_secs(20),
+                    "{what}: {:?} of {sent}, {:?}",
+                    figures(engine, at),
+                    engine.news()
+                );
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    };
+    for (number, phase) in phases.iter().enumerate() {
+        if number > 0 {
+            // Under way while the graph changes: those of which both say the same, where the interface stays.
+            let before = &phases[number - 1];
+            let frames: Vec<Sent> = (0..BATCH).map(|_| random_frame(&mut rng)).collect();
+            let same = |frame: &Sent| before.drops(frame) == phase.drops(frame) && (frame.interface == 0 || before.b == phase.b);
+            let frames: Vec<Sent> =
+                frames.into_iter().filter(|frame| same(frame) && (frame.interface == 0 || phase.b.is_some())).collect();
+            frames.iter().for_each(|frame| sent[frame.interface] += 1);
+            note(phase, &frames);
+            bench.post(&frames);
+            let report = apply(&place, &mut engine, &phase.text());
+            assert_eq!((report.incomplete, report.not_carried), (vec![], Vec::<String>::new()), "{}", phase.what);
+            arrive(&engine, sent, phase.what);
+        }
+        settle(&engine);
+        let frames: Vec<Sent> =
+            (0..BATCH).map(|_| random_frame(&mut rng)).filter(|frame| frame.interface == 0 || phase.b.is_some()).collect();
+        let before = [0, 1].map(|at| figures(&engine, at)[1]);
+        frames.iter().for_each(|frame| sent[frame.interface] += 1);
+        note(phase, &frames);
+        bench.post(&frames);
+        arrive(&engine, sent, phase.what);
+        for (at, drops) in phase.drivers.into_iter().enumerate() {
+            // Frames with more tags than two are the node's, and so is what is not sound.
+            let is_its = |frame: &&Sent| {
+                frame.interface == at && frame.tags < 3 && phase.drops(frame).is_some_and(|reason| reason.ends_with("-listed"))
+            };
+            let wanted = if drops { frames.iter().filter(is_its).count() as u64 } else { 0 };
+            assert_eq!(figures(&engine, at)[1] - before[at], wanted, "{} {at}", phase.what);
+        }
+    }
+    let (got, _, _) = end(&place, &mut engine);
+    out.sort();
+    assert!(got == out, "{} and {}", got.len(), out.len());
+    let ledger = engine.ledger();
+    let dropped: BTreeMap<&str, u64> = ledger.dropped["deny"].iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
+    assert_eq!(dropped, expected);
+    assert_eq!((ledger.received, ledger.sent), (sent.iter().sum(), out.len() as u64));
 }
