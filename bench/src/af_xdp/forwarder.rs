@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use swath_ctl::Client;
+use swath_ctl::api::Runtime;
 
+use super::cores::schedstat;
 use super::network::{IN, OUT};
 
 /// Who forwards.
@@ -27,6 +30,7 @@ pub struct Programs {
     swath: PathBuf,
     graph: PathBuf,
     report: PathBuf,
+    api: PathBuf,
     core: usize,
     /// All that this process might run on, which has chosen one.
     cores: String,
@@ -45,8 +49,8 @@ impl Programs {
         std::fs::create_dir(&place).map_err(|error| format!("{}: {error}", place.display()))?;
         let at = |name: &str| place.join(name);
         let cores = cores.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let (bare, graph_file, report) = (at("forwarder"), at("graph.yaml"), at("report.json"));
-        let programs = Programs { bare, swath, graph: graph_file, report, core, cores, place: place.clone() };
+        let (bare, graph_file, report, api) = (at("forwarder"), at("graph.yaml"), at("report.json"), at("api"));
+        let programs = Programs { bare, swath, graph: graph_file, report, api, core, cores, place: place.clone() };
         std::fs::write(&programs.graph, graph(core)).map_err(|error| error.to_string())?;
         for offload in [false, true] {
             std::fs::write(programs.deny(offload), deny(core, offload)).map_err(|error| error.to_string())?;
@@ -73,7 +77,8 @@ impl Programs {
             Kind::Bare => command.arg(&self.bare).args([IN, OUT, &self.core.to_string()]),
             Kind::Router | Kind::Deny { .. } => {
                 let graph = if let Kind::Deny { offload } = kind { self.deny(offload) } else { self.graph.clone() };
-                command.arg(&self.swath).arg("run").arg(graph).args(["--stats", "none", "--report"]).arg(&self.report)
+                command.arg(&self.swath).arg("run").arg(graph).args(["--stats", "none", "--report"]).arg(&self.report);
+                command.arg("--api").arg(&self.api)
             }
         };
         let log = std::fs::File::create(self.place.join("log")).map_err(|error| error.to_string())?;
@@ -116,7 +121,8 @@ nodes:
 /// Prefixes of the list beside that of the sender.
 const LISTED: u32 = 100_000;
 
-/// A wire with a list of addresses before it, in which the sender is.
+/// A wire with a list of addresses before it, in which the sender is. Its worker sleeps when there is nothing to do, as one does unless told
+/// otherwise.
 fn deny(core: usize, offload: bool) -> String {
     // By a multiplicative generator: all over 11.0.0.0/8, a third of them networks.
     let mut prefixes: Vec<String> = vec!["198.51.100.2".into()];
@@ -128,7 +134,7 @@ fn deny(core: usize, offload: bool) -> String {
     let offload = if offload { "offload: xdp, " } else { "" };
     format!(
         "version: 1
-engine: {{ cores: [{core}], idle: busy }}
+engine: {{ cores: [{core}] }}
 interfaces:
   in:  {{ driver: af-xdp, device: {IN} }}
   out: {{ driver: af-xdp, device: {OUT} }}
@@ -176,9 +182,15 @@ impl Forwarder<'_> {
         let entries = std::fs::read_dir(&tasks).map_err(|error| format!("{}: {error}", tasks.display()))?;
         let mut tasks = entries.flatten().map(|entry| entry.path());
         let task = tasks.find(|task| self.kind == Kind::Bare || name(task) == "worker-0\n").ok_or("it has no worker")?;
-        let text = std::fs::read_to_string(task.join("schedstat")).map_err(|error| error.to_string())?;
-        let mut fields = text.split_whitespace().map_while(|field| field.parse().ok());
-        fields.next().zip(fields.next()).ok_or_else(|| format!("schedstat: {text}"))
+        schedstat(&task.join("schedstat"))
+    }
+
+    /// Seconds that its worker has spent with packets, as it says itself: without those in which it found none.
+    pub fn busy(&self) -> Result<f64, String> {
+        let words = |error: swath_ctl::ClientError| format!("{:?}: {error}", self.kind);
+        let mut client = Client::connect(&self.programs.api).map_err(words)?;
+        let runtime: Runtime = client.get("/v1/runtime").map_err(words)?;
+        Ok(runtime.workers.iter().map(|worker| worker.busy).sum())
     }
 
     /// Ends it. Returns what it reports.

@@ -4,6 +4,7 @@
 //! another core. They take turns, since the machine is not the same from one second to the next, and what is told is the ratio of each pair.
 //! Every packet is accounted for.
 
+mod cores;
 mod deny;
 mod forwarder;
 mod network;
@@ -64,7 +65,7 @@ pub fn run_apart() -> Result<ExitCode, String> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The programs and the traffic of a case, and the core of what the kernel does.
+/// The programs and the traffic of a case, and the core of what the kernel does, which this thread is on.
 fn prepare(core: usize) -> Result<(Programs, Traffic, usize), String> {
     let allowed = sched_getaffinity(None).map_err(|error| error.to_string())?;
     let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();

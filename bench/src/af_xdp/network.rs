@@ -52,22 +52,34 @@ pub struct Drops {
     pub before: u64,
     /// On the way from it.
     pub behind: u64,
+    /// By a program of the device that says so.
+    pub discarded: u64,
 }
 
 impl Drops {
     pub fn read() -> Result<Drops, String> {
-        let text = run("ethtool", &format!("-S {INTO}"))?;
-        let figure = |line: &str| line.trim().strip_prefix("tx_queue_0_xdp_xmit_errors: ")?.parse::<u64>().ok();
-        let before = text.lines().find_map(figure).ok_or_else(|| format!("{INTO} counts no errors:\n{text}"))?;
+        let before = figure(INTO, "tx_queue_0_xdp_xmit_errors")?;
+        let discarded = figure(IN, "rx_queue_0_xdp_drops")?;
         let text = run("ip", &format!("-s -j link show {OUT}"))?;
         let links: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
         let behind = links[0]["stats64"]["tx"]["dropped"].as_u64().ok_or_else(|| format!("{OUT} counts no drops"))?;
-        Ok(Drops { before, behind })
+        Ok(Drops { before, behind, discarded })
     }
 
     pub fn since(self, before: Drops) -> Drops {
-        Drops { before: self.before - before.before, behind: self.behind - before.behind }
+        Drops {
+            before: self.before - before.before,
+            behind: self.behind - before.behind,
+            discarded: self.discarded - before.discarded,
+        }
     }
+}
+
+/// What the driver of a device counts.
+fn figure(device: &str, name: &str) -> Result<u64, String> {
+    let text = run("ethtool", &format!("-S {device}"))?;
+    let of = |line: &str| line.trim().strip_prefix(name)?.strip_prefix(": ")?.parse::<u64>().ok();
+    text.lines().find_map(of).ok_or_else(|| format!("{device} does not count {name}:\n{text}"))
 }
 
 /// Runs a command, which must succeed. Returns what it wrote.

@@ -8,7 +8,7 @@ use aya::programs::{TestRun, TestRunAttrs, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use etherparse::PacketBuilder;
 
-use super::network::{INTO, LAST, NEXT_HOP_MAC, OUR_MAC, SENDER_MAC, index};
+use super::network::{IN, INTO, LAST, NEXT_HOP_MAC, OUR_MAC, SENDER_MAC, index};
 
 /// What `./build` makes of `traffic.bpf.c`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("traffic.bpf.o");
@@ -66,7 +66,9 @@ impl Traffic {
         let sink = self::program(&mut program, "absorb")?;
         sink.load().map_err(words)?;
         sink.attach(LAST, XdpMode::Driver).map_err(words)?;
-        self::program(&mut program, "generate")?.load().map_err(words)?;
+        for name in ["generate", "discard"] {
+            self::program(&mut program, name)?.load().map_err(words)?;
+        }
         Ok(Traffic { program, counters, lost: 0 })
     }
 
@@ -96,6 +98,14 @@ impl Traffic {
             }
         }
         Ok(())
+    }
+
+    /// Does something while the device that packets come to drops all of them at once.
+    pub fn discarding<T>(&mut self, work: impl FnOnce(&mut Traffic) -> Result<T, String>) -> Result<T, String> {
+        let link = program(&mut self.program, "discard")?.attach(IN, XdpMode::Driver).map_err(words)?;
+        let done = work(self);
+        program(&mut self.program, "discard")?.detach(link).map_err(words)?;
+        done
     }
 
     /// Waits until all that will arrive has.
