@@ -41,6 +41,9 @@ edges! {
         Exhausted = edge("exhausted", layer::IP4),
         /// The sender has as many sessions or ports as `per-user` allows it. Wire it to `icmp-error` as `exhausted`; unwired, it drops them.
         UserLimit = edge("user-limit", layer::IP4),
+        /// The sender opens sessions faster than `rate` of `per-user` allows it: a scan, or something that is infected. Packets of its
+        /// sessions pass. Wire it as `user-limit`, or not: unwired, it drops them, and nobody is told.
+        UserRate = edge("user-rate", layer::IP4),
         /// Fragments that wait for the first one of their packet.
         Waiting = held("waiting"),
         /// The packet belongs to no session and opens none: TCP without SYN, an ICMP error or answer that is about nothing. After a restart,
@@ -157,6 +160,7 @@ fn refuse(packet: &mut Packet<'_>, refusal: Refusal, told: IcmpCause) -> Next {
     match refusal {
         Refusal::Exhausted => tell(packet, Next::Exhausted),
         Refusal::UserLimit => tell(packet, Next::UserLimit),
+        Refusal::UserRate => tell(packet, Next::UserRate),
         Refusal::Invalid => Next::Invalid,
         Refusal::Protocol => Next::Protocol,
         Refusal::Malformed => Next::Malformed,

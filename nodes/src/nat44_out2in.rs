@@ -146,7 +146,7 @@ fn apply_other(packet: &mut Packet<'_>, act: Act) -> Next {
 #[cold]
 fn refuse(refusal: Refusal) -> Next {
     match refusal {
-        Refusal::Exhausted | Refusal::UserLimit => Next::NoRoom,
+        Refusal::Exhausted | Refusal::UserLimit | Refusal::UserRate => Next::NoRoom,
         Refusal::Filtered => Next::Filtered,
         Refusal::Spoofed => Next::Spoofed,
         Refusal::Taken => Next::Taken,

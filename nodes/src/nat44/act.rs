@@ -37,6 +37,8 @@ pub(crate) enum Refusal {
     Exhausted,
     /// The inside address has as much as it may.
     UserLimit,
+    /// The inside address opens sessions faster than it may.
+    UserRate,
     /// Another session has the addresses and ports that it would have on the other side.
     Taken,
     /// From outside, in the name of a host inside.
@@ -47,9 +49,9 @@ pub(crate) enum Refusal {
     Malformed,
 }
 
-const REFUSALS: [Refusal; 9] = {
+const REFUSALS: [Refusal; 10] = {
     use Refusal::*;
-    [NoSession, Invalid, Filtered, Exhausted, UserLimit, Taken, Spoofed, Protocol, Malformed]
+    [NoSession, Invalid, Filtered, Exhausted, UserLimit, UserRate, Taken, Spoofed, Protocol, Malformed]
 };
 
 const TRANSLATE: u64 = 0;

@@ -54,7 +54,7 @@ const BLOCK_TOTALS: [(&str, &str); 2] = [
     ("nat44_port_blocks_released_total", "Blocks of ports taken back from hosts."),
 ];
 
-const TOTALS: [(&str, &str); 8] = [
+const TOTALS: [(&str, &str); 9] = [
     ("nat44_opened_sessions_total", "Sessions opened."),
     ("nat44_expired_sessions_total", "Sessions that were silent for too long."),
     ("nat44_evicted_sessions_total", "Sessions that gave way to new ones because the table was full."),
@@ -62,6 +62,7 @@ const TOTALS: [(&str, &str); 8] = [
     ("nat44_exhausted_ports_total", "Packets that found no port."),
     ("nat44_exhausted_sessions_total", "Packets that found no room for a session, because none gave way."),
     ("nat44_user_limit_total", "Packets of inside addresses that have as much as they may."),
+    ("nat44_user_rate_total", "Packets of inside addresses that open sessions faster than they may."),
     ("nat44_filtered_total", "Packets from outside to a mapping that may not be answered by their sender."),
 ];
 
@@ -71,8 +72,8 @@ impl Counts {
         let (free, ports) = behind.ports.count();
         let gauges = [behind.mappings.len().into(), ports, free];
         let totals = sessions.totals();
-        let Refused4 { ports, sessions, user, filtered } = *refused;
-        let totals = [totals.opened, totals.expired, totals.evicted, totals.removed, ports, sessions, user, filtered];
+        let Refused4 { ports, sessions, user, rate, filtered } = *refused;
+        let totals = [totals.opened, totals.expired, totals.evicted, totals.removed, ports, sessions, user, rate, filtered];
         let tell =
             |told: &[AtomicU64], now: &[u64]| told.iter().zip(now).for_each(|(told, now)| told.store(*now, Ordering::Relaxed));
         tell(&self.by_protocol, &by_protocol);

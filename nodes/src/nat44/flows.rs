@@ -11,6 +11,7 @@ use super::datagrams::First;
 use super::deterministic::Block;
 use super::mappings::Mappings;
 use super::pool::{Ports, Range};
+use super::rate::Rates;
 use super::settings::{Filtering, Mapping, Pooling, PortBlocks, Rules};
 use super::{End, INSIDE, Nat44, OUTSIDE, Target, chosen};
 
@@ -23,6 +24,7 @@ pub(super) struct Behind {
     user_sessions: Option<Sources>,
     pub(super) user_ports: Option<Sources>,
     pub(super) blocks: Option<Blocks>,
+    rates: Option<Rates>,
     pub(super) seed: Seed,
     /// The time of the frame or tick.
     pub(super) now: u64,
@@ -44,6 +46,7 @@ pub(super) struct Refused4 {
     pub(super) ports: u64,
     pub(super) sessions: u64,
     pub(super) user: u64,
+    pub(super) rate: u64,
     pub(super) filtered: u64,
 }
 
@@ -72,6 +75,7 @@ impl Flows {
                 .port_blocks
                 .map(|settings| Blocks::new(&rules.pool.blocks(worker, settings.size), settings))
                 .transpose()?,
+            rates: rules.per_user.rate().map(|rate| Rates::new(capacity, rate)).transpose()?,
             seed: Seed::random(),
             now: 0,
         };
@@ -96,6 +100,7 @@ impl Flows {
         std::mem::swap(&mut behind.user_sessions, &mut before.user_sessions);
         std::mem::swap(&mut behind.user_ports, &mut before.user_ports);
         std::mem::swap(&mut behind.blocks, &mut before.blocks);
+        std::mem::swap(&mut behind.rates, &mut before.rates);
         std::mem::swap(&mut behind.seed, &mut before.seed);
         let Behind { mappings, ports, .. } = behind;
         ports.adopt(&mut before.ports, |end, protocol| mappings.of_outside(end, protocol).is_some());
@@ -208,6 +213,7 @@ impl Flows {
             |refusal| {
                 match refusal {
                     Refusal::UserLimit => self.totals.user += 1,
+                    Refusal::UserRate => self.totals.rate += 1,
                     Refusal::Filtered => self.totals.filtered += 1,
                     _ => {}
                 }
@@ -222,6 +228,11 @@ impl Flows {
         let (rules, protocol, inside) = (&nat.rules, probe.key.protocol(), End::from(probe.key.source_end()));
         if !self.sessions.opens(probe) {
             return Err(Refusal::NoSession);
+        }
+        if let Some(rates) = &mut self.behind.rates
+            && !rates.admit(inside.address, now)
+        {
+            return Err(Refusal::UserRate);
         }
         let (outside, mapping) = match target {
             Target::Static(outside) => (outside, 0),

@@ -14,6 +14,7 @@ mod deterministic;
 mod flows;
 mod mappings;
 mod pool;
+mod rate;
 mod rewrite;
 mod saved;
 mod settings;

@@ -12,6 +12,7 @@ use crate::sessions::{MAX_SESSIONS, Pairing, Settings, Timeouts};
 
 use super::deterministic::Deterministic;
 use super::pool::{Pool, PoolAddress};
+use super::rate::Rate;
 use super::statics::{Static, Statics};
 use super::{BY_WORKER, End};
 
@@ -251,6 +252,33 @@ pub(super) struct PerUser {
     pub(super) sessions: Option<u32>,
     /// Ports outside, of TCP, UDP and ICMP together, at least 1. With endpoint-dependent mapping there is no such limit. Default: any number.
     pub(super) ports: Option<u32>,
+    /// Sessions that it may open in a second, 1 to 1000000; those that begin outside are not counted. Default: any number.
+    rate: Option<u32>,
+    /// Sessions that it may open at once, where there is a `rate`: 1 to 1000000. Default: those of a second.
+    burst: Option<u32>,
+}
+
+impl PerUser {
+    pub(super) fn rate(&self) -> Option<Rate> {
+        self.rate.map(|per_second| Rate { per_second, burst: self.burst.unwrap_or(per_second) })
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        for (path, limit) in [("per-user.sessions", self.sessions), ("per-user.ports", self.ports)] {
+            if limit == Some(0) {
+                return Err(ConfigError::at(path, "at least 1; leave it out for any number"));
+            }
+        }
+        for (path, limit) in [("per-user.rate", self.rate), ("per-user.burst", self.burst)] {
+            if let Some(limit) = limit.filter(|limit| !(1..=1_000_000).contains(limit)) {
+                return Err(ConfigError::at(path, format!("1 to 1000000 sessions, and not {limit}")));
+            }
+        }
+        if self.burst.is_some() && self.rate.is_none() {
+            return Err(ConfigError::at("per-user.burst", "there is no `rate` that it is of"));
+        }
+        Ok(())
+    }
 }
 
 /// What workers need to know, checked.
@@ -332,11 +360,7 @@ impl Config {
             return Err(ConfigError::at("sessions.capacity", text));
         }
         self.sessions.timeouts.check("sessions.timeouts")?;
-        for (path, limit) in [("per-user.sessions", self.per_user.sessions), ("per-user.ports", self.per_user.ports)] {
-            if limit == Some(0) {
-                return Err(ConfigError::at(path, "at least 1; leave it out for any number"));
-            }
-        }
+        self.per_user.check()?;
         if self.mapping == Mapping::EndpointDependent && self.per_user.ports.is_some() {
             let text = "with `mapping: endpoint-dependent` ports are nobody's: limit `sessions`";
             return Err(ConfigError::at("per-user.ports", text));

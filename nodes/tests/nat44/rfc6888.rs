@@ -65,6 +65,42 @@ fn req_4_and_5_limits_of_a_subscriber() {
 }
 
 #[test]
+fn req_4c_and_5b_rate_of_a_subscriber() {
+    let mut net = Net::new("per-user: { rate: 10, burst: 5 }");
+    let mut next = 1000;
+    // How many of twenty new sessions are opened, where the tenth of a second is that of a session.
+    let mut opened = |net: &mut Net, host| {
+        let packets: Vec<Vec<u8>> = (0..20).map(|port| udp((host, next + port), (R, 53))).collect();
+        next += 20;
+        let before = net.rig.count("snat.user-rate");
+        let [told, left] = net.inside(&packets);
+        assert_eq!((told.len(), left.len() as u64 + net.rig.count("snat.user-rate") - before), (0, 20));
+        left.len()
+    };
+    assert_eq!(opened(&mut net, A), 5);
+    // Others have their own, and what is open goes on.
+    assert_eq!(opened(&mut net, B), 5);
+    let outside = source(&net.leaves(&udp((A, 1000), (R, 53))));
+    net.wait(SECOND / 10);
+    assert_eq!((opened(&mut net, A), opened(&mut net, A)), (1, 0));
+    net.wait(SECOND * 3 / 10);
+    assert_eq!(opened(&mut net, A), 3);
+    // It saves no more than the burst.
+    net.wait(SECOND * 60);
+    assert_eq!(opened(&mut net, A), 5);
+    // What comes from outside to what it has open is no session of its own making.
+    let answers: Vec<Vec<u8>> = (0..20).map(|port| udp((R, 100 + port), outside)).collect();
+    assert_eq!(net.outside(&answers)[0].len(), 20);
+    // Wired, it tells.
+    let wired = graph(1, "per-user: { rate: 10, burst: 5 }")
+        .replace("user-limit: error } }\n  rewrite", "user-limit: error, user-rate: error } }\n  rewrite");
+    let mut net = Net::of(&wired);
+    let [told, left] = net.inside(&(0..20).map(|port| udp((A, 4000 + port), (R, 53))).collect::<Vec<_>>());
+    assert_eq!((told.len(), left.len()), (15, 5));
+    assert!(told.iter().all(|packet| packet[9] == 1 && packet[20..22] == [3, 13]));
+}
+
+#[test]
 fn req_8_ports_of_a_subscriber_stay_its_own() {
     let mut net = Net::of(&provider(1, FIXED));
     let outside = source(&net.leaves(&udp((A, 4000), (R, 53))));

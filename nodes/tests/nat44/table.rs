@@ -32,6 +32,9 @@ fn what_is_refused() {
             "another `static` has it already",
         ),
         ("per-user: { ports: 0 }", "at least 1"),
+        ("per-user: { rate: 0 }", "1 to 1000000 sessions, and not 0"),
+        ("per-user: { rate: 1, burst: 2000000 }", "1 to 1000000 sessions, and not 2000000"),
+        ("per-user: { burst: 5 }", "there is no `rate` that it is of"),
         ("mapping: endpoint-dependent\n    per-user: { ports: 3 }", "ports are nobody's"),
         ("deterministic: { ports: 0 }", "at least 1"),
         ("deterministic: { ports: 70000 }", "65535"),
@@ -44,10 +47,6 @@ fn what_is_refused() {
         ("port-blocks: { size: 64, per-user: 0 }", "1 to 64 blocks, and not 0"),
         ("port-blocks: { size: 64, hold-off: 2h }", "is more than `1h`"),
         ("port-blocks: { size: 64 }\n    mapping: endpoint-dependent", "ports are nobody's"),
-        (
-            "port-blocks: { size: 64 }\n    deterministic: { ports: 1 }\n    inside-prefixes: [192.168.1.0/24]",
-            "each host has its ports for good",
-        ),
         (
             "port-blocks: { size: 64 }\n    pool: ['203.0.113.9:2000-2062']",
             "of `203.0.113.9` a worker has 63 ports: not one block of 64",
@@ -63,6 +62,9 @@ fn what_is_refused() {
         let refusal = refusal(nat);
         assert!(refusal.contains(said), "{nat}: {refusal}");
     }
+    let both = graph(1, "port-blocks: { size: 64 }\n    deterministic: { ports: 64 }").replace(", 10.0.0.0/8]", "]");
+    let refusal = Rig::build(&both, None, &[]).map(|_| ()).expect_err("it should be refused");
+    assert!(refusal.contains("with `deterministic` each host has its ports for good"), "{refusal}");
 }
 
 #[test]
