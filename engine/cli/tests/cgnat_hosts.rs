@@ -162,10 +162,7 @@ fn the_log_says_whose_a_connection_was() {
         }
         // 24 ports of each protocol are two blocks of 16, and both are used.
         assert_eq!(given.len(), 8 * 2, "{text}");
-        assert!(
-            given.values().all(|(_, used)| used.values().all(|count| [16, 8].contains(count)) && used.len() == 2),
-            "{given:?}"
-        );
+        assert!(given.values().all(|(_, used)| used.values().all(|count| [16, 8].contains(count)) && used.len() == 2), "{given:?}");
         // Each user has one address (paired pooling).
         let addresses: BTreeSet<_> = given.iter().map(|((outside, _), (inside, _))| (inside, outside)).collect();
         assert_eq!(addresses.len(), 8);
