@@ -6,7 +6,7 @@
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
-use swath_api::sync::{Ebb, Receiver, Sender, Sleeper, ebbs, post, ring, ring_with};
+use swath_api::sync::{Ebb, Receiver, Sender, Sleeper, Tide, ebbs, post, ring, ring_with};
 
 /// Items that own memory, so that loom sees one that is lost or taken twice.
 type Item = loom::alloc::Track<usize>;
@@ -162,57 +162,125 @@ fn what_is_published_is_taken_by_each_thread_and_given_back() {
     });
 }
 
+/// What has become of a thread that waits for an ebb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    Out,
+    Left,
+    /// It still waits, or the other one has left.
+    Undecided,
+}
+
+/// A thread that hands things over, and waits for an ebb.
+struct Side {
+    ebb: Ebb,
+    out: Sender<u8>,
+    inbox: Receiver<u8>,
+    sent: usize,
+    taken: usize,
+}
+
+impl Side {
+    /// Joins, and looks so many times. What it takes with something to do it sends on with one less. Then it leaves, if it is one that does,
+    /// and begins something new.
+    fn wait(mut self, looks: usize, leaves: bool) -> (Waited, Side) {
+        self.ebb.join(self.sent, self.taken);
+        for _ in 0..looks {
+            self.ebb.work();
+            if let Some(hops) = self.inbox.pop() {
+                self.taken += 1;
+                if hops > 0 {
+                    self.out.push(hops - 1).unwrap();
+                    self.sent += 1;
+                }
+            }
+            self.ebb.rest(self.sent, self.taken);
+            match self.ebb.tide() {
+                Tide::Runs => {}
+                Tide::Broken => return (Waited::Undecided, self),
+                Tide::Out => {
+                    assert!(self.inbox.is_empty(), "nothing is on its way");
+                    return (Waited::Out, self);
+                }
+            }
+        }
+        match leaves.then(|| self.ebb.leave()) {
+            None => (Waited::Undecided, self),
+            Some(true) => (Waited::Out, self),
+            Some(false) => {
+                self.out.push(0).unwrap();
+                self.sent += 1;
+                (Waited::Left, self)
+            }
+        }
+    }
+}
+
+/// Two threads that could begin, one of which has sent something that comes back once.
+fn two_sides() -> (Side, Side) {
+    let [one, two] = <[Ebb; 2]>::try_from(ebbs(2)).unwrap();
+    let ((to_two, from_one), (to_one, from_two)) = (ring(2), ring(2));
+    let mut one = Side { ebb: one, out: to_two, inbox: from_two, sent: 0, taken: 0 };
+    let mut two = Side { ebb: two, out: to_one, inbox: from_one, sent: 0, taken: 0 };
+    one.out.push(1).unwrap();
+    one.sent = 1;
+    assert!(!one.ebb.announce() && two.ebb.announce() && one.ebb.announce());
+    (one, two)
+}
+
 /// Two threads that hand each other things join an ebb. When it has come for one of them, the other has nothing for it, nor ever will.
 #[test]
 fn when_the_ebb_has_come_nothing_is_on_its_way() {
-    struct Side {
-        ebb: Ebb,
-        out: Sender<u8>,
-        inbox: Receiver<u8>,
-        sent: usize,
-        taken: usize,
-    }
-
-    impl Side {
-        /// Joins, and looks so many times. What it takes with something to do it sends on with one less.
-        fn wait(mut self, looks: usize) -> (bool, Side) {
-            self.ebb.join(1, self.sent, self.taken);
-            for _ in 0..looks {
-                self.ebb.work();
-                if let Some(hops) = self.inbox.pop() {
-                    self.taken += 1;
-                    if hops > 0 {
-                        self.out.push(hops - 1).unwrap();
-                        self.sent += 1;
-                    }
-                }
-                self.ebb.rest(self.sent, self.taken);
-                if self.ebb.has_come(1) {
-                    assert!(self.inbox.is_empty(), "nothing is on its way");
-                    return (true, self);
-                }
-            }
-            (false, self)
-        }
-    }
-
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(|| {
-        let [one, two] = <[Ebb; 2]>::try_from(ebbs(2)).unwrap();
-        let ((to_two, from_one), (to_one, from_two)) = (ring(2), ring(2));
-        let mut one = Side { ebb: one, out: to_two, inbox: from_two, sent: 0, taken: 0 };
-        let two = Side { ebb: two, out: to_one, inbox: from_one, sent: 0, taken: 0 };
-        // Sent before: it comes back once.
-        one.out.push(1).unwrap();
-        one.sent = 1;
-        let other = thread::spawn(move || two.wait(2));
-        let (first, one) = one.wait(2);
+        let (one, two) = two_sides();
+        let other = thread::spawn(move || two.wait(2, false));
+        let (first, one) = one.wait(2, false);
         let (second, two) = other.join().unwrap();
         // For whom it has come, it has come for all: what each has taken is all there was.
-        if first || second {
+        if first == Waited::Out || second == Waited::Out {
             assert!(one.inbox.is_empty() && two.inbox.is_empty());
             assert_eq!((one.sent + two.sent, one.taken + two.taken), (2, 2));
         }
+    });
+}
+
+/// One that waits no longer begins something new. Then the ebb has not come for the other one, whenever that looks.
+#[test]
+fn nobody_goes_on_alone() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let (one, two) = two_sides();
+        let other = thread::spawn(move || two.wait(1, true));
+        let (first, one) = one.wait(2, false);
+        let (second, two) = other.join().unwrap();
+        assert!(!(first == Waited::Out && second == Waited::Left), "{first:?} {second:?}");
+        if first == Waited::Out || second == Waited::Out {
+            assert!(one.inbox.is_empty() && two.inbox.is_empty());
+        }
+        // And the next attempt is another one.
+        if second == Waited::Left {
+            let (mut one, mut two) = (one, two);
+            assert_eq!(one.ebb.tide(), Tide::Broken);
+            assert!(!one.ebb.announce() && two.ebb.announce());
+        }
+    });
+}
+
+/// Threads announce themselves whenever they come by: all of them mean the same attempt.
+#[test]
+fn an_attempt_is_announced_by_all() {
+    loom::model(|| {
+        let [mut one, mut two] = <[Ebb; 2]>::try_from(ebbs(2)).unwrap();
+        let other = thread::spawn(move || (two.announce(), two));
+        let first = one.announce();
+        let (second, mut two) = other.join().unwrap();
+        assert!(one.announce() && two.announce(), "{first} {second}");
+        one.join(3, 1);
+        two.join(0, 2);
+        assert_eq!((one.tide(), two.tide()), (Tide::Out, Tide::Out));
+        assert!(!two.announce() && one.announce(), "the next one");
     });
 }

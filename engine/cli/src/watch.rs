@@ -96,6 +96,7 @@ impl Watch<'_> {
                 observer = running.engine.observer();
                 self.live.attach(running.engine.observer());
             }
+            self.live.set_incomplete(running.engine.incomplete());
             let engine = &running.engine;
             if asked.is_none() && self.stop.asked() {
                 asked = Some(now);

@@ -12,9 +12,7 @@ use std::time::Duration;
 
 use common::Place;
 use common::scrape::get;
-use nix::sys::ptrace;
-use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::Pid as Tid;
+use common::stopped::Stopped;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Longer than anything here takes.
@@ -118,39 +116,6 @@ impl Service {
         self.stderr.read_to_string(&mut rest).unwrap();
         (self.child.wait().unwrap().code(), rest)
     }
-
-    /// The thread of a worker.
-    fn worker(&self, index: usize) -> Tid {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        let named = |task: &std::fs::DirEntry| {
-            std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == format!("worker-{index}"))
-        };
-        let task = tasks.map(Result::unwrap).find(named).expect("the thread");
-        Tid::from_raw(task.file_name().to_str().unwrap().parse().unwrap())
-    }
-}
-
-/// A thread that stands still until this is dropped.
-struct Stopped(Tid);
-
-impl Stopped {
-    /// `None`, which is said, where the system forbids to trace; with CI=true that is a failure.
-    fn new(thread: Tid) -> Option<Stopped> {
-        if let Err(error) = ptrace::seize(thread, ptrace::Options::empty()) {
-            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "ptrace: {error}");
-            println!("not run: a thread cannot be stopped: {error}");
-            return None;
-        }
-        ptrace::interrupt(thread).unwrap();
-        waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
-        Some(Stopped(thread))
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        let _ = ptrace::detach(self.0, None);
-    }
 }
 
 #[test]
@@ -186,7 +151,7 @@ fn the_life_of_a_service() {
     };
     assert!(sleeps(&service.get("/metrics").1, 1) > 0);
 
-    if let Some(stopped) = Stopped::new(service.worker(0)) {
+    if let Some(stopped) = Stopped::worker(service.child.id(), 0) {
         // What was said before, and for a third of the limit after; there is a status each second.
         let mut heard = 0;
         while heard < 3 {

@@ -46,6 +46,8 @@ struct State {
     engine: Option<Arc<Observer>>,
     /// By worker: its sweeps, and when they were seen to be others than before.
     pulse: Vec<(u64, Instant)>,
+    /// Workers that have not gone over to the last graph in time.
+    incomplete: Vec<usize>,
 }
 
 impl Live {
@@ -59,7 +61,7 @@ impl Live {
     pub fn attach(&self, engine: Observer) {
         let (engine, now) = (Arc::new(engine), Instant::now());
         let pulse = engine.sweeps().map(|sweeps| (sweeps, now)).collect();
-        let before = std::mem::replace(&mut *self.state(), State { engine: Some(engine), pulse });
+        let before = std::mem::replace(&mut *self.state(), State { engine: Some(engine), pulse, incomplete: Vec::new() });
         drop(before);
         self.set(Phase::Running);
     }
@@ -69,10 +71,15 @@ impl Live {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
+    /// Says which workers have not gone over to the last graph in time.
+    pub fn set_incomplete(&self, workers: Vec<usize>) {
+        self.state().incomplete = workers;
+    }
+
     /// Looks whether the workers turn. To be called often, and always by the same thread.
     pub fn look(&self, now: Instant) {
         let mut state = self.state();
-        let State { engine: Some(engine), pulse } = &mut *state else { return };
+        let State { engine: Some(engine), pulse, .. } = &mut *state else { return };
         for (seen, sweeps) in pulse.iter_mut().zip(engine.sweeps()) {
             if seen.0 != sweeps {
                 *seen = (sweeps, now);
@@ -97,9 +104,12 @@ impl Live {
             phase if phase == Phase::Draining as u8 => return Err("draining".into()),
             _ => {}
         }
-        match self.stalled(Instant::now(), STALLED)[..] {
+        if let [worker, ..] = self.stalled(Instant::now(), STALLED)[..] {
+            return Err(format!("worker {worker} stands still"));
+        }
+        match self.state().incomplete[..] {
             [] => Ok(()),
-            [worker, ..] => Err(format!("worker {worker} stands still")),
+            [worker, ..] => Err(format!("worker {worker} has not gone over to the last graph")),
         }
     }
 

@@ -9,7 +9,7 @@ mod post;
 mod ring;
 mod sleeper;
 
-pub use ebb::{Ebb, ebbs};
+pub use ebb::{Ebb, Tide, ebbs};
 pub use post::{Publisher, Subscriber, post};
 pub use ring::{Gauge, Receiver, Sender, ring, ring_with};
 pub use sleeper::Sleeper;

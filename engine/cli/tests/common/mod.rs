@@ -6,6 +6,7 @@ pub mod hosts;
 pub mod router;
 pub mod running;
 pub mod scrape;
+pub mod stopped;
 
 use std::path::{Path, PathBuf};
 

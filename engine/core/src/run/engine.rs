@@ -185,7 +185,7 @@ impl Engine {
         drain(get_mut(&mut self.graphs).as_mut_slice(), self.now);
         let now = self.now;
         for (graph, turn) in get_mut(&mut self.graphs).iter_mut().zip(&mut self.standing).filter(|(_, turn)| turn.is_due()) {
-            turn.take(graph, || now, || true);
+            turn.take_standing(graph, now);
         }
         self.look_for_echoes();
     }

@@ -6,17 +6,23 @@
 //!
 //! Where packets may be on their way between workers in ways that the next graph does not have, all workers *ebb* first: they receive nothing,
 //! and process what they have handed each other, until nothing is left. So no packet meets a graph that does not know where it goes, and none
-//! overtakes another one of its flow.
+//! overtakes another one of its flow. They begin when all of them could, and give it up if one of them does not go on with it; until the next
+//! attempt each processes packets by the graph that it has. So a worker that stands still holds up the change, and nobody else.
 
 use std::time::{Duration, Instant};
 
-use swath_api::sync::{Ebb, Publisher, Subscriber, ebbs, post};
+use swath_api::sync::{Ebb, Publisher, Subscriber, Tide, ebbs, post};
 
 use super::pass::WorkerGraph;
 use super::succeed::Moves;
 
 /// How long a worker may take to go over to another graph before it is said to be stalled: far more than any does that gets a core at all.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long workers wait for each other at first, while they receive nothing: rings of devices take what comes meanwhile. It takes some
+/// microseconds if all of them run. Each time that it is in vain they wait twice as long the next time, for they may have to share cores.
+const FIRST_EBB: Duration = Duration::from_millis(5);
+/// And at most.
+const LONGEST_EBB: Duration = Duration::from_millis(40);
 /// How often the control side looks for an echo. A worker does not tell it, which would be a system call.
 const LOOK: Duration = Duration::from_micros(20);
 
@@ -48,6 +54,12 @@ pub(super) struct Outcome {
 pub(super) struct Turn {
     changes: Subscriber<Box<Change>>,
     ebb: Ebb,
+    /// What it has taken and not gone over to yet.
+    pending: Option<Box<Change>>,
+    /// How long it waits for the others the next time.
+    patience: Duration,
+    /// How long it has waited for them in vain.
+    in_vain: Duration,
 }
 
 /// The control side.
@@ -56,7 +68,13 @@ pub(super) type Turns = Publisher<Box<Change>>;
 /// The ends of so many workers.
 pub(super) fn turns(workers: usize) -> (Turns, Vec<Turn>) {
     let (publisher, subscribers) = post(workers);
-    let turns = subscribers.into_iter().zip(ebbs(workers)).map(|(changes, ebb)| Turn { changes, ebb });
+    let turns = subscribers.into_iter().zip(ebbs(workers)).map(|(changes, ebb)| Turn {
+        changes,
+        ebb,
+        pending: None,
+        patience: FIRST_EBB,
+        in_vain: Duration::ZERO,
+    });
     (publisher, turns.collect())
 }
 
@@ -64,19 +82,47 @@ impl Turn {
     /// Whether the graph is to be another.
     #[inline]
     pub fn is_due(&self) -> bool {
-        self.changes.has_news()
+        self.pending.is_some() || self.changes.has_news()
     }
 
-    /// Goes over to the other graph. `now` tells the time; `stop` says that it is not to wait any longer.
+    /// Goes over to the other graph, if nobody has to be waited for; or else this is to be called again after the next sweep. `now` tells the
+    /// time; `stop` says that this worker is to end, which it does as it is. Returns whether it has gone over.
     #[cold]
-    pub fn take(&mut self, graph: &mut WorkerGraph, now: impl Fn() -> u64, stop: impl Fn() -> bool) {
+    pub fn take(&mut self, graph: &mut WorkerGraph, now: impl Fn() -> u64, stop: impl Fn() -> bool) -> bool {
         let start = Instant::now();
-        let Some(mut change) = self.changes.take() else { return };
+        let Some(change) = self.next() else { return true };
+        if change.ebb && change.base == graph.number && !self.ebb_away(graph, &now, &stop) {
+            self.pending = Some(change);
+            return false;
+        }
+        self.go_over(change, graph, now(), start);
+        true
+    }
+
+    /// As [`Turn::take`], where all workers stand still and nothing is on its way.
+    pub fn take_standing(&mut self, graph: &mut WorkerGraph, now: u64) {
+        let start = Instant::now();
+        // What workers have begun together before they stood still is not what they find when they run again.
+        self.ebb.leave();
+        if let Some(change) = self.next() {
+            self.go_over(change, graph, now, start);
+        }
+    }
+
+    fn next(&mut self) -> Option<Box<Change>> {
+        if self.pending.is_none() {
+            (self.patience, self.in_vain) = (FIRST_EBB, Duration::ZERO);
+            return self.changes.take();
+        }
+        self.pending.take()
+    }
+
+    fn go_over(&mut self, mut change: Box<Change>, graph: &mut WorkerGraph, now: u64, start: Instant) {
         if change.base == graph.number {
-            let ebb = if change.ebb { self.ebb_away(graph, change.number, &now, stop) } else { Duration::ZERO };
-            carry_out(&mut change, graph, now());
+            let ebb = if change.ebb { start.elapsed() + self.in_vain } else { Duration::ZERO };
+            carry_out(&mut change, graph, now);
             let at = Instant::now();
-            let pause = at - start;
+            let pause = at - start + self.in_vain;
             change.outcome = Some(Outcome { at, pause, ebb });
             let time = &graph.counters.time;
             time.swaps.add(1);
@@ -86,22 +132,36 @@ impl Turn {
         let _ = self.changes.give_back(change);
     }
 
-    /// Processes what workers have handed each other until nothing is left.
-    fn ebb_away(&mut self, graph: &mut WorkerGraph, number: u64, now: impl Fn() -> u64, stop: impl Fn() -> bool) -> Duration {
-        let (start, number) = (Instant::now(), number as usize);
+    /// Processes what workers have handed each other until nothing is left. Returns whether nothing is: or else some worker is not with it.
+    fn ebb_away(&mut self, graph: &mut WorkerGraph, now: &impl Fn() -> u64, stop: &impl Fn() -> bool) -> bool {
+        if !self.ebb.announce() {
+            // The one that is missing may want this core.
+            std::thread::yield_now();
+            return false;
+        }
+        let start = Instant::now();
         let (sent, taken) = graph.handed();
-        self.ebb.join(number, sent, taken);
-        while !self.ebb.has_come(number) && !stop() {
+        self.ebb.join(sent, taken);
+        let out = loop {
+            match self.ebb.tide() {
+                Tide::Out => return true,
+                Tide::Broken => break false,
+                Tide::Runs if start.elapsed() >= self.patience || stop() => break self.ebb.leave(),
+                Tide::Runs => {}
+            }
             self.ebb.work();
             let busy = graph.drain(now());
             let (sent, taken) = graph.handed();
             self.ebb.rest(sent, taken);
             if !busy {
-                // One that it waits for may want this core.
                 std::thread::yield_now();
             }
+        };
+        if !out {
+            self.in_vain += start.elapsed();
+            self.patience = (2 * self.patience).min(LONGEST_EBB);
         }
-        start.elapsed()
+        out
     }
 }
 

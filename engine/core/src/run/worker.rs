@@ -90,10 +90,12 @@ fn run(start: &mut Start, ended: &AtomicBool) {
         // The one reading of the clock serves to say what the sweep before it was: so these are the times of whole rounds.
         if busy { &time.busy } else { &time.idle }.add(now - before);
         before = now;
-        if turn.is_due() {
-            turn.take(graph, || *begin + clock.elapsed().as_nanos() as u64, || stop.load(Ordering::Relaxed));
+        let is_there =
+            !turn.is_due() || turn.take(graph, || *begin + clock.elapsed().as_nanos() as u64, || stop.load(Ordering::Relaxed));
+        // Questions are about the graph that it is to have.
+        if is_there {
+            mail.answer(graph);
         }
-        mail.answer(graph);
         busy = graph.sweep(now);
         if busy {
             (empty, rests) = (0, 0);
