@@ -290,3 +290,59 @@ fn a_client_that_dies_leaves_all_of_it_or_nothing() {
     assert_eq!(running.ask(["confirm"]).code, 0);
     ends_well(running, &place);
 }
+
+/// Bytes of the engine's heap that are in memory.
+fn heap(running: &Running) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// Whatever they are refused for, at whichever stage.
+#[test]
+fn a_thousand_refused_graphs_leave_nothing() {
+    let place = Place::new();
+    let running = start(&place);
+    let refused = [
+        (GRAPH.replace("nodes:", "nodes: ["), "urn:swath:problem:graph"),
+        (GRAPH.replace("to: tx", "to: nobody"), "urn:swath:problem:graph"),
+        (GRAPH.replace("workers: 2", "workers: 1"), "urn:swath:problem:restart"),
+        // Behind a table that can be made, a node that cannot, and an interface that cannot be attached.
+        (GRAPH.replace("192.0.2.0/24", "192.0.2.0/33"), "urn:swath:problem:graph"),
+        (GRAPH.replace("kind: rx, interface: a,", "kind: paint, colour: 1,"), "urn:swath:problem:graph"),
+        (GRAPH.replace("driver: memory, sink", "driver: af-packet, device: not-there, sink"), "urn:swath:problem:graph"),
+        (
+            GRAPH.replace(
+                "b: { driver: memory, sink: { check: stamps } }",
+                "b: { driver: memory }\n  c: { driver: af-packet, device: not-there }",
+            ),
+            "urn:swath:problem:graph",
+        ),
+    ];
+    let mut client = swath_ctl::Client::connect(&running.socket).unwrap();
+    let mut refuse = |count: usize| {
+        for n in 0..count {
+            let (text, kind) = &refused[n % refused.len()];
+            let body = json!({ "graph": { "files": [{ "name": "new.yaml", "text": text }] } }).to_string();
+            let resource = if n % 2 == 0 { "/v1/apply" } else { "/v1/plan" };
+            match client.change::<Value>(resource, body, None) {
+                Err(swath_ctl::ClientError::Refused(problem)) => assert_eq!(&problem.kind, kind, "{problem:?}"),
+                // Whether an interface can be attached, and `engine` changed, is for `apply` to say.
+                Ok(planned) => {
+                    assert!(resource == "/v1/plan" && (planned["restart"] == true || text.contains("not-there")), "{text}")
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+    };
+    // Allocators and threads take what they need.
+    refuse(210);
+    let (before, buffers) = (heap(&running), running.json("/v1/runtime")["buffers"]["capacity"].clone());
+    refuse(1001);
+    let after = heap(&running);
+    assert!(after < before + (8 << 20), "{before} bytes before, {after} after");
+    assert_eq!((revision(&running), &running.json("/v1/runtime")["buffers"]["capacity"]), (1, &buffers));
+    // And it is as able as before.
+    assert_eq!(apply(&running, &with_counter("last"), &[]).code, 0);
+    ends_well(running, &place);
+}

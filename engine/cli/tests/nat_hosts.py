@@ -3,6 +3,7 @@
   serve PORT COUNT [ADDRESS]     echoes over TCP, once so many connections are open at the same time, and over UDP, by this address alone,
                                  until its input ends; says who they came from, as JSON
   many ADDRESS PORT FIRST COUNT  opens so many connections at once, from ports FIRST and on; says how many got their own bytes back
+  idle ADDRESS PORT              a connection that asks something, is silent until its input ends, and asks again; says how many answers came
   udp PORT ADDRESS PORT SIZE     a datagram that must come back; says `answered`, `refused`, `unreachable` or `silence`
   tell PORT ADDRESS PORT         a datagram that nothing is expected for; says `sent`
   seen PORT                      waits for a datagram; says the port that it is from
@@ -99,6 +100,17 @@ def many(address, port, first, count):
         assert s.recv(1) == b""
         s.close()
     return right
+
+
+def idle(address, port):
+    with socket.create_connection((address, int(port)), timeout=PATIENCE) as s:
+        def ask():
+            s.sendall(b"hello")
+            return s.recv(5, socket.MSG_WAITALL) == b"hello"
+
+        answers = ask()
+        until_input_ends([], None)
+        return answers + ask()
 
 
 def udp(own, address, port, size):
