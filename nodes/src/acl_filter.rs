@@ -368,10 +368,13 @@ impl<A: Flowing> Walk<'_, '_, A> {
         let Walk { frame, mut asking, flows, keys, queries, rulings, .. } = self;
         let (mut unknown, mut count) = ([0_u8; VECTOR], 0);
         for (packet, (tracked, ruling)) in (0..frame.len()).zip(tracked.iter().zip(&mut *rulings)) {
+            if !ours(packet) {
+                continue;
+            }
             *ruling = if *tracked == Tracked::Pass { Ruling::Session } else { Ruling::Invalid };
             // No branch: which they are nobody can predict.
             unknown[count] = packet as u8;
-            count += usize::from(*tracked == Tracked::Unknown && ours(packet));
+            count += usize::from(*tracked == Tracked::Unknown);
         }
         let unknown = &unknown[..count];
         for packet in unknown {

@@ -94,6 +94,12 @@ tables:
     pool: ['10.0.0.1:515']
     mapping: endpoint-dependent
     fragment-timeout: 20ms
+  paced:
+    kind: nat44
+    inside-prefixes: [192.168.1.0/24, 10.0.0.2/32, 10.0.0.4/32]
+    pool: ['10.0.0.1:515-520']
+    per-user: { rate: 1 }
+    fragment-timeout: 20ms
   served:
     kind: nat44
     inside-prefixes: [192.168.1.0/24]
@@ -135,6 +141,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("acl-filter", "table: whole"),
     ("nat44-in2out", "table: nat"),
     ("nat44-in2out", "table: one-port"),
+    ("nat44-in2out", "table: paced"),
     ("nat44-in2out", "table: one-port, hairpin: true"),
     ("nat44-out2in", "table: nat"),
     ("nat44-out2in", "table: served"),

@@ -90,6 +90,15 @@ impl Running {
         }
     }
 
+    /// Waits until it logs a line with this text, and returns what it has logged until then.
+    pub fn until_logged(&mut self, text: &str) -> String {
+        let mut heard = String::new();
+        while !heard.lines().next_back().is_some_and(|line| line.contains(text)) {
+            assert_ne!(self.stderr.read_line(&mut heard).unwrap(), 0, "{heard}");
+        }
+        heard
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
