@@ -255,8 +255,9 @@ pub trait RxQueue: Send {
         None
     }
 
-    /// Chunks that lie in the device's ring.
-    fn in_ring(&self) -> usize {
+    /// Chunks that lie in the device's ring. Where chunks wander between the rings of several queues, each says what it has taken less what it
+    /// has given, which may be negative: of those of all workers only the sum counts.
+    fn in_ring(&self) -> isize {
         0
     }
 }
@@ -276,8 +277,9 @@ pub trait TxQueue: Send {
         let _ = io;
     }
 
-    /// Chunks that lie in the device's ring.
-    fn in_ring(&self) -> usize {
+    /// Chunks that lie in the device's ring. Where chunks wander between the rings of several queues, each says what it has taken less what it
+    /// has given, which may be negative: of those of all workers only the sum counts.
+    fn in_ring(&self) -> isize {
         0
     }
 }

@@ -273,7 +273,7 @@ impl TxQueue for Sink {
         }
     }
 
-    fn in_ring(&self) -> usize {
-        self.ring.len()
+    fn in_ring(&self) -> isize {
+        self.ring.len() as isize
     }
 }

@@ -1,7 +1,7 @@
 //! Counters: each written by one worker with plain loads and stores, read by whoever asks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use swath_api::reserved;
 
@@ -246,9 +246,15 @@ impl Counter {
 #[derive(Debug, Default)]
 pub struct BufferGauges {
     /// In rings of drivers.
-    pub rings: AtomicU64,
+    pub rings: AtomicI64,
     /// In vectors.
     pub frames: AtomicU64,
+}
+
+/// Chunks in the rings of drivers: a worker's part of them may be negative, the sum of all is not.
+pub(super) fn in_rings(workers: &[WorkerCounters]) -> u64 {
+    let rings: i64 = workers.iter().map(|worker| worker.buffers.rings.load(Ordering::Relaxed)).sum();
+    u64::try_from(rings).unwrap_or(0)
 }
 
 #[cfg(test)]

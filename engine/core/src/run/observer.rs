@@ -122,7 +122,7 @@ impl Observer {
             capacity: self.pool.capacity() as u64,
             free: self.pool.free() as u64,
             cached: self.pool.cached() as u64,
-            rings: gauges(|worker| worker.buffers.rings.load(Ordering::Relaxed)),
+            rings: super::counters::in_rings(&self.workers),
             frames: gauges(|worker| worker.buffers.frames.load(Ordering::Relaxed)),
             handoff: self.rings.iter().map(|ring| ring.len() as u64).sum(),
             // A packet may have been released between the two readings.

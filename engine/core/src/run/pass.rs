@@ -89,7 +89,7 @@ pub struct WorkerGraph {
     pub(super) sources: Vec<Source>,
     pub(super) parked: Vec<Source>,
     // Chunks in the rings of those that are parked.
-    pub(super) parked_chunks: usize,
+    pub(super) parked_chunks: isize,
     pub(super) ports: Vec<Box<dyn TxQueue>>,
     next_source: usize,
     // Sources that drop packets for a node.
@@ -275,10 +275,10 @@ impl WorkerGraph {
     /// Says where the buffers are.
     fn publish_buffers(&self) {
         self.cache.publish();
-        let rings: usize = self.ports.iter().map(|port| port.in_ring()).sum();
-        let rings = self.parked_chunks + rings + self.sources.iter().map(|source| source.queue.in_ring()).sum::<usize>();
+        let rings: isize = self.ports.iter().map(|port| port.in_ring()).sum();
+        let rings = self.parked_chunks + rings + self.sources.iter().map(|source| source.queue.in_ring()).sum::<isize>();
         let frames: usize = self.waiting().map(|node| self.vectors[node].len()).sum();
-        self.counters.buffers.rings.store(rings as u64, Ordering::Relaxed);
+        self.counters.buffers.rings.store(rings as i64, Ordering::Relaxed);
         self.counters.buffers.frames.store(frames as u64, Ordering::Relaxed);
     }
 

@@ -74,7 +74,7 @@ impl Engine {
             capacity: self.pool().capacity() as u64,
             free: self.pool().free() as u64,
             cached: self.pool().cached() as u64,
-            rings: gauges(|worker| worker.buffers.rings.load(Ordering::Relaxed)),
+            rings: super::counters::in_rings(self.counters()),
             frames: gauges(|worker| worker.buffers.frames.load(Ordering::Relaxed)),
             handoff: self.between_workers(),
             held,

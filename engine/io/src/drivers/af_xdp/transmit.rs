@@ -268,7 +268,7 @@ impl TxQueue for TransmitQueue {
         }
     }
 
-    fn in_ring(&self) -> usize {
-        self.gauges.iter().map(|gauge| gauge.load(Ordering::Relaxed)).sum()
+    fn in_ring(&self) -> isize {
+        self.gauges.iter().map(|gauge| gauge.load(Ordering::Relaxed) as isize).sum()
     }
 }
