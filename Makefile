@@ -4,6 +4,8 @@ CARGO ?= cargo
 # The faster test runner, if it is installed.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 export RUST_BACKTRACE ?= 0
+# What needs DPDK is left out where there is none.
+WORKSPACE = --workspace $(shell pkg-config --exists libdpdk 2>/dev/null || echo --exclude dpdk-sys --exclude swath-dpdk)
 # What is built once needs no cache for the next build, which would be half of what it writes to the disk.
 ifdef CI
 export CARGO_INCREMENTAL := 0
@@ -17,16 +19,16 @@ run:
 
 ## make check: formatting, lints and the tests that need no root. Five minutes at most.
 check: lint
-	$(CARGO) test --workspace --lib --bins
-	$(CARGO) test --workspace --doc
+	$(CARGO) test $(WORKSPACE) --lib --bins
+	$(CARGO) test $(WORKSPACE) --doc
 
 ## make test: everything that must hold. As root it installs what the tests need.
 test: deps lint doc loom
 ifeq ($(NEXTEST),)
-	$(CARGO) test --workspace --no-fail-fast
+	$(CARGO) test $(WORKSPACE) --no-fail-fast
 else
-	$(CARGO) nextest run --workspace --no-fail-fast
-	$(CARGO) test --workspace --doc
+	$(CARGO) nextest run $(WORKSPACE) --no-fail-fast
+	$(CARGO) test $(WORKSPACE) --doc
 endif
 
 ## make loom: what threads tell each other, in every order that memory allows.
@@ -40,7 +42,7 @@ test-long:
 	SWATH_TEST_SCALE=30 $(CARGO) test --profile fast -p swath-nodes --test nat44 churn -- --nocapture
 else
 test-long: deps asan valgrind
-	SWATH_TEST_SCALE=20 SWATH_KERNEL_FRAMES=20000 PROPTEST_CASES=20000 $(CARGO) test --profile fast --workspace --no-fail-fast
+	SWATH_TEST_SCALE=20 SWATH_KERNEL_FRAMES=20000 PROPTEST_CASES=20000 $(CARGO) test --profile fast $(WORKSPACE) --no-fail-fast
 endif
 
 ## make bench [CASE=ip4-1 or 'acl-*']: graph cost in TSC cycles per packet; with CASE=workers, overload, overload-af-packet, wake, scrape or
@@ -67,10 +69,10 @@ fuzz:
 
 lint:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy $(WORKSPACE) --all-targets -- -D warnings
 
 doc:
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(WORKSPACE) --no-deps --quiet
 
 ## make docs: docs/nodes, the catalogue of kinds, from the kinds themselves, and docs/metrics.md from a scrape. Tests say when they are stale.
 docs:

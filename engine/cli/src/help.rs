@@ -57,6 +57,8 @@ Environment:
   SWATH_STATS     `auto`, `line` or `none`, as --stats of `swath run`
   SWATH_METRICS   an address with a port, as --metrics of `swath run`
   SWATH_API       a path or `off`, as --api of `swath run`
+  SWATH_DPDK_LIBRARY
+                  the file of the driver for DPDK, if it is not beside swath
   SWATH_REVISIONS a directory or `off`, as --revisions of `swath run`
   SWATH_SOCKET    the socket of an engine, as --socket of `swath show` and other commands
   SWATH_LOG       what to log, as --log of `swath run`

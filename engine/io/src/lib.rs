@@ -4,7 +4,7 @@
 //! - [`DRIVERS`] lists the drivers, each of which attaches interfaces as a [`Port`](swath_core::driver::Port) with queues:
 //!   [`memory`](drivers::memory) generates packets and checks what comes back, [`pcap`](drivers::pcap) replays and writes captures:
 //!   neither needs a privilege, and both keep virtual time. [`af_packet`](drivers::af_packet),
-//!   [`af_xdp`](drivers::af_xdp) and [`tap`](drivers::tap) attach to devices of the kernel.
+//!   [`af_xdp`](drivers::af_xdp) and [`tap`](drivers::tap) attach to devices of the kernel, [`dpdk`](drivers::dpdk) to those of DPDK.
 //! - [`offload`] does the work that senders in the same kernel leave to network cards.
 //! - [`doctor`] says what a machine offers to drivers of devices, and what stands in their way.
 //! - [`flow_hash()`] says which worker a packet comes in on, alike in every driver that has to decide it itself.
@@ -26,5 +26,13 @@ pub use region::{PageKind, Pages, RegionError, open_region};
 use swath_core::driver::DriverKind;
 
 /// All drivers, in reading order.
-pub const DRIVERS: &[DriverKind] =
-    &[drivers::af_packet::KIND, drivers::af_xdp::KIND, drivers::tap::KIND, drivers::memory::KIND, drivers::pcap::KIND];
+pub const DRIVERS: &[DriverKind] = &[
+    drivers::af_packet::KIND,
+    drivers::af_xdp::KIND,
+    drivers::dpdk::KIND,
+    drivers::dpdk::memif::KIND,
+    drivers::dpdk::vhost::KIND,
+    drivers::tap::KIND,
+    drivers::memory::KIND,
+    drivers::pcap::KIND,
+];

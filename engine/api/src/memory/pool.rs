@@ -149,6 +149,19 @@ impl Cache {
         vector.forget();
     }
 
+    /// Frees chunks by their positions: those that a device has given back.
+    ///
+    /// # Safety
+    /// Each names a chunk of this pool that nothing else names.
+    pub unsafe fn free_raw(&mut self, positions: &[u32]) {
+        for position in positions {
+            self.stack.push(*position);
+            if self.stack.len() > CACHE {
+                self.spill();
+            }
+        }
+    }
+
     /// Makes the number of cached chunks visible to [`Pool::cached`]. A worker does this once per sweep.
     #[inline]
     pub fn publish(&self) {

@@ -3,6 +3,7 @@
 pub mod af_packet;
 pub mod af_xdp;
 pub mod doctor;
+pub mod dpdk;
 mod kernel;
 pub mod memory;
 pub mod pcap;

@@ -14,7 +14,7 @@ const UDP: u8 = 17;
 
 /// Completes the TCP or UDP checksum of a frame whose field holds no more than the sum of the pseudo header; says whether it did.
 #[inline]
-pub(super) fn complete(frame: &mut [u8]) -> bool {
+pub(in crate::drivers) fn complete(frame: &mut [u8]) -> bool {
     find(frame).is_some_and(|Place { start, end, field, .. }| {
         let Some(bytes) = frame.get_mut(start..end) else { return false };
         let checksum = nonzero(Sum::new().add_bytes(bytes).checksum());

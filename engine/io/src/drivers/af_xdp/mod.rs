@@ -33,7 +33,7 @@
 
 mod attach;
 mod capture;
-mod checksum;
+pub(super) mod checksum;
 mod chunks;
 #[cfg(test)]
 mod fault_tests;

@@ -1,0 +1,369 @@
+//! Devices of DPDK: rings within the process, memory shared with others, the kernel's packet sockets, and what is said when there is none.
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use common::hosts::Net;
+use common::running::Running;
+use common::scrape::engine;
+use common::{Place, said_by, swath};
+use serde_json::Value;
+
+/// Where the driver is: it was built with the tests. `None`, which is said, without DPDK; with CI=true that is a failure.
+fn library() -> Option<PathBuf> {
+    let directory = std::env::current_exe().unwrap().parent().unwrap().to_path_buf();
+    let found = [directory.join("libswath_dpdk.so"), directory.join("../libswath_dpdk.so")].into_iter().find(|file| file.is_file());
+    if found.is_none() {
+        let why = "the driver for DPDK was not built: apt install libdpdk-dev clang";
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{why}");
+        println!("not run: {why}");
+    }
+    found
+}
+
+/// `swath run` of a graph with the driver.
+fn start(library: &PathBuf, place: &Place, graph: &str) -> Running {
+    let socket = place.path("control.sock");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
+    command
+        .arg("run")
+        .arg(place.text("graph.yaml", graph))
+        .args(["--stats", "none", "--log-format", "json", "--report"])
+        .arg(place.path("report.json"))
+        .arg("--api")
+        .arg(&socket)
+        .env("SWATH_DPDK_LIBRARY", library);
+    Running::of(command, socket)
+}
+
+fn report(place: &Place) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(place.path("report.json")).unwrap()).unwrap()
+}
+
+/// A figure of an interface, as of now.
+fn figure(running: &Running, name: &str, direction: &str, what: &str) -> u64 {
+    let interfaces = running.json("/v1/interfaces");
+    let found = interfaces.as_array().unwrap().iter().find(|interface| interface["name"] == name);
+    found.and_then(|interface| interface[direction][what].as_u64()).unwrap_or_else(|| panic!("{name}: {interfaces:#}"))
+}
+
+/// Waits until an interface is up, or down.
+fn link(running: &Running, name: &str, is_up: bool) {
+    running.until("/v1/interfaces", |interfaces| {
+        interfaces.as_array().unwrap().iter().any(|interface| interface["name"] == name && interface["link"] == is_up)
+    });
+}
+
+/// Waits until an interface has received so many.
+fn received(running: &Running, name: &str, packets: u64) {
+    running.until("/v1/interfaces", |interfaces| {
+        let mut interfaces = interfaces.as_array().unwrap().iter();
+        interfaces.any(|interface| interface["name"] == name && interface["received"]["packets"].as_u64() >= Some(packets))
+    });
+}
+
+/// `swath apply` of another graph, which must succeed.
+fn apply(running: &Running, place: &Place, graph: &str) {
+    let graph = place.text("next.yaml", graph);
+    let applied = running.ask(["apply".as_ref(), graph.as_os_str()]);
+    assert_eq!(applied.code, 0, "{}", applied.err);
+}
+
+/// Packets of a generator through rings of DPDK, which are memory of this process: with each number of workers, all come back, in order.
+#[test]
+fn packets_pass_rings_in_order() {
+    let Some(library) = library() else { return };
+    // SAFETY: no other thread of this test's process reads or writes the environment now.
+    unsafe { std::env::set_var("SWATH_DPDK_LIBRARY", library) };
+    for workers in [1, 2, 3] {
+        let mut engine = engine(&format!(
+            "version: 1
+engine: {{ workers: {workers} }}
+interfaces:
+  from:
+    driver: memory
+    generate: {{ flows: {{ sources: [10.0.0.0/24], destinations: [10.1.0.0/16], count: 300 }}, limit: 20000, stamp: true }}
+  out:  {{ driver: dpdk, device: 'net_ring{workers}', mac: 02:00:00:00:00:01 }}
+  into: {{ driver: memory, sink: {{ check: stamps }} }}
+nodes:
+  from-rx: {{ kind: rx, interface: from, to: out-tx }}
+  out-tx:  {{ kind: tx, interface: out }}
+  out-rx:  {{ kind: rx, interface: out, to: into-tx }}
+  into-tx: {{ kind: tx, interface: into }}
+"
+        ));
+        let mut idle = 0;
+        while idle < 3 {
+            let mut busy = false;
+            for graph in engine.graphs_mut() {
+                busy |= graph.receive(0) > 0;
+                graph.pass(0);
+                graph.flush(0);
+            }
+            idle = if busy { 0 } else { idle + 1 };
+            assert_eq!(engine.ledger().discrepancies(), Vec::<String>::new());
+        }
+        engine.stop();
+        let ledger = engine.ledger();
+        assert_eq!(ledger.discrepancies(), Vec::<String>::new());
+        // Once by the generator, once by the ring.
+        assert_eq!((ledger.received, ledger.sent, ledger.dropped_total()), (40_000, 40_000, 0), "{workers} workers");
+        let said = engine.finish();
+        let sink = said[2].1.as_ref().unwrap();
+        let wrong = ["missing", "duplicated", "reordered", "unstamped"].map(|what| sink[what].as_u64());
+        assert_eq!(wrong, [Some(0); 4], "{said:?}");
+    }
+}
+
+/// Sends all back that comes by `peer`.
+fn mirror(peer: &str) -> String {
+    format!(
+        "version: 1
+interfaces:
+  peer: {{ {peer} }}
+nodes:
+  rx: {{ kind: rx, interface: peer, to: tx }}
+  tx: {{ kind: tx, interface: peer }}
+"
+    )
+}
+
+/// Sends numbered packets by `peer`, as soon as it has a generator, and checks those that come back.
+fn tester(peer: &str, limit: Option<u32>) -> String {
+    let flows = "{ sources: [10.0.0.0/24], destinations: [10.1.0.0/16], count: 300 }";
+    let generate = limit
+        .map_or_else(String::new, |limit| format!("generate: {{ flows: {flows}, rate: 20kpps, limit: {limit}, stamp: true }}, "));
+    format!(
+        "version: 1
+interfaces:
+  peer: {{ {peer} }}
+  test: {{ driver: memory, {generate}sink: {{ check: stamps }} }}
+nodes:
+  test-rx: {{ kind: rx, interface: test, to: peer-tx }}
+  peer-tx: {{ kind: tx, interface: peer }}
+  peer-rx: {{ kind: rx, interface: peer, to: test-tx }}
+  test-tx: {{ kind: tx, interface: test }}
+"
+    )
+}
+
+/// The report of a tester, all of whose packets have come back, in their order.
+fn all_came_back(place: &Place) {
+    let report = report(place);
+    let sink = &report["interfaces"]["test"];
+    let wrong = ["missing", "duplicated", "reordered", "unstamped"].map(|what| sink[what].as_u64());
+    assert_eq!(wrong, [Some(0); 4], "{report:#}");
+}
+
+/// Shared memory between two processes: both ways, and over the end of either. Rings have room for all that is sent, however slow the machine is.
+#[test]
+fn memif_joins_two_processes_and_waits_for_them() {
+    let Some(library) = library() else { return };
+    let (here, there) = (Place::new(), Place::new());
+    let socket = there.path("peer.sock");
+    let server = mirror("driver: memif, socket: peer.sock, role: server, secret: shared, ring-size: 14");
+    let peer = format!("driver: memif, socket: '{}', role: client, secret: shared, ring-size: 14", socket.display());
+    let tester_running = start(&library, &here, &tester(&peer, None));
+    link(&tester_running, "peer", false);
+    // The client is first, and finds the server.
+    let mirror_running = start(&library, &there, &server);
+    link(&tester_running, "peer", true);
+    link(&mirror_running, "peer", true);
+    // The interface is kept while the graph changes.
+    apply(&tester_running, &here, &tester(&peer, Some(10_000)));
+    received(&tester_running, "peer", 10_000);
+    assert_eq!(figure(&mirror_running, "peer", "received", "packets"), 10_000);
+    // The server ends, and another one comes.
+    mirror_running.end();
+    link(&tester_running, "peer", false);
+    let mirror_running = start(&library, &there, &server);
+    link(&tester_running, "peer", true);
+    link(&mirror_running, "peer", true);
+    apply(&tester_running, &here, &tester(&peer, None));
+    apply(&tester_running, &here, &tester(&peer, Some(10_000)));
+    received(&tester_running, "peer", 20_000);
+    assert_eq!(figure(&mirror_running, "peer", "received", "packets"), 10_000);
+    // The client is killed, and another one comes.
+    tester_running.kill();
+    link(&mirror_running, "peer", false);
+    let place = Place::new();
+    let tester_running = start(&library, &place, &tester(&peer, None));
+    link(&tester_running, "peer", true);
+    link(&mirror_running, "peer", true);
+    apply(&tester_running, &place, &tester(&peer, Some(10_000)));
+    received(&tester_running, "peer", 10_000);
+    tester_running.end();
+    all_came_back(&place);
+    mirror_running.end();
+    let report = report(&there);
+    assert_eq!(report["interfaces"]["peer"]["driver"], "net_memif", "{report:#}");
+}
+
+/// Ends with the test.
+struct Guest(Child);
+
+impl Guest {
+    /// testpmd behind a socket, as a guest with a driver of virtio, which sends everything back.
+    fn start(socket: &std::path::Path, prefix: &str) -> Guest {
+        let device = format!("--vdev=net_virtio_user0,path={},server=0,queue_size=1024", socket.display());
+        let child = Command::new("timeout")
+            .args(["-k", "1", "60", "dpdk-testpmd", "--no-huge", "-m", "256", "--no-pci", "--no-shconf", "--no-telemetry"])
+            .args(["--file-prefix", prefix, "--iova-mode=va", &device])
+            .args(["--", "--forward-mode=io", "--total-num-mbufs=8192", "--stats-period=1", "--auto-start"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Guest(child)
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // `timeout` hands it on.
+        let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), rustix::process::Signal::TERM);
+        let _ = self.0.wait();
+    }
+}
+
+/// A guest's network card: its driver comes, goes and comes back.
+#[test]
+fn a_guest_by_vhost_user_comes_and_goes() {
+    let Some(library) = library() else { return };
+    if !common::has("dpdk-testpmd") {
+        println!("not run: dpdk-testpmd is not installed");
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"));
+        return;
+    }
+    let place = Place::new();
+    let peer = "driver: vhost-user, socket: vm.sock";
+    let running = start(&library, &place, &tester(peer, None));
+    link(&running, "peer", false);
+    // What the guest's rings have no room for is counted; of the rest the guest may drop some.
+    let taken = |running: &Running| figure(running, "peer", "sent", "packets");
+    for round in 1..=2 {
+        let guest = Guest::start(&place.path("vm.sock"), &format!("guest{}-{round}", std::process::id()));
+        link(&running, "peer", true);
+        // Until the guest has begun, and some time longer.
+        apply(&running, &place, &tester(peer, Some(1_000_000)));
+        received(&running, "peer", 2000 * round);
+        apply(&running, &place, &tester(peer, None));
+        let offered = figure(&running, "test", "received", "packets");
+        assert_eq!(taken(&running) + figure(&running, "peer", "sent", "drops"), offered);
+        assert!(figure(&running, "peer", "received", "packets") <= taken(&running));
+        drop(guest);
+        link(&running, "peer", false);
+    }
+    running.end();
+    let report = report(&place);
+    assert_eq!(report["interfaces"]["peer"]["driver"], "net_vhost", "{report:#}");
+    assert_eq!(report["interfaces"]["test"]["reordered"], 0, "{report:#}");
+}
+
+/// What is not there is said, with what mends it, and a running graph goes on without.
+#[test]
+fn what_is_missing_is_said_and_the_running_graph_stays() {
+    let Some(library) = library() else { return };
+    let place = Place::new();
+    // It does not end by itself.
+    let flow = "{ sources: [10.9.0.1/32], destinations: [10.8.0.1/32], count: 1 }";
+    let plain = tester(&format!("driver: memory, generate: {{ flows: {flow}, rate: 10pps }}"), None);
+    let refused = |graph: &str, file: &std::path::Path| {
+        let graph = place.text("broken.yaml", graph);
+        let said =
+            said_by(swath(["run"]).arg(&graph).args(["--stats", "none", "--duration", "1s"]).env("SWATH_DPDK_LIBRARY", file));
+        assert_eq!(said.code, 78, "{}", said.err);
+        said.err
+    };
+    let null = tester("driver: dpdk, device: net_null0", None);
+    // No library, one that is none, and one of another version.
+    let text = refused(&null, &place.path("nowhere.so"));
+    assert!(
+        text.contains("the library of swath for DPDK is not installed") && text.contains("cargo build --release -p swath-dpdk"),
+        "{text}"
+    );
+    let none = place.text("text.so", "no library");
+    assert!(refused(&null, &none).contains("text.so` cannot be opened"));
+    // What is checked needs no library.
+    let file = place.text("valid.yaml", &null);
+    let said = said_by(swath(["validate"]).arg(&file).env("SWATH_DPDK_LIBRARY", place.path("nowhere.so")));
+    assert_eq!(said.code, 0, "{}", said.err);
+
+    // Devices that are not there or cannot be, and arguments that DPDK does not know: with what DPDK says itself.
+    let text = refused(&tester("driver: dpdk, device: '0000:99:00.0'", None), &library);
+    assert!(text.contains("`0000:99:00.0`: DPDK does not find it"), "{text}");
+    let text = refused(&tester("driver: dpdk, device: 'net_pcap0,rx_pcap=/nowhere.pcap'", None), &library);
+    assert!(text.contains("`net_pcap0,rx_pcap=/nowhere.pcap`: ") && text.contains("Couldn't open"), "{text}");
+    let text = refused(&tester("driver: dpdk, device: net_null0, eal: [--no-such-thing]", None), &library);
+    assert!(text.contains("DPDK cannot be started") && text.contains("--no-such-thing"), "{text}");
+
+    // The graph that runs takes a device in, refuses what cannot be, and lets it go.
+    let running = start(&library, &place, &plain);
+    let try_to = |graph: &str| {
+        let graph = place.text("next.yaml", graph);
+        running.ask(["apply".as_ref(), graph.as_os_str()])
+    };
+    for _ in 0..3 {
+        apply(&running, &place, &tester("driver: dpdk, device: 'net_null0,no-rx=1'", Some(500)));
+        running.until("/v1/interfaces", |all| all[0]["sent"]["packets"] == 500 || all[1]["sent"]["packets"] == 500);
+        let other = try_to(&tester("driver: dpdk, device: 'net_null1,no-rx=1', eal: [--log-level=debug]", None));
+        assert!(other.code != 0 && other.err.contains("another one takes a restart of swath"), "{}", other.err);
+        let gone = try_to(&tester("driver: dpdk, device: net_nothing0", None));
+        assert!(gone.code != 0 && gone.err.contains("DPDK does not find it"), "{}", gone.err);
+        apply(&running, &place, &plain);
+    }
+    let log = running.end();
+    assert!(log.contains("the ledger adds up"), "{log}");
+}
+
+/// DPDK on the kernel's devices: hosts on both sides of a router, by packet sockets, and the kernel itself at the other end of a tap.
+#[test]
+fn hosts_of_the_kernel_reach_each_other() {
+    let Some(library) = library() else { return };
+    let Some(net) = Net::new(&["r", "a", "b"]) else { return };
+    net.host("a", 1);
+    net.host("b", 2);
+    let router = |a: &str, b: &str| {
+        format!(
+            "version: 1
+interfaces:
+  a: {{ {a}, mac: 02:00:00:00:00:01, addresses: [10.0.1.1/24] }}
+  b: {{ {b}, mac: 02:00:00:00:00:02, addresses: [10.0.2.1/24] }}
+tables:
+  routes: {{ kind: fib4 }}
+  neighbours: {{ kind: neighbours }}
+nodes:
+  a-rx: {{ kind: rx, interface: a, to: ethernet }}
+  b-rx: {{ kind: rx, interface: b, to: ethernet }}
+  ethernet: {{ kind: ethernet-input, to: {{ ip4: ip4, arp: arp }} }}
+  arp: {{ kind: arp-input, to: {{ reply: tx }} }}
+  ip4: {{ kind: ip4-input, to: lookup }}
+  lookup: {{ kind: ip4-lookup, table: routes, to: {{ forward: rewrite }} }}
+  rewrite: {{ kind: ip4-rewrite, to: {{ ok: tx, unresolved: resolve }} }}
+  resolve: {{ kind: ip4-resolve, to: {{ request: tx, resolved: tx }} }}
+  tx: {{ kind: tx }}
+"
+        )
+    };
+    // SAFETY: no other thread of this test's process reads or writes the environment now.
+    unsafe { std::env::set_var("SWATH_DPDK_LIBRARY", &library) };
+    for host in ["a", "b"] {
+        // DPDK's packet sockets take no more than a frame of the wire.
+        net.sh(host, "ethtool -K eth0 tso off gso off");
+    }
+    let graph = router(
+        "driver: dpdk, device: 'net_af_packet0,iface=r-a'",
+        "driver: dpdk, device: 'net_af_packet1,iface=r-b', checksum: complete",
+    );
+    let swath = net.swath("r", &graph);
+    net.pings("a", 20, "10.0.2.2");
+    let report = net.iperf("a", "b", "10.0.2.2", "-n 2M");
+    assert_eq!(report["end"]["sum_sent"]["bytes"], 2 << 20, "{report}");
+    net.iperf("b", "a", "10.0.1.2", "-u -b 5M -l 1000 -t 1");
+    assert_eq!((net.checksum_errors("a"), net.checksum_errors("b")), (0, 0));
+    let (report, _) = swath.end();
+    assert_eq!(report["interfaces"]["a"]["driver"], "net_af_packet", "{report:#}");
+}
