@@ -1,8 +1,8 @@
 //! `acl-filter`: permits and denies packets by the rules of a table.
 
-use swath_api::Str;
 use swath_api::prelude::*;
 use swath_api::wire::IcmpCause;
+use swath_api::{Offload, Str};
 
 use crate::acl::{self, Acl, Asking, Flowing, Flows, Fragments, Key, Kind, Outcome, Part, Ruling, Verdict};
 use crate::sessions::{Key4, Key6, Probe, Query, Tracked};
@@ -41,6 +41,22 @@ pub struct Config {
     /// What packets start with at this node: `ip` behind `ip4-input` and its like, or `ethernet`, VLAN tags included. Default: `ip`.
     #[serde(default)]
     layer: Layer,
+    /// Whether a driver that can drops packets in the place of the node, before they are copied: `xdp`, by the program in the kernel of
+    /// `af-xdp`. It does so for rules `deny` that ask for nothing but addresses and `rx`, if no other rule before them (`permit`, `count`,
+    /// `deny` by ports) is about some of the same addresses: put them first. The node has to stand right behind `rx` nodes, with `layer:
+    /// ethernet`, `denied` must not be wired, and the table must keep no sessions and not follow first fragments, since what a session
+    /// lets pass no rule is asked about. Counters are the same, those of rules, too. Where the driver is another one, or refuses, the
+    /// node does all by itself, and the log says so. Default: it does all by itself.
+    #[serde(default)]
+    offload: Option<Way>,
+}
+
+/// In which way packets are dropped before the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Way {
+    /// By the program of `af-xdp`.
+    Xdp,
 }
 
 /// What packets start with.
@@ -98,7 +114,8 @@ impl Node for AclFilter {
              known: behind `ip4-lookup`, before `ip4-rewrite`. Where the table keeps sessions, packets of both directions must pass a node \
              that asks it, and all packets between two addresses are one worker's: of several workers, each hands the others theirs, for which \
              `swath graph` shows a handoff. Where it keeps none, every worker decides what it has received. With `fragments: \
-             follow-first`, it is fragments alone that are handed over.",
+             follow-first`, it is fragments alone that are handed over. Against a flood, `offload: xdp` drops in the kernel what plain rules \
+             deny.",
         )
         .owned()
         .uses(&[const { Str::new("acl") }])
@@ -111,6 +128,10 @@ impl Node for AclFilter {
         let acl = setup.shared(table);
         if config.layer == Layer::Ip {
             acl.without_vlan().map_err(|error| error.inside("table"))?;
+        }
+        if let Some(Way::Xdp) = config.offload {
+            can_offload(acl, config.layer)?;
+            setup.offload(Offload::RULES, table, [Some(Next::Denied), None], acl.plain_denials());
         }
         let fragments = acl.fragments();
         let verdict = Verdict { rule: 0, outcome: Outcome::Deny };
@@ -213,6 +234,21 @@ impl Node for AclFilter {
             hash(bytes).map_or(Owner::ANY, |hash| Owner::of(hash, self.workers))
         });
     }
+}
+
+/// Whether a driver that sees frames as they arrive decides as the node does.
+fn can_offload(acl: &Acl, layer: Layer) -> Result<(), ConfigError> {
+    let what = if layer != Layer::Ethernet {
+        "a driver drops frames as they arrive: put the node right behind `rx`, with `layer: ethernet`"
+    } else if acl.is_stateful() {
+        "the table keeps sessions, and a driver would drop what belongs to one, which no rule is asked about: leave `offload` out, or \
+         give what is to be denied in any case to a node in front of this one, with a table without `permit+reflect` and `sessions`"
+    } else if acl.fragments() == Fragments::FollowFirst {
+        "the table follows first fragments, of which a driver knows nothing: choose another `fragments`, or leave `offload` out"
+    } else {
+        return Ok(());
+    };
+    Err(ConfigError::at("offload", what))
 }
 
 impl AclFilter {

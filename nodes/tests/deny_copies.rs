@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use common::random::Rng;
 use common::scaled;
 use swath_api::testkit::TestKit;
-use swath_api::{AddressSet, TableInstance};
+use swath_api::{AddressSet, Copied, TableInstance};
 use swath_nodes::deny::Deny;
 use swath_nodes::deny_list::DenyList;
 
@@ -94,7 +94,7 @@ fn copies_have_what_the_list_has() {
         let kit = kit.node::<Deny>("{}").expect("settings");
         // One from the start, and one that comes later.
         let copies = [0, 1].map(|_| Arc::new(Copy { list: Arc::downgrade(kit.table("listed")), ..Copy::default() }));
-        kit.table("listed").follow(Arc::clone(&copies[0]) as Arc<dyn AddressSet>);
+        kit.table("listed").follow(0, Copied::Addresses(Arc::clone(&copies[0]) as Arc<dyn AddressSet>));
         let rounds = scaled(30);
         for round in 0..rounds {
             let verb = ["add", "add", "remove", "remove", "replace"][rng.below(5)];
@@ -109,7 +109,7 @@ fn copies_have_what_the_list_has() {
             }
             kit.command("listed", &format!(r#"{{"{verb}": {{"prefixes": [{}]}}}}"#, texts(&some))).expect("an answer");
             if round == rounds / 2 {
-                kit.table("listed").follow(Arc::clone(&copies[1]) as Arc<dyn AddressSet>);
+                kit.table("listed").follow(0, Copied::Addresses(Arc::clone(&copies[1]) as Arc<dyn AddressSet>));
             }
             for copy in &copies[..1 + usize::from(round >= rounds / 2)] {
                 for low in 0..=256u32 {

@@ -40,7 +40,7 @@ pub use journal::{Journal, JournalReader, Record, Records, journal};
 pub use kernel::{EthRewrite, Ip4Class};
 pub use memory::{Cache, Pool};
 pub use node::{Info, NoConfig, Node};
-pub use offload::{AddressSet, NO_EDGE, Offload, ROLES};
+pub use offload::{AddressSet, Copied, Denial, DenialSet, NO_EDGE, Offload, Parts, ROLES};
 pub use owner::{Owner, Ownership};
 #[cfg(debug_assertions)]
 pub use packet::meta_accesses;

@@ -1,14 +1,13 @@
 //! State that several nodes share.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::Records;
-use crate::offload::AddressSet;
+use crate::offload::Copied;
 use crate::setup::ConfigError;
 use crate::table_setup::TableSetup;
 use crate::text::{List, Str};
@@ -67,10 +66,10 @@ pub trait Table: Sized + Send + Sync + 'static {
         let _ = (interface, up);
     }
 
-    /// Has somebody keep a copy of the table's addresses: gives all that are there, and from then on what changes. On a control thread,
-    /// for a table that nodes name in [`Setup::offload`](crate::Setup::offload).
-    fn follow(&self, set: Arc<dyn AddressSet>) {
-        drop(set);
+    /// Has the driver of an interface keep a copy of what is in the table: gives all that is there, and from then on what changes. On a
+    /// control thread, for a table that nodes name in [`Setup::offload`](crate::Setup::offload).
+    fn follow(&self, interface: u16, copy: Copied) {
+        let _ = (interface, copy);
     }
 
     /// Carries a command out, on a control thread, while workers read.

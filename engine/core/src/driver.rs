@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use swath_api::wire::MacAddr;
-use swath_api::{AddressSet, Cache, ConfigError, Offload, Pool, ROLES, Vector};
+use swath_api::{Cache, ConfigError, Copied, Offload, Pool, ROLES, Vector};
 
 /// A kind of driver, as the registry lists it.
 #[derive(Debug, Clone, Copy)]
@@ -103,12 +103,12 @@ pub trait Port: Send {
     fn transmit_queues(&mut self) -> Vec<Box<dyn TxQueue>>;
 
     /// Is asked to do some work of the node that gets all its packets, before they come in; before its queues are taken out, and once at
-    /// most. If it does, it keeps the copy of the node's list that it returns, and its queues say what they have dropped
+    /// most. If it does, it keeps the copy of the node's table that it returns, and its queues say what they have dropped
     /// ([`RxQueue::offloaded`]).
     ///
     /// # Errors
     /// Why it does not, in words: the node goes on to do all by itself.
-    fn accept(&mut self, offload: &Offload) -> Result<Arc<dyn AddressSet>, String> {
+    fn accept(&mut self, offload: &Offload) -> Result<Copied, String> {
         let _ = offload;
         Err("its driver can do nothing for a node".into())
     }

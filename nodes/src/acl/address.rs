@@ -63,6 +63,11 @@ pub struct Prefix<A> {
 }
 
 impl<A: Address> Prefix<A> {
+    /// Whether there is an address that is in both.
+    pub(super) fn meets(&self, other: &Prefix<A>) -> bool {
+        self.contains(other) || other.contains(self)
+    }
+
     /// Whether all addresses of the other one are in this one.
     pub(super) fn contains(&self, other: &Prefix<A>) -> bool {
         self.len <= other.len && other.address.masked(self.len) == self.address

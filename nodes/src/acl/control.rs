@@ -165,6 +165,7 @@ impl Acl {
     }
 
     fn hits(&self, old: &mut Old) -> Reply {
+        self.copies().settle();
         retire(old);
         let now = Arc::clone(&self.current());
         let mut counted = now.counted();

@@ -15,6 +15,7 @@ mod flowing;
 mod flows;
 mod lists;
 mod packet;
+mod plain;
 mod rows;
 mod rules;
 #[cfg(test)]
@@ -31,8 +32,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
-use swath_api::Interface;
 use swath_api::prelude::*;
+use swath_api::{Copied, Interface, Parts};
 
 pub use address::{Address, Prefix};
 pub use classifier::{Classifier, NO_RULE, Scratch};
@@ -47,6 +48,7 @@ pub use stateful::{Question, Row, Shown};
 pub use words::IpPrefix;
 
 use first_fragments::FirstFragments;
+use plain::Copies;
 use rules::Entry;
 use settings::{Default_, Keeping, Parsed};
 use stateful::{Counts, Stores};
@@ -71,6 +73,7 @@ pub struct Acl {
     // Held only to take or replace the pointer.
     current: Mutex<Arc<Rules>>,
     control: Mutex<Old>,
+    copies: Mutex<Copies>,
     default_hits: Arc<AtomicU64>,
     // Whether a node asks it about packets without their Ethernet header.
     no_vlan: AtomicBool,
@@ -196,6 +199,20 @@ impl Acl {
         self.fragments
     }
 
+    /// How many rules deny packets by nothing but their addresses, of IPv4 and of IPv6.
+    pub fn plain_denials(&self) -> [usize; 2] {
+        plain::count(&self.current().entries)
+    }
+
+    /// What drivers may ask rules about: of fragments that are all dropped for another reason, nothing.
+    fn parts(&self) -> Parts {
+        if self.fragments == Fragments::Drop { Parts::Whole } else { Parts::All }
+    }
+
+    fn copies(&self) -> MutexGuard<'_, Copies> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Says that a node asks about packets whose VLAN nobody knows.
     ///
     /// # Errors
@@ -229,6 +246,9 @@ impl Acl {
         let rules = self.compile(entries);
         old.push(std::mem::replace(&mut *self.current(), rules));
         self.version.store(next(&self.versions), Ordering::Release);
+        let now = Arc::clone(&self.current());
+        self.copies().replace(&now.entries, self.parts());
+        drop(now);
         retire(old);
     }
 }
@@ -383,6 +403,7 @@ impl Table for Acl {
             versions,
             current: Mutex::new(Arc::new(rules)),
             control: Mutex::default(),
+            copies: Mutex::default(),
             default_hits,
             sessions,
         })
@@ -421,6 +442,12 @@ impl Table for Acl {
             shard.rules = Arc::clone(&current);
             shard.version = version;
         }
+    }
+
+    fn follow(&self, interface: u16, copy: Copied) {
+        let Copied::Denials(copy) = copy else { return };
+        let now = Arc::clone(&self.current());
+        self.copies().push(interface, copy, &now.entries, self.parts());
     }
 
     fn figures(&self) -> Vec<Figure> {

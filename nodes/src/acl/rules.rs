@@ -15,7 +15,7 @@ use super::settings::{Action, Default_, Fragments, Parsed, Rule};
 pub(super) struct Entry {
     pub(super) rule: Rule,
     pub(super) parsed: Parsed,
-    /// Packets that sets of rules have counted which nobody uses any more. Control alone writes.
+    /// Packets that sets of rules have counted which nobody uses any more, and those that drivers have dropped. Control alone writes.
     counted: Arc<AtomicU64>,
 }
 
@@ -27,6 +27,11 @@ impl Entry {
     /// Another rule that goes on with this one's counter.
     pub(super) fn with(&self, other: &Entry) -> Entry {
         Entry { rule: other.rule.clone(), parsed: other.parsed, counted: Arc::clone(&self.counted) }
+    }
+
+    /// Where it is kept what others have counted for it.
+    pub(super) fn counted(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.counted)
     }
 
     /// What tells counters apart.

@@ -14,7 +14,7 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use swath_api::AddressSet;
+use swath_api::Copied;
 use swath_api::prelude::*;
 
 pub use control::{Command, Reply};
@@ -194,7 +194,8 @@ impl Table for DenyList {
         }
     }
 
-    fn follow(&self, set: Arc<dyn AddressSet>) {
+    fn follow(&self, _: u16, copy: Copied) {
+        let Copied::Addresses(set) = copy else { return };
         let mut control = self.control();
         let ip6 = Arc::clone(&self.current6());
         control.copies.push(set, &self.ip4, &ip6);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use serde::Deserialize;
 use swath_api::wire::MacAddr;
-use swath_api::{AddressSet, ConfigError, Lane, Offload, VECTOR, Vector};
+use swath_api::{ConfigError, Copied, Lane, Offload, VECTOR, Vector};
 use swath_core::driver::{DriverKind, Due, Io, Offloaded, Port, PortConfig, Received, RxQueue, TxQueue};
 
 use super::sieve::Sieve;
@@ -190,14 +190,14 @@ impl Port for TestPort {
         parts.map(sink).collect()
     }
 
-    fn accept(&mut self, offload: &Offload) -> Result<Arc<dyn AddressSet>, String> {
+    fn accept(&mut self, offload: &Offload) -> Result<Copied, String> {
         if !self.wire.settings.sieve {
             return Err("it has no sieve".into());
         }
         assert!(!self.rings.is_empty(), "it is asked before its queues are taken out");
         let sieve = Arc::new(Sieve::new(offload));
         assert!(self.wire.sieve.set(Arc::clone(&sieve)).is_ok(), "it is asked once");
-        Ok(sieve)
+        Ok(Copied::Addresses(sieve))
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     Bytes, DONE, Interfaces, PANICKED, RawContext, RawEntry, Sink, Tables, check, contain, into_raw, outcome, schema, settings,
 };
 use crate::journal::Records;
-use crate::offload::AddressSet;
+use crate::offload::Copied;
 use crate::setup::{ConfigError, TypeKey};
 use crate::sharded::Sharded;
 use crate::table::{Figure, Table, TableInfo};
@@ -29,7 +29,7 @@ struct TableVTable {
     adopt: unsafe extern "C" fn(*const c_void, *mut c_void, *mut c_void) -> i32,
     rest: unsafe extern "C" fn(*const c_void, *mut c_void) -> i32,
     link: unsafe extern "C" fn(*const c_void, u16, bool) -> i32,
-    follow: unsafe extern "C" fn(*const c_void, *mut c_void) -> i32,
+    follow: unsafe extern "C" fn(*const c_void, u16, *mut c_void) -> i32,
     command: unsafe extern "C" fn(*const c_void, Bytes, &Sink, &Sink) -> i32,
     figures: unsafe extern "C" fn(*const c_void, &Sink),
     state_file: unsafe extern "C" fn(*const c_void, &Sink),
@@ -113,10 +113,10 @@ impl<T: Table> TableShims<T> {
         outcome(catch_unwind(AssertUnwindSafe(|| unsafe { &*table.cast::<T>() }.link(interface, up))))
     }
 
-    unsafe extern "C" fn follow(table: *const c_void, set: *mut c_void) -> i32 {
-        // SAFETY: the host passes a set of this build, which is ours from here on; the table as in `link`.
-        let (table, set) = unsafe { (&*table.cast::<T>(), Box::from_raw(set.cast::<Arc<dyn AddressSet>>())) };
-        outcome(catch_unwind(AssertUnwindSafe(|| table.follow(*set))))
+    unsafe extern "C" fn follow(table: *const c_void, interface: u16, copy: *mut c_void) -> i32 {
+        // SAFETY: the host passes a copy of this build, which is ours from here on; the table as in `link`.
+        let (table, copy) = unsafe { (&*table.cast::<T>(), Box::from_raw(copy.cast::<Copied>())) };
+        outcome(catch_unwind(AssertUnwindSafe(|| table.follow(interface, *copy))))
     }
 
     unsafe extern "C" fn command(table: *const c_void, command: Bytes, reply: &Sink, error: &Sink) -> i32 {
@@ -338,11 +338,11 @@ impl TableInstance {
         unsafe { (self.vtable.link)(self.shared, interface, up) };
     }
 
-    /// Has somebody keep a copy of its addresses.
-    pub fn follow(&self, set: Arc<dyn AddressSet>) {
-        let set = Box::into_raw(Box::new(set));
-        // SAFETY: the shared part is of this vtable and alive; the set is handed over. A panic leaves the table as it is.
-        unsafe { (self.vtable.follow)(self.shared, set.cast()) };
+    /// Has the driver of an interface keep a copy of what is in it.
+    pub fn follow(&self, interface: u16, copy: Copied) {
+        let copy = Box::into_raw(Box::new(copy));
+        // SAFETY: the shared part is of this vtable and alive; the copy is handed over. A panic leaves the table as it is.
+        unsafe { (self.vtable.follow)(self.shared, interface, copy.cast()) };
     }
 
     /// Carries a command out: JSON in, JSON out.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use swath_api::{AddressSet, NO_EDGE, NodeInstance, Offload, ROLES, TableInstance, Tables, Wishes};
+use swath_api::{
+    AddressSet, Copied, Denial, DenialSet, NO_EDGE, NodeInstance, Offload, Parts, ROLES, TableInstance, Tables, Wishes,
+};
 
 use super::before::Before;
 use super::counters::slot;
@@ -22,22 +24,33 @@ pub(super) struct Stead {
     pub slots: [usize; ROLES],
 }
 
-/// A copy of a table's list that a driver keeps, for a node.
+/// A copy of a table that a driver keeps, for a node.
 #[derive(Clone)]
 pub(super) struct Lent {
-    copy: Arc<dyn AddressSet>,
+    copy: Copied,
+    /// What the table has of it.
+    gated: Copied,
     gate: Arc<Gate>,
+    /// Of the interface.
+    place: u16,
     table: Arc<TableInstance>,
-    /// The node, and by role the edges of it.
+    /// The node, what it has asked for, and by role its edges.
     node: String,
+    work: String,
     edges: [u16; ROLES],
 }
 
-/// What stands between a table and the copy of its list: a table follows it for as long as it lives.
+/// Whether a table and the copy of it know each other: a table changes its copies for as long as it lives.
+#[derive(Default)]
 struct Gate {
-    copy: Arc<dyn AddressSet>,
     begun: AtomicBool,
     closed: AtomicBool,
+}
+
+/// What stands between a table and its copy.
+struct Gated<T: ?Sized> {
+    gate: Arc<Gate>,
+    copy: Arc<T>,
 }
 
 /// What drivers were asked.
@@ -72,20 +85,26 @@ impl Asked {
                 let copy = match ports.get_mut(&place) {
                     Some(port) => port.accept(&offload),
                     None if before.is_some_and(|before| before.stays(place)) => match known {
-                        Some(lent) if lent.has_roles_of(&offload) => Ok(Arc::clone(&lent.copy)),
-                        // What it looks at it was told once.
-                        Some(_) => Err("its driver looks at other addresses as long as it is attached".into()),
+                        Some(lent) if lent.does(&offload) => Ok(lent.copy.clone()),
+                        // What it does it was told once.
+                        Some(lent) if lent.work == offload.work.as_str() => {
+                            Err("its driver looks at other addresses as long as it is attached".into())
+                        }
+                        Some(_) => Err("its driver does something else as long as it is attached".into()),
                         None => Err("its driver is asked when it is attached".into()),
                     },
                     None => continue,
                 };
                 match copy {
                     Ok(copy) => {
-                        let same = known.filter(|lent| Arc::ptr_eq(&lent.copy, &copy) && lent.is_for(name, table, &offload));
-                        let lent = same.cloned().unwrap_or_else(|| Lent::new(copy, name, table, &offload));
+                        let same = known.filter(|lent| lent.copy.is(&copy) && lent.is_for(name, table, &offload));
+                        let lent = same.cloned().unwrap_or_else(|| Lent::new(copy, place as u16, (name, table), &offload));
                         asked.steads.insert(place, stead(edge, to, &offload, plan));
                         asked.lent.insert(place, lent);
-                        let news = format!("what `{name}` drops of what comes in is dropped in the kernel, before it is copied");
+                        let what = if offload.work.as_str() == Offload::RULES { "what plain rules of" } else { "what" };
+                        let drops = if offload.work.as_str() == Offload::RULES { "deny" } else { "drops" };
+                        let news =
+                            format!("{what} `{name}` {drops} of what comes in is dropped in the kernel, before it is copied");
                         asked.news.push((place, news));
                     }
                     Err(why) => {
@@ -99,24 +118,30 @@ impl Asked {
 }
 
 impl Lent {
-    fn new(copy: Arc<dyn AddressSet>, node: &str, table: &Arc<TableInstance>, offload: &Offload) -> Lent {
-        let gate = Gate { copy: Arc::clone(&copy), begun: AtomicBool::new(false), closed: AtomicBool::new(false) };
-        Lent { copy, gate: Arc::new(gate), table: Arc::clone(table), node: node.into(), edges: offload.edges }
+    fn new(copy: Copied, place: u16, (node, table): (&str, &Arc<TableInstance>), offload: &Offload) -> Lent {
+        let gate = Arc::new(Gate::default());
+        let gated = match &copy {
+            Copied::Addresses(copy) => Copied::Addresses(Arc::new(Gated { gate: Arc::clone(&gate), copy: Arc::clone(copy) })),
+            Copied::Denials(copy) => Copied::Denials(Arc::new(Gated { gate: Arc::clone(&gate), copy: Arc::clone(copy) })),
+        };
+        let (node, work, table) = (node.into(), offload.work.as_str().into(), Arc::clone(table));
+        Lent { copy, gated, gate, place, table, node, work, edges: offload.edges }
     }
 
     fn is_for(&self, node: &str, table: &Arc<TableInstance>, offload: &Offload) -> bool {
-        self.node == node && Arc::ptr_eq(&self.table, table) && self.edges == offload.edges
+        self.node == node && Arc::ptr_eq(&self.table, table) && self.work == offload.work.as_str() && self.edges == offload.edges
     }
 
-    /// Whether the driver was asked to drop packets in the roles that this asks for, and in no other.
-    fn has_roles_of(&self, offload: &Offload) -> bool {
-        self.edges.map(|edge| edge == NO_EDGE) == offload.edges.map(|edge| edge == NO_EDGE)
+    /// Whether the driver was asked for the work that this asks for, to drop packets in the same roles and in no other.
+    fn does(&self, offload: &Offload) -> bool {
+        let same_roles = self.edges.map(|edge| edge == NO_EDGE) == offload.edges.map(|edge| edge == NO_EDGE);
+        self.work == offload.work.as_str() && same_roles
     }
 
-    /// From now on the driver drops what is in the list; does nothing if it does already.
+    /// From now on the driver drops what is in the table; does nothing if it does already.
     pub fn begin(&self) {
         if !self.gate.begun.swap(true, Ordering::Relaxed) {
-            self.table.follow(Arc::clone(&self.gate) as Arc<dyn AddressSet>);
+            self.table.follow(self.place, self.gated.clone());
         }
     }
 
@@ -130,30 +155,38 @@ impl Lent {
     }
 }
 
-// One thread calls all of these, the control thread.
-impl AddressSet for Gate {
+impl<T: ?Sized> Gated<T> {
+    // One thread calls all of what follows, the control thread.
+    fn open(&self) -> Option<&T> {
+        (!self.gate.closed.load(Ordering::Relaxed)).then_some(&self.copy)
+    }
+}
+
+impl AddressSet for Gated<dyn AddressSet> {
     fn add4(&self, address: u32, length: u8) {
-        if !self.closed.load(Ordering::Relaxed) {
-            self.copy.add4(address, length);
-        }
+        self.open().into_iter().for_each(|copy| copy.add4(address, length));
     }
 
     fn remove4(&self, address: u32, length: u8) {
-        if !self.closed.load(Ordering::Relaxed) {
-            self.copy.remove4(address, length);
-        }
+        self.open().into_iter().for_each(|copy| copy.remove4(address, length));
     }
 
     fn replace6(&self, borders: &[u128]) {
-        if !self.closed.load(Ordering::Relaxed) {
-            self.copy.replace6(borders);
-        }
+        self.open().into_iter().for_each(|copy| copy.replace6(borders));
     }
 
     fn clear(&self) {
-        if !self.closed.load(Ordering::Relaxed) {
-            self.copy.clear();
-        }
+        self.open().into_iter().for_each(AddressSet::clear);
+    }
+}
+
+impl DenialSet for Gated<dyn DenialSet> {
+    fn replace(&self, denials: &[Denial], parts: Parts) {
+        self.open().into_iter().for_each(|copy| copy.replace(denials, parts));
+    }
+
+    fn settle(&self) {
+        self.open().into_iter().for_each(DenialSet::settle);
     }
 }
 

@@ -35,6 +35,9 @@ mod attach;
 mod capture;
 pub(super) mod checksum;
 mod chunks;
+mod denials;
+#[cfg(test)]
+mod denials_tests;
 #[cfg(test)]
 mod fault_tests;
 #[cfg(test)]
@@ -61,7 +64,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use swath_api::wire::MacAddr;
-use swath_api::{AddressSet, ConfigError, Offload};
+use swath_api::{ConfigError, Copied, Offload};
 use swath_core::driver::{Claim, DriverKind, Port, PortConfig, PortStatus, RxQueue, TxQueue};
 
 use super::kernel::ethtool::Ethtool;
@@ -70,6 +73,7 @@ use super::kernel::watch::{Mailbox, Status, Watcher};
 use super::kernel::{Totals, check_name, mtu, no_device};
 use attach::{Opened, Plan, Reattach, Shared};
 use capture::Capture;
+use denials::Denials;
 use program::Loaded;
 use receive::ReceiveQueue;
 use settings::{Checksum, Settings};
@@ -276,12 +280,17 @@ fn refused(device: &str, error: &io::Error) -> ConfigError {
 }
 
 impl XdpPort {
-    /// Puts a program on the device that drops by a list.
-    fn drop_by_list(&self, offload: &Offload) -> io::Result<Arc<dyn AddressSet>> {
+    /// Puts a program on the device that drops packets for a node.
+    fn drop_for(&self, offload: &Offload) -> io::Result<Copied> {
         // Who has to tell the kernel of its neighbours hears all of them.
-        let shape = Shape::of(offload, self.capture.takes_answers_of_the_kernel());
+        let shape = Shape::of(offload, self.queues, self.capture.takes_answers_of_the_kernel());
         let mut program = Loaded::with_list(&self.capture, self.mac, shape)?;
-        let sieve = Sieve::of(program.object(), shape, Arc::downgrade(&self.shared), &self.device)?;
+        let shared = Arc::downgrade(&self.shared);
+        let copied = if offload.work.as_str() == Offload::RULES {
+            Copied::Denials(Arc::new(Denials::of(program.object(), shape, shared, &self.device)?))
+        } else {
+            Copied::Addresses(Arc::new(Sieve::of(program.object(), shape, shared, &self.device)?))
+        };
         let counts = Counts::of(program.object(), self.queues)?;
         let mut current = self.program.lock().unwrap_or_else(PoisonError::into_inner);
         for (number, socket) in self.shared.sockets.lock().unwrap_or_else(PoisonError::into_inner).iter().enumerate() {
@@ -291,7 +300,7 @@ impl XdpPort {
         *current = program;
         // Asked once at most.
         let _ = self.counts.set(counts);
-        Ok(Arc::new(sieve))
+        Ok(copied)
     }
 }
 
@@ -344,11 +353,11 @@ impl Port for XdpPort {
         std::mem::take(&mut self.transmit)
     }
 
-    fn accept(&mut self, offload: &Offload) -> Result<Arc<dyn AddressSet>, String> {
-        if offload.work.as_str() != Offload::DENY {
+    fn accept(&mut self, offload: &Offload) -> Result<Copied, String> {
+        if ![Offload::DENY, Offload::RULES].contains(&offload.work.as_str()) {
             return Err("its driver knows no such work".into());
         }
-        self.drop_by_list(offload).map_err(|error| format!("the kernel does not take the list: {error}"))
+        self.drop_for(offload).map_err(|error| format!("the kernel does not take the program: {error}"))
     }
 
     fn claims(&self) -> Vec<Claim> {

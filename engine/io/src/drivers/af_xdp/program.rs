@@ -65,6 +65,7 @@ impl Loaded {
         let constants = capture.constants(mac);
         let mut loader = EbpfLoader::new();
         loader.override_global("capture", &constants[..], true).override_global("sieve", &shape.flags, true);
+        loader.override_global("room", &shape.room, true);
         shape.lengths().into_iter().for_each(|(map, length)| _ = loader.map_max_entries(map, length));
         let mut program = loader.load(OBJECT).map_err(|error| system(&error))?;
         let mut map =

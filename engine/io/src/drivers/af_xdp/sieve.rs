@@ -19,6 +19,7 @@ use swath_api::{AddressSet, NO_EDGE, Offload};
 use swath_core::driver::Offloaded;
 
 use super::attach::Shared;
+use super::denials;
 
 /// What a word of a /24 says (`NONE`, `ALL` and `BLOCK` in ebpf/capture.bpf.c).
 const NONE: u32 = 0;
@@ -35,9 +36,10 @@ const DROPPED: usize = 8;
 /// There is room for twice as many entries as there are, and for so many blocks, and borders of each half, at least and at most.
 const BLOCKS: (u32, u32) = (1 << 16, 1 << 21);
 const BORDERS: (u32, u32) = (1 << 14, 1 << 21);
-/// `SOURCE`, `DESTINATION` and `NOT_ICMPV6`.
+/// `SOURCE`, `DESTINATION`, `NOT_ICMPV6` and `RULES`.
 const ROLES: [u32; 2] = [1, 2];
 const NOT_ICMPV6: u32 = 4;
+const BY_RULES: u32 = 8;
 
 /// What the program is told, and how long its maps are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,37 +49,52 @@ pub(super) struct Shape {
     blocks: u32,
     /// Of each half.
     borders: u32,
+    /// `room` there: queues, and rules of each half.
+    pub room: [u32; 2],
 }
 
 impl Shape {
     /// For a program without a list.
-    pub const NONE: Shape = Shape { flags: 0, blocks: 0, borders: 0 };
+    pub const NONE: Shape = Shape { flags: 0, blocks: 1, borders: 1, room: [0; 2] };
 
-    /// `keeps_icmpv6`: swath has to see ICMPv6, whoever has sent it.
-    pub fn of(offload: &Offload, keeps_icmpv6: bool) -> Shape {
-        let roles = ROLES.iter().zip(offload.edges).filter(|(_, edge)| *edge != NO_EDGE).fold(0, |flags, (role, _)| flags | role);
+    /// For so many queues. `keeps_icmpv6`: swath has to see ICMPv6, whoever has sent it.
+    pub fn of(offload: &Offload, queues: usize, keeps_icmpv6: bool) -> Shape {
         let [ip4, ip6] = offload.prefixes;
+        let common = if keeps_icmpv6 { NOT_ICMPV6 } else { 0 };
+        if offload.work.as_str() == Offload::RULES {
+            let rules = ip4.saturating_add(ip6).saturating_mul(2).clamp(denials::RULES.0, denials::RULES.1);
+            return Shape { flags: BY_RULES | common, room: [queues as u32, rules], ..Shape::NONE };
+        }
+        let roles = ROLES.iter().zip(offload.edges).filter(|(_, edge)| *edge != NO_EDGE).fold(0, |flags, (role, _)| flags | role);
         Shape {
-            flags: roles | if keeps_icmpv6 { NOT_ICMPV6 } else { 0 },
+            flags: roles | common,
             blocks: ip4.saturating_mul(2).clamp(BLOCKS.0, BLOCKS.1),
             borders: ip6.saturating_mul(4).clamp(BORDERS.0, BORDERS.1),
+            room: [0; 2],
         }
     }
 
     /// The maps whose length is not that of the object.
-    pub fn lengths(&self) -> [(&'static str, u32); 3] {
-        // An array has one element at least.
-        let of = |length: u32| if self.flags == 0 { 1 } else { length };
-        [("listed4", of(NETWORKS / ELEMENT)), ("blocks4", of(self.blocks)), ("borders6", of(2 * self.borders))]
+    pub fn lengths(&self) -> [(&'static str, u32); 6] {
+        let networks = if self.flags & (ROLES[0] | ROLES[1]) == 0 { 1 } else { NETWORKS / ELEMENT };
+        let [bounds, pairs, denied] = denials::lengths(self.room);
+        let list = [("listed4", networks), ("blocks4", self.blocks), ("borders6", 2 * self.borders)];
+        let rules = [("bounds", bounds), ("pairs", pairs), ("denied", denied)];
+        [list[0], list[1], list[2], rules[0], rules[1], rules[2]]
     }
 }
 
 /// Numbers that the kernel has, too.
-struct Shared32(MmapRaw);
-struct Shared64(MmapRaw);
+pub(super) struct Shared32(MmapRaw);
+pub(super) struct Shared64(MmapRaw);
 
 impl Shared32 {
-    fn words(&self) -> &[AtomicU32] {
+    /// Those of an array of a program, of so many words.
+    pub fn of(program: &mut Ebpf, name: &str, words: usize) -> io::Result<Shared32> {
+        map(program, name, words * size_of::<u32>()).map(Shared32)
+    }
+
+    pub fn words(&self) -> &[AtomicU32] {
         // SAFETY: the map is of as many bytes, aligned to a page, and lives as long as `self`; all that look at it at the same time do so by
         // atomic operations or, in the kernel, by single loads and stores.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() / size_of::<AtomicU32>()) }
@@ -85,7 +102,12 @@ impl Shared32 {
 }
 
 impl Shared64 {
-    fn words(&self) -> &[AtomicU64] {
+    /// Those of an array of a program, of so many words.
+    pub fn of(program: &mut Ebpf, name: &str, words: usize) -> io::Result<Shared64> {
+        map(program, name, words * size_of::<u64>()).map(Shared64)
+    }
+
+    pub fn words(&self) -> &[AtomicU64] {
         // SAFETY: as above.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() / size_of::<AtomicU64>()) }
     }
@@ -104,7 +126,7 @@ pub(super) struct Counts(Shared64);
 
 impl Counts {
     pub fn of(program: &mut Ebpf, queues: usize) -> io::Result<Counts> {
-        map(program, "dropped", queues * DROPPED * size_of::<u64>()).map(Shared64).map(Counts)
+        Shared64::of(program, "dropped", queues * DROPPED).map(Counts)
     }
 
     /// Of a queue, from the start on.
@@ -150,10 +172,10 @@ impl Sieve {
     /// There is no memory.
     pub fn of(program: &mut Ebpf, shape: Shape, shared: Weak<Shared>, device: &str) -> io::Result<Sieve> {
         Ok(Sieve {
-            listed4: Shared32(map(program, "listed4", NETWORKS as usize * size_of::<u32>())?),
-            blocks4: Shared32(map(program, "blocks4", shape.blocks as usize * WORDS * size_of::<u32>())?),
-            borders6: Shared64(map(program, "borders6", 2 * shape.borders as usize * BORDER * size_of::<u64>())?),
-            listed6: Shared64(map(program, "listed6", size_of::<u64>())?),
+            listed4: Shared32::of(program, "listed4", NETWORKS as usize)?,
+            blocks4: Shared32::of(program, "blocks4", shape.blocks as usize * WORDS)?,
+            borders6: Shared64::of(program, "borders6", 2 * shape.borders as usize * BORDER)?,
+            listed6: Shared64::of(program, "listed6", 1)?,
             shape,
             control: Mutex::default(),
             shared,
@@ -284,7 +306,7 @@ impl AddressSet for Sieve {
 
 /// Until all programs that run now have ended: they are parts of the kernel that RCU waits for, and so does this call (membarrier(2), in the
 /// kernel `synchronize_rcu`).
-fn wait_for_programs() {
+pub(super) fn wait_for_programs() {
     const MEMBARRIER_CMD_GLOBAL: libc::c_long = 1;
     // SAFETY: no memory is handed over.
     let done = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };

@@ -36,7 +36,7 @@ fn filter(edges: [u16; 2], keeps_icmpv6: bool) -> Option<Filter> {
         return None;
     }
     let offload = Offload { work: Str::new(Offload::DENY), table: 0, edges, prefixes: [0, 0] };
-    let shape = Shape::of(&offload, keeps_icmpv6);
+    let shape = Shape::of(&offload, 1, keeps_icmpv6);
     let mut program = Loaded::with_list(&Capture::default(), MacAddr::from([2, 0, 0, 0, 0, 1]), shape).unwrap();
     let sieve = Sieve::of(program.object(), shape, Weak::new(), "one").unwrap();
     let counts = Counts::of(program.object(), 1).unwrap();
