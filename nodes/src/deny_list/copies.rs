@@ -55,10 +55,8 @@ impl Copies {
         }
         // What lies within them and remains was removed with them.
         let gone: BTreeSet<Prefix4> = gone.into_iter().collect();
-        let is_within = |prefix: Prefix4| (0..prefix.len()).any(|len| gone.contains(&Prefix4::containing(prefix.addr(), len)));
-        let within: Vec<Prefix4> = ip4.routes().into_iter().map(|(prefix, _)| prefix).collect();
-        let within: Vec<&Prefix4> = within.iter().filter(|prefix| remains(**prefix) && is_within(**prefix)).collect();
-        self.add4(within.into_iter());
+        let within: Vec<Prefix4> = ip4.inside(&gone).into_iter().filter(|prefix| remains(*prefix)).collect();
+        self.add4(within.iter());
     }
 
     /// As the list is now.

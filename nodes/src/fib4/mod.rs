@@ -55,6 +55,7 @@ mod tests;
 mod update;
 mod word;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hint::select_unpredictable;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
@@ -184,6 +185,12 @@ impl Fib4 {
     /// All routes, by address and then length.
     pub fn routes(&self) -> Vec<(Prefix4, u32)> {
         self.control().rib.routes()
+    }
+
+    /// The prefixes of routes inside of these, without them themselves unless one is inside of another; in any order. The fewer addresses
+    /// they have, the less it takes.
+    pub fn inside(&self, prefixes: &BTreeSet<Prefix4>) -> Vec<Prefix4> {
+        self.control().rib.inside(prefixes)
     }
 
     /// The number of routes.

@@ -5,7 +5,7 @@
 //! crate `prefix-trie` 0.10 (1 M BGP-like routes, November 2026, AMD Zen 4) this
 //! takes 15 MB for 50 MB, 27 ns for 156 ns per insert and 23 for 171 per remove.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::Prefix4;
@@ -72,6 +72,24 @@ impl Rib {
         }
         routes.sort_unstable();
         routes
+    }
+
+    /// The routes inside of these prefixes, without those of the prefixes themselves, each once. It takes as long as it takes to look for
+    /// each prefix that there could be, or to look at all routes: what is less.
+    pub(super) fn inside(&self, prefixes: &BTreeSet<Prefix4>) -> Vec<Prefix4> {
+        let is_inside = |prefix: &Prefix4| (0..prefix.len()).any(|len| prefixes.contains(&Prefix4::containing(prefix.addr(), len)));
+        let possible: u64 = prefixes.iter().map(|prefix| 2 << (32 - prefix.len())).sum();
+        if possible > self.len() as u64 {
+            return self.routes().into_iter().map(|(prefix, _)| prefix).filter(is_inside).collect();
+        }
+        let outer = prefixes.iter().filter(|prefix| !is_inside(prefix));
+        let possible = outer.flat_map(|outer| {
+            (outer.len() + 1..=32).flat_map(move |len| {
+                let step = 1 << (32 - len);
+                (0..1 << (len - outer.len())).map(move |at: u32| Prefix4::containing(outer.addr() + at * step, len))
+            })
+        });
+        possible.filter(|prefix| self.get(*prefix).is_some()).collect()
     }
 
     /// Bytes of its tables: `std` keeps 8 bytes and a control byte per bucket,

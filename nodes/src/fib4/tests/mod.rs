@@ -4,7 +4,7 @@
 mod concurrent;
 mod limits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Fib4, Fib4Error, Prefix4};
 
@@ -206,4 +206,23 @@ fn leaves_have_27_bits() {
     assert_eq!(fib.len(), 3);
     let error = Fib4Error::Leaf { leaf: 0 };
     assert_eq!(error.to_string(), "leaf 0 is not between 1 and 134217727");
+}
+
+/// What lies inside of prefixes, few and long ones as many and short ones, against the definition.
+#[test]
+fn routes_inside_of_prefixes() {
+    let mut random = Random(7);
+    let fib = Fib4::new(LIMIT).unwrap();
+    let prefix = |random: &mut Random| Prefix4::containing(a("10.0.0.0") + random.below(4096) as u32, 32 - random.below(13) as u8);
+    let routes: BTreeSet<Prefix4> = (0..3000).map(|_| prefix(&mut random)).collect();
+    routes.iter().for_each(|route| _ = fib.insert(*route, 1).unwrap());
+    for round in 0..400 {
+        let of: BTreeSet<Prefix4> =
+            (0..1 + round % 7).map(|_| prefix(&mut random)).chain((round % 50 == 0).then_some(Prefix4::DEFAULT)).collect();
+        let mut found = fib.inside(&of);
+        found.sort_unstable();
+        let is_inside = |route: &&Prefix4| of.iter().any(|of| of.len() < route.len() && of.contains(route.addr()));
+        let expected: Vec<Prefix4> = routes.iter().filter(is_inside).copied().collect();
+        assert_eq!(found, expected, "{of:?}");
+    }
 }
