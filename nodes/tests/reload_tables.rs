@@ -197,3 +197,39 @@ nodes:
     rig.apply(&bridge(", interfaces: [b, c]")).unwrap();
     assert_eq!(reaches(&mut rig, "b", 0x52, 0x51), "c");
 }
+
+/// A list looks at no interface: what commands have added stays while these come and go.
+#[test]
+fn a_deny_list_stays_while_interfaces_change() {
+    let graph = |more: &str, prefixes: &str| {
+        format!(
+            "
+version: 1
+interfaces:
+  lan: {{ driver: test }}
+  wan: {{ driver: test }}
+{more}
+tables:
+  listed: {{ kind: deny-list, prefixes: [{prefixes}] }}
+nodes:
+  rx:   {{ kind: rx, interface: lan, to: deny }}
+  deny: {{ kind: deny, layer: ethernet, table: listed, to: {{ ok: tx, not-ip: tx }} }}
+  tx:   {{ kind: tx, interface: wan }}
+"
+        )
+    };
+    let mut rig = Rig::new(&graph("", "192.0.2.0/24"));
+    let listed = |rig: &mut Rig, address: &str| {
+        let reply = rig.engine().command("listed", &format!(r#"{{"lookup": {{"address": "{address}"}}}}"#)).unwrap();
+        !reply.contains("null")
+    };
+    rig.engine().command("listed", r#"{"add": {"prefixes": ["10.0.0.9"]}}"#).unwrap();
+    rig.engine().command("listed", r#"{"remove": {"prefixes": ["192.0.2.0/24"]}}"#).unwrap();
+    for more in ["  other: { driver: test }", "  other: { driver: test, batch: 7 }", ""] {
+        rig.apply(&graph(more, "192.0.2.0/24")).unwrap();
+        assert!(listed(&mut rig, "10.0.0.9") && !listed(&mut rig, "192.0.2.1"), "{more}");
+    }
+    // Its own settings do change it.
+    rig.apply(&graph("", "192.0.2.0/24, 198.51.100.0/24")).unwrap();
+    assert!(!listed(&mut rig, "10.0.0.9") && listed(&mut rig, "192.0.2.1"));
+}

@@ -148,6 +148,8 @@ pub struct TableInfo {
     pub carries: Str,
     /// What it loses when its settings change.
     pub loses: Str,
+    /// Whether it looks at no interface, neither when it is made nor later: then it is kept whatever becomes of these.
+    pub ignores_interfaces: bool,
     /// A complete graph with it and with tests, in YAML: what its page shows.
     pub example: Str,
 }
@@ -162,6 +164,7 @@ impl TableInfo {
             uses: List::new(&[]),
             carries: Str::new(""),
             loses: Str::new(""),
+            ignores_interfaces: false,
             example: Str::new(""),
         }
     }
@@ -175,6 +178,13 @@ impl TableInfo {
     /// With what it loses when its settings change: `routes added by commands`.
     pub const fn loses(mut self, state: &'static str) -> TableInfo {
         self.loses = Str::new(state);
+        self
+    }
+
+    /// The same, looking at no interface.
+    #[must_use]
+    pub const fn ignores_interfaces(mut self) -> TableInfo {
+        self.ignores_interfaces = true;
         self
     }
 

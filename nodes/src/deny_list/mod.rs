@@ -135,6 +135,7 @@ impl Table for DenyList {
              prefix of it has the address. Changes take effect while packets pass.",
         )
         .loses("prefixes added or removed by commands")
+        .ignores_interfaces()
         .example(include_str!("../../examples/deny-list.yaml"));
     type Config = Config;
     type Shard = Shard;

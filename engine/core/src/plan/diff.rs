@@ -109,7 +109,7 @@ pub struct EdgeChange {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "why", rename_all = "kebab-case")]
 pub enum Cause {
-    /// An interface is not kept: any kind may look at all of them.
+    /// An interface is not kept: any kind may look at all of them, but for those of tables that say that they do not.
     Interfaces,
     /// It refers, or referred, to a table that is not kept, or does so no more.
     Table {
@@ -140,9 +140,12 @@ impl Plan {
             interfaces.iter().find(|change| change.fate != Fate::Keep).map(|_| Cause::Interfaces).into_iter().collect();
         let mut kept = HashSet::new();
         let tables = pair(&old.tables, &new.tables, |before, table| {
-            let mut because = seen.clone();
-            let of_kind = |plan: &Plan| plan.tables.iter().filter(|other| other.kind() == table.kind()).count();
-            because.extend(((of_kind(old) == 1) != (of_kind(new) == 1)).then_some(Cause::Siblings));
+            let mut because = Vec::new();
+            if !table.kind.info().ignores_interfaces {
+                because.extend(seen.iter().cloned());
+                let of_kind = |plan: &Plan| plan.tables.iter().filter(|other| other.kind() == table.kind()).count();
+                because.extend(((of_kind(old) == 1) != (of_kind(new) == 1)).then_some(Cause::Siblings));
+            }
             let uses = |table: &TablePlan| table.kind.info().uses;
             let now = held_on_to(&table.spec.settings, uses(table), Some(table.name()), &new.tables);
             let then = held_on_to(&before.spec.settings, uses(before), Some(table.name()), &old.tables);
