@@ -198,6 +198,7 @@ impl Engine {
             let mut busy = false;
             let graphs = get_mut(&mut self.graphs);
             for at in 0..graphs.len() {
+                graphs[at].count_offloaded(self.now);
                 if graphs[at].hands_off() {
                     // What one has handed over the others process at once: so no ring overflows, however many packets are there.
                     busy |= graphs[at].sweep_in(1, self.now);

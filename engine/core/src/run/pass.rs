@@ -160,7 +160,6 @@ impl WorkerGraph {
     /// A sweep of so many passes at most.
     pub(super) fn sweep_in(&mut self, passes: usize, now: u64) -> bool {
         self.tables.sync();
-        self.count_offloaded(now);
         self.start_pass();
         let mut busy = self.tick(now);
         if busy {

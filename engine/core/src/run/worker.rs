@@ -19,6 +19,9 @@ use crate::spec::Idle;
 
 /// Empty sweeps after which a worker rests.
 const PATIENCE: u32 = 1000;
+/// How often it is asked what drivers have dropped for nodes, in nanoseconds: what is read each time is written by other processors, which wait
+/// for the line then.
+const COUNT_EVERY: u64 = 1_000_000;
 /// The first rest while a queue has to be asked whether packets have come. Each that was for nothing is followed by one twice as long.
 const SHORT_REST: Duration = Duration::from_micros(50);
 /// The longest of these: a thousand a second cost less than 1 % of a core.
@@ -84,7 +87,7 @@ pub(super) fn start(mut start: Start) -> Result<Worker, Box<Failed>> {
 fn run(start: &mut Start, ended: &AtomicBool) {
     let Start { graph, stop, bed, mail, turn, idle, clock, now: begin, .. } = start;
     let time = Arc::clone(&graph.counters.time);
-    let (mut empty, mut rests, mut before, mut busy) = (0, 0, *begin, false);
+    let (mut empty, mut rests, mut before, mut busy, mut count_at) = (0, 0, *begin, false, 0);
     while !stop.load(Ordering::Relaxed) {
         let now = *begin + clock.elapsed().as_nanos() as u64;
         // The one reading of the clock serves to say what the sweep before it was: so these are the times of whole rounds.
@@ -95,6 +98,10 @@ fn run(start: &mut Start, ended: &AtomicBool) {
         // Questions are about the graph that it is to have.
         if is_there {
             mail.answer(graph);
+        }
+        if now >= count_at {
+            graph.count_offloaded(now);
+            count_at = now + COUNT_EVERY;
         }
         busy = graph.sweep(now);
         if busy {
