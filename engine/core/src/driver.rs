@@ -72,9 +72,16 @@ pub struct PortConfig<'a> {
     pub directory: &'a Path,
     /// Time is that of the input, not of the clock.
     pub virtual_time: bool,
+    /// What interfaces use that are detached when this one is attached and its graph runs: the resource of a [`Claim`], and the interface.
+    pub leaving: &'a [(String, String)],
 }
 
 impl PortConfig<'_> {
+    /// The interface that has a resource until this one is attached.
+    pub fn holder(&self, resource: &str) -> Option<&str> {
+        self.leaving.iter().find(|(known, _)| known == resource).map(|(_, interface)| interface.as_str())
+    }
+
     /// The address to use if neither graph nor device has one: locally administered, different for each interface, and the same in
     /// each run.
     pub fn default_mac(&self) -> MacAddr {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::common::Place;
 use super::random::Rng;
 use super::{Address, BATCH, Bench, Sent, address, apply, arrive, end, figures, random_frame, received, settle, start};
+use swath::{Graph, registry};
 use swath_core::run::Engine;
 
 /// A prefix of addresses of [`address`], as bits and as text.
@@ -313,4 +314,25 @@ fn graphs_change_while_packets_pass() {
     let dropped: BTreeMap<&str, u64> = ledger.dropped["deny"].iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
     assert_eq!(dropped, expected);
     assert_eq!((ledger.received, ledger.sent), (sent.iter().sum(), out.len() as u64));
+}
+
+/// A device that is to be attached in another way is one that this engine has itself: nobody else is to be looked for.
+#[test]
+fn another_way_for_the_same_device_is_refused() {
+    let Some(mut bench) = Bench::new() else { return };
+    let place = Place::new();
+    let text = |driver: &str| graph(RING, 1, "", &List::default()).replace(&format!("in1, {RING}"), &format!("in1, {driver}"));
+    let mut engine = start(&place, &text(RING));
+    let mut graph = Graph::from_text("graph.yaml", &text(OTHER_RING).replace("out.pcap", place.path("out.pcap").to_str().unwrap()));
+    let plan = graph.plan(&registry()).unwrap();
+    assert!(engine.apply(plan, graph.diagnostics_mut()).is_err());
+    let said = graph.render();
+    let expected = "the running `b` has `in1` until it is detached: take it away with one reload, and bring it back with the next";
+    assert!(said.contains(expected) && !said.contains("another program"), "{said}");
+    // And goes on.
+    let mut rng = Rng::new();
+    let frames: Vec<Sent> = (0..BATCH).map(|_| random_frame(&mut rng)).collect();
+    bench.send(&engine, &frames);
+    end(&place, &mut engine);
+    assert_eq!(engine.ledger().received, BATCH as u64);
 }

@@ -105,6 +105,7 @@ fn check_attachments(view: &View<'_>, pool: &Arc<Pool>, teller: &mut Teller<'_>,
                 pool,
                 directory: &spec.directory,
                 virtual_time: false,
+                leaving: &[],
             })
         };
         teller.make(&Part::interface(spec, driver), check, None, diagnostics);

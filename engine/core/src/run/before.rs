@@ -67,6 +67,17 @@ impl<'a> Before<'a> {
         found.map(|(_, (interface, _))| interface.name.as_str())
     }
 
+    /// What interfaces use that do not stay, and which.
+    pub fn leaving(&self) -> Vec<(String, String)> {
+        let interfaces = self.engine.generation.interfaces.iter().zip(&self.engine.ports).enumerate();
+        let leaving = interfaces.filter(|(place, _)| !self.stays(*place));
+        let claims = leaving.filter_map(|(_, (interface, port))| {
+            let claims = port.as_ref()?.claims().into_iter();
+            Some(claims.map(|claim| (claim.resource, interface.name.clone())))
+        });
+        claims.flatten().collect()
+    }
+
     /// By worker: the receive queues that it has.
     pub fn queues(&self) -> &'a [Vec<(usize, usize)>] {
         &self.engine.generation.queues

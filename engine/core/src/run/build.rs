@@ -242,6 +242,7 @@ fn open_ports(
     diagnostics: &mut Diagnostics,
 ) -> Ports {
     let mut ports = Ports::new();
+    let leaving = before.map(Before::leaving).unwrap_or_default();
     for ((interface, opener), place) in plan.interfaces.iter().zip(openers).zip(places) {
         if before.is_some_and(|before| before.stays(*place)) {
             continue;
@@ -258,6 +259,7 @@ fn open_ports(
             pool: options.pool,
             directory: &spec.directory,
             virtual_time: options.virtual_time,
+            leaving: &leaving,
         };
         let opened = match opener {
             Some(opener) => opener.open(&config),

@@ -62,6 +62,7 @@ impl Lab {
             pool: &self.pool,
             directory: &self.directory,
             virtual_time: self.virtual_time,
+            leaving: &[],
         })
     }
 

@@ -75,6 +75,7 @@ impl End {
             pool,
             directory: &PathBuf::new(),
             virtual_time: false,
+            leaving: &[],
         };
         let mut port = (super::KIND.open)(&config)?;
         let (receive, transmit) = (port.receive_queues().remove(0), port.transmit_queues().remove(0));

@@ -127,6 +127,12 @@ fn open(config: &PortConfig<'_>) -> Result<Box<dyn Port>, ConfigError> {
     if !(64..=8192).contains(&settings.ring) || !settings.ring.is_power_of_two() {
         return Err(ConfigError::at("ring", format!("{} packets, but a ring has a power of two from 64 to 8192", settings.ring)));
     }
+    if let Some(holder) = config.holder(&resource(device)) {
+        let what = format!(
+            "the running `{holder}` has `{device}` until it is detached: take it away with one reload, and bring it back with the next"
+        );
+        return Err(ConfigError::at("device", what));
+    }
     let mut netlink = Netlink::open().map_err(system("cannot ask the kernel for its devices"))?;
     let found = netlink.link(device).map_err(system("cannot ask the kernel for the device"))?;
     let link = found.ok_or_else(|| no_device(device, &mut netlink))?;
@@ -208,6 +214,11 @@ fn open(config: &PortConfig<'_>) -> Result<Box<dyn Port>, ConfigError> {
         queues,
         _watcher: watcher,
     }))
+}
+
+/// A device as drivers claim it.
+fn resource(device: &str) -> String {
+    format!("the device `{device}`")
 }
 
 /// How the device is opened.
@@ -361,7 +372,7 @@ impl Port for XdpPort {
     }
 
     fn claims(&self) -> Vec<Claim> {
-        vec![Claim { resource: format!("the device `{}`", self.device), exclusive: true }]
+        vec![Claim { resource: resource(&self.device), exclusive: true }]
     }
 
     fn status(&self) -> Option<Arc<dyn PortStatus>> {
