@@ -42,7 +42,9 @@ const HEAD: &str = "\
 What `swath run --metrics 127.0.0.1:9474` serves at `/metrics`. Each series of a node, an interface, a worker or a table ends with what it is
 of. Labels are names and never addresses. With `engine.metrics-by-worker` the metrics of nodes marked * have the label `worker`, too.
 Reasons of a node are there from the start; those that any node has (`fault`, `inbox-full` and others) from their first packet on.
-`swath_interface_info` has the label `mode` where a driver has several ways.
+`swath_interface_info` has the label `mode` where a driver has several ways. Of `af-xdp`: `zero-copy`, where the device writes to packet memory itself;
+`copy`, where the kernel copies; `generic`, where it does so behind the driver of the device; and `copy-aligned` and `generic-aligned`, where packets
+are copied once more, since the kernel does not take buffers of their length. `swath show interfaces NAME` says why it is not a better one.
 
 <!-- Written by a test: INSTA_UPDATE=always cargo test -p swath --test metrics_list -->
 

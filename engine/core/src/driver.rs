@@ -157,6 +157,11 @@ pub trait PortStatus: Send + Sync {
         ""
     }
 
+    /// Why it is not attached by a better way: what it has not, and the reason, as `native XDP: Operation not supported`.
+    fn fallbacks(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Packets that were lost before the driver could see them, because its ring was full.
     fn missed(&self) -> u64 {
         0

@@ -118,6 +118,7 @@ fn one_interface(readings: &Readings<Vec<Interface>>, interface: &Interface, col
     ] {
         let _ = writeln!(text, "  {word:<17}{value}");
     }
+    interface.fallbacks.iter().for_each(|reason| _ = writeln!(text, "  {:<17}{reason}", "without"));
     let mut table = Table::new(&["COUNTED", "PACKETS", "PACKETS/s", "BYTES", "BIT/s"], 1..5);
     type Of = fn(&Interface) -> u64;
     let mut row = |word: &str, packets: Of, bytes: Option<Of>| {

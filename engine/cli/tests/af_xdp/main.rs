@@ -6,6 +6,7 @@ mod doctor;
 mod faults;
 mod ip6;
 mod kernel_keeps;
+mod modes;
 mod own_mac;
 mod privileges;
 
@@ -147,47 +148,6 @@ fn hosts_learn_of_a_smaller_mtu() {
     assert!(report["end"]["sum_received"]["bytes"].as_u64().unwrap() > 1 << 20);
     swath.end();
     assert_eq!((net.checksum_errors("a"), net.checksum_errors("b")), (0, 0));
-}
-
-/// Behind the driver; and with buffers that the kernel does not take.
-#[test]
-fn what_is_not_as_good_as_it_can_be_is_said() {
-    let Some(net) = two_hosts() else { return };
-    let copies = "`r-a` has no buffers of 1984 bytes: the kernel takes 2048 to 4096, as `engine.buffer-size` says interface=a\n";
-    for (engine, rest, mode, copied, said) in [
-        ("", "xdp: generic", "generic, copied by the kernel", 0, ""),
-        ("buffer-size: 1536", "xdp: native", "native, copied by the kernel, copied by swath", 100, copies),
-        ("buffer-size: 1536", "xdp: generic", "generic, copied by the kernel, copied by swath", 100, copies),
-        ("", "zero-copy: false", "native, copied by the kernel", 0, ""),
-    ] {
-        let swath = net.swath("r", &router(engine, rest, rest));
-        assert_eq!(net.ping("a", 25, "10.0.2.2"), 25, "{mode}");
-        assert_eq!(net.ping("b", 25, "-s 1400 10.0.1.2"), 25, "{mode}");
-        let (report, log) = swath.end();
-        assert_eq!(report["interfaces"], json!({ "a": quiet("r-a", mode, copied), "b": quiet("r-b", mode, copied) }));
-        assert!(log.contains(said) && log.contains(&format!("`r-a` by AF_XDP: {mode}, 1 queue interface=a\n")), "{log}");
-    }
-}
-
-/// A device that takes no program in its driver: a bridge.
-#[test]
-fn a_driver_without_xdp_is_passed_by() {
-    let Some(net) = Net::new(&["a", "b", "r"]) else { return };
-    net.host("a", 1);
-    net.host("b", 2);
-    net.ip("r", "link set r-a name port");
-    net.ip("r", "link add r-a type bridge");
-    net.ip("r", "link set port master r-a");
-    for device in ["port", "r-a"] {
-        net.ip("r", &format!("link set {device} up"));
-    }
-    net.sh("a", "ethtool -K eth0 tso off gso off");
-    let mut swath = net.swath("r", &router("", DEFAULT, DEFAULT));
-    swath.says("`r-a` has no native XDP: Operation not supported (os error 95) interface=a\n");
-    assert!(net.comes_back("a", "10.0.2.2"));
-    assert_eq!(net.ping("b", 10, "10.0.1.2"), 10);
-    let (report, log) = swath.end();
-    assert_eq!(report.pointer("/interfaces/a/mode"), Some(&json!("generic, copied by the kernel")), "{log}");
 }
 
 /// What `swath run` says first of a graph that it refuses.

@@ -195,6 +195,9 @@ pub struct Interface {
     pub driver: String,
     /// By which way of several the driver is attached, such as `zero-copy`; empty if there is one.
     pub mode: String,
+    /// Why it is not attached by a better way: what it has not, and the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<String>,
     /// Whether it is to be used.
     pub admin: Admin,
     /// Whether packets can come and go.

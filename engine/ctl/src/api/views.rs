@@ -19,6 +19,7 @@ fn interface(engine: &Engine, index: usize) -> Interface {
         name: known.name.clone(),
         driver: engine.plan().interfaces[index].driver.name.into(),
         mode: status.as_ref().map_or("", |status| status.mode()).into(),
+        fallbacks: status.as_ref().map(|status| status.fallbacks()).unwrap_or_default(),
         admin: if engine.is_admin_up(place) { Admin::Up } else { Admin::Down },
         link: status.as_ref().is_none_or(|status| status.is_up()),
         link_changes: status.as_ref().map_or(0, |status| status.link_changes()),

@@ -62,10 +62,12 @@ pub(super) struct How {
 impl How {
     /// In a word.
     pub fn word(&self) -> &'static str {
-        match (self.mode, self.zero_copy) {
-            (Mode::Generic, _) => "generic",
-            (Mode::Native, true) => "zero-copy",
-            (Mode::Native, false) => "copy",
+        match (self.mode, self.zero_copy, self.shares_pool) {
+            (Mode::Generic, _, true) => "generic",
+            (Mode::Generic, _, false) => "generic-aligned",
+            (Mode::Native, true, _) => "zero-copy",
+            (Mode::Native, false, true) => "copy",
+            (Mode::Native, false, false) => "copy-aligned",
         }
     }
 }

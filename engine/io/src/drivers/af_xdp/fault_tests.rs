@@ -49,11 +49,12 @@ fn a_queue_that_is_busy_is_tried_for_again() {
 #[test]
 fn without_zero_copy_frames_are_copied() {
     let Some(_cable) = Cable::lay("copies") else { return };
-    for (room, how, reasons) in [
-        (2048, "native, copied by the kernel", vec!["zero-copy: packet memory is not on huge pages"]),
+    for (room, how, mode, reasons) in [
+        (2048, "native, copied by the kernel", "copy", vec!["zero-copy: packet memory is not on huge pages"]),
         (
             1536,
             "native, copied by the kernel, copied by swath",
+            "copy-aligned",
             vec![
                 "buffers of 1984 bytes: the kernel takes 2048 to 4096, as `engine.buffer-size` says",
                 "zero-copy: Operation not supported (os error 95)",
@@ -69,7 +70,9 @@ fn without_zero_copy_frames_are_copied() {
         let frames: Vec<_> = (0..40).map(frame).collect();
         one.send(&frames, &mut cache, &pool);
         assert_eq!(two.receive(40, 2, &mut cache, &pool), frames);
-        assert_eq!((two.port.status().unwrap().mode(), &two.port.finish().unwrap()["mode"]), ("copy", &how.into()));
+        let status = two.port.status().unwrap();
+        assert_eq!((status.mode(), status.fallbacks()), (mode, reasons.into_iter().map(String::from).collect()));
+        assert_eq!(two.port.finish().unwrap()["mode"], how);
         drop((one, two, cache));
         assert_eq!(pool.free(), pool.capacity());
     }

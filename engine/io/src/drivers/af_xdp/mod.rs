@@ -335,6 +335,11 @@ impl PortStatus for XdpStatus {
         self.shared.upgrade().map_or("", |shared| shared.how.lock().unwrap_or_else(PoisonError::into_inner).word())
     }
 
+    fn fallbacks(&self) -> Vec<String> {
+        let how = |shared: Arc<Shared>| shared.how.lock().unwrap_or_else(PoisonError::into_inner).reasons.clone();
+        self.shared.upgrade().map(how).unwrap_or_default()
+    }
+
     fn missed(&self) -> u64 {
         self.shared.upgrade().map_or(0, |shared| {
             let lost = shared.lost();
