@@ -43,7 +43,7 @@ pub fn doctor(args: &DoctorArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 fn text(found: &Examination, colour: bool) -> String {
     let mut text = String::new();
     if !found.devices.is_empty() {
-        let headings = ["device", "driver", "queues", "MTU", "NUMA", "native", "generic", "zero-copy"];
+        let headings = ["device", "driver", "queues", "MTU", "NUMA", "native", "generic", "zero-copy", "offload"];
         let mut table = Table::new(&headings, 2..4);
         found.devices.iter().for_each(|device| table.row(row(device)));
         text += &table.render(colour);
@@ -66,7 +66,7 @@ fn text(found: &Examination, colour: bool) -> String {
     text
 }
 
-fn row(device: &Device) -> [String; 8] {
+fn row(device: &Device) -> [String; 9] {
     let can = |pick: fn(&swath_io::doctor::Trial) -> &Option<String>| match &device.xdp {
         None => "not tried".to_owned(),
         Some(trial) if trial.busy => "busy".into(),
@@ -81,5 +81,6 @@ fn row(device: &Device) -> [String; 8] {
         can(|trial| &trial.native),
         can(|trial| &trial.generic),
         can(|trial| &trial.zero_copy),
+        can(|trial| &trial.offload),
     ]
 }

@@ -12,7 +12,7 @@ use super::af_xdp::lifeline;
 pub use super::af_xdp::trial::Trial;
 use super::af_xdp::trial::try_device;
 use super::kernel::ethtool::Ethtool;
-pub use super::kernel::ethtool::Offloads;
+pub use super::kernel::ethtool::{Offloads, Undone};
 use super::kernel::netlink::{Link, Netlink};
 use crate::region::Reserved;
 
@@ -74,6 +74,18 @@ pub struct Device {
     pub xdp: Option<Trial>,
     /// What it does to packets before a driver of swath sees them.
     pub offloads: Option<Offloads>,
+    /// The other end of a veth, if it is in the same network namespace.
+    pub peer: Option<Peer>,
+}
+
+/// The other end of a veth.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Peer {
+    /// Its name.
+    pub name: String,
+    /// What it leaves to be done, which nobody does where AF_XDP takes packets.
+    pub undone: Undone,
 }
 
 /// How much something matters.
@@ -128,10 +140,14 @@ pub fn examine(names: &[String]) -> Result<Examination, String> {
 fn device(link: &Link, is_named: bool, netlink: &mut Netlink, ethtool: &Ethtool) -> Device {
     let lifeline = lifeline::reason(link, netlink);
     let name = link.name.as_str();
+    let driver = ethtool.driver(name).ok().map(|driver| driver.name);
+    let peer = link.peer.filter(|_| driver.as_deref() == Some("veth"));
+    let peer = peer.and_then(|peer| Some(netlink.link_at(peer).ok()??.name));
+    let peer = peer.and_then(|name| Some(Peer { undone: ethtool.left_undone(&name).ok()?, name }));
     let numa = fs::read_to_string(format!("/sys/class/net/{name}/device/numa_node"));
     Device {
         name: name.into(),
-        driver: ethtool.driver(name).ok().map(|driver| driver.name),
+        driver,
         queues: ethtool.receive_queues(name).unwrap_or(1).max(1),
         // -1 where there is one node.
         numa_node: numa.ok().and_then(|text| text.trim().parse().ok()),
@@ -140,6 +156,7 @@ fn device(link: &Link, is_named: bool, netlink: &mut Netlink, ethtool: &Ethtool)
         xdp: (is_named || lifeline.is_none()).then(|| try_device(link)),
         lifeline,
         offloads: ethtool.offloads(name).ok(),
+        peer,
     }
 }
 
@@ -212,9 +229,22 @@ fn of_device(device: &Device) -> Vec<Finding> {
             if trial.native.is_some() && trial.generic.is_some() {
                 find(Level::Error, format!("it takes no program: {}", trial.generic.as_deref().unwrap_or_default()), None);
             }
+            if let Some(why) = trial.offload.as_deref().filter(|_| trial.native.is_none() || trial.generic.is_none()) {
+                find(Level::Warning, format!("nodes with `offload: xdp` do all of their work themselves: {why}"), None);
+            }
             trial.native.is_some() && trial.generic.is_none()
         }
     };
+    if let Some(Peer { name: peer, undone }) = &device.peer {
+        if undone.tags {
+            let what = format!("its other end `{peer}` leaves VLAN tags to be put in, which AF_XDP does not see");
+            find(Level::Warning, what, Some(format!("ethtool -K {peer} txvlan off")));
+        }
+        if undone.segments && is_generic {
+            let what = format!("its other end `{peer}` leaves packets to be cut, which are longer than a buffer, and lost");
+            find(Level::Warning, what, Some(format!("ethtool -K {peer} tso off gso off")));
+        }
+    }
     if let Some(offloads) = device.offloads {
         if offloads.rx_vlan {
             let what = "it takes the VLAN tag off a frame before AF_XDP sees it".to_owned();

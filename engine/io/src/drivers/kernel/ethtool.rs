@@ -8,9 +8,12 @@ use serde::Serialize;
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
 const GET_DRIVER: u32 = 0x3;
 const GET_FLAGS: u32 = 0x25;
+const GET_TSO: u32 = 0x1e;
+const GET_GSO: u32 = 0x23;
 const GET_GRO: u32 = 0x2b;
 const GET_CHANNELS: u32 = 0x3c;
-/// Bits of the flags: `ETH_FLAG_RXVLAN`, `ETH_FLAG_LRO`.
+/// Bits of the flags: `ETH_FLAG_TXVLAN`, `ETH_FLAG_RXVLAN`, `ETH_FLAG_LRO`.
+const TX_VLAN: u32 = 1 << 7;
 const RX_VLAN: u32 = 1 << 8;
 const LRO: u32 = 1 << 15;
 /// `struct ethtool_drvinfo`, in words.
@@ -40,6 +43,16 @@ pub struct Offloads {
     pub lro: bool,
     /// The kernel merges packets of a flow (generic receive offload).
     pub gro: bool,
+}
+
+/// What a device leaves to be done to packets that it sends: the kernel hands them on so, if the next device is one of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Undone {
+    /// To cut them into segments.
+    pub segments: bool,
+    /// To put VLAN tags in.
+    pub tags: bool,
 }
 
 impl Ethtool {
@@ -85,6 +98,17 @@ impl Ethtool {
         let [_, flags] = self.ask::<2>(device, GET_FLAGS)?;
         let [_, gro] = self.ask::<2>(device, GET_GRO)?;
         Ok(Offloads { rx_vlan: flags & RX_VLAN != 0, lro: flags & LRO != 0, gro: gro != 0 })
+    }
+
+    /// What a device leaves to be done to packets that it sends.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn left_undone(&self, device: &str) -> io::Result<Undone> {
+        let [_, flags] = self.ask::<2>(device, GET_FLAGS)?;
+        let [_, tso] = self.ask::<2>(device, GET_TSO)?;
+        let [_, gso] = self.ask::<2>(device, GET_GSO)?;
+        Ok(Undone { segments: tso != 0 || gso != 0, tags: flags & TX_VLAN != 0 })
     }
 
     fn ask<const WORDS: usize>(&self, device: &str, command: u32) -> io::Result<[u32; WORDS]> {

@@ -32,6 +32,8 @@ pub struct Link {
     pub is_up: bool,
     /// Whether it has a carrier, and its queue has been told so: before that, the kernel silently drops what is sent.
     pub has_carrier: bool,
+    /// The device that it hands packets to, if that is in the same network namespace: the other end of a veth.
+    pub peer: Option<u32>,
 }
 
 /// A socket to ask by.
@@ -57,11 +59,25 @@ impl Netlink {
     pub fn link(&mut self, name: &str) -> io::Result<Option<Link>> {
         let mut message = LinkMessage::default();
         message.attributes.push(LinkAttribute::IfName(name.into()));
+        self.find(message)
+    }
+
+    fn find(&mut self, message: LinkMessage) -> io::Result<Option<Link>> {
         match self.request(RouteNetlinkMessage::GetLink(message), 0) {
             Ok(answers) => Ok(answers.iter().find_map(link)),
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// A device by its index, if there is one.
+    ///
+    /// # Errors
+    /// What the kernel says, but that there is none.
+    pub fn link_at(&mut self, index: u32) -> io::Result<Option<Link>> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        self.find(message)
     }
 
     /// The names of all devices.
@@ -217,17 +233,23 @@ fn link(message: &RouteNetlinkMessage) -> Option<Link> {
         mac: None,
         is_up: header.flags.contains(LinkFlags::Up),
         has_carrier: header.flags.contains(LinkFlags::Running),
+        peer: None,
     };
     let is_ethernet = matches!(header.link_layer_type, LinkLayerType::Ether | LinkLayerType::Loopback);
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::Link(peer) => link.peer = Some(*peer),
             LinkAttribute::Address(bytes) if is_ethernet => {
                 link.mac = <[u8; 6]>::try_from(&bytes[..]).ok().map(MacAddr::from);
             }
             _ => {}
         }
+    }
+    if message.attributes.iter().any(|attribute| matches!(attribute, LinkAttribute::LinkNetNsId(_))) {
+        // A number of another namespace.
+        link.peer = None;
     }
     Some(link)
 }
