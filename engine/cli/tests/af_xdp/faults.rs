@@ -128,6 +128,21 @@ fn two_engines_cannot_have_one_device() {
     assert_eq!(count(&report, "/sent"), 10);
 }
 
+/// A queue is busy for a while after it was left: who comes next waits.
+#[test]
+fn one_engine_follows_the_other_at_once() {
+    let Some(net) = two_hosts() else { return };
+    for round in 0..6 {
+        let swath = net.swath("r", &router("", DEFAULT, DEFAULT));
+        assert_eq!(net.ping("a", 2, "10.0.2.2"), 2, "{round}");
+        if round % 2 == 0 {
+            swath.kill();
+        } else {
+            swath.end();
+        }
+    }
+}
+
 /// Packets that a device has dropped itself.
 fn dropped_by(net: &Net, name: &str, device: &str) -> u64 {
     let links: Value = serde_json::from_str(&net.ip(name, &format!("-s -j link show {device}"))).unwrap();

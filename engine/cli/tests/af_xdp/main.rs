@@ -9,6 +9,7 @@ mod kernel_keeps;
 mod modes;
 mod own_mac;
 mod privileges;
+mod ssh;
 
 use common::hosts::Net;
 use serde_json::{Value, json};
