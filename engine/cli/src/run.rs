@@ -11,7 +11,7 @@ use swath_core::privileges::{self, CapabilitySet};
 use swath_core::run::{Engine, Placement, place};
 use swath_core::spec::Whereabouts;
 use swath_ctl::socket::Socket;
-use swath_ctl::{ApiServer, Control, Live, RecordKeeper, Running, Server, Service, Settings, control, restore, save};
+use swath_ctl::{ApiServer, Control, Live, RecordKeeper, Running, Server, Service, Settings, Watchdog, control, restore, save};
 
 use crate::args::time;
 use crate::exit::{Exit, Failure};
@@ -172,6 +172,8 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         tracing::info!(target: "swath::engine", graph = graph.name(), nodes, interfaces, workers, "running");
     }
     let service = Service::of_environment();
+    let watchdog = Watchdog::start(Arc::clone(&live), service);
+    let watchdog = watchdog.map_err(|error| Failure::other(format!("a thread could not be started: {error}")))?;
     service.ready();
     let mut running = Running::new(engine, graph.files().clone(), crate::registry(), disk);
     let mut watch = Watch {
@@ -190,6 +192,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         drain: args.drain,
     };
     let end = watch.until_the_end(&mut running);
+    drop(watchdog);
     // Who still waits is told that it has ended.
     drop((jobs, api));
     let mut engine = running.engine;

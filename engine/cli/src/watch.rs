@@ -55,7 +55,7 @@ impl Watch<'_> {
         let mut asked: Option<Instant> = None;
         let end = loop {
             let now = Instant::now();
-            beat(self.live, &mut self.service, now);
+            self.live.come_round(now);
             let engine = &running.engine;
             self.records.keep(engine);
             if now - read_at >= SECOND {
@@ -124,8 +124,8 @@ impl Watch<'_> {
             }
             let left = self.duration.map_or(LOOK, |duration| duration.saturating_sub(start.elapsed()));
             let until = Instant::now() + left.min(SECOND.saturating_sub(read_at.elapsed())).min(LOOK);
-            let (live, service) = (self.live, &mut self.service);
-            self.jobs.work(running, &mut || beat(live, service, Instant::now()), until);
+            let live = self.live;
+            self.jobs.work(running, &mut || live.come_round(Instant::now()), until);
         };
         if asked.is_none() {
             self.live.set(Phase::Draining);
@@ -165,12 +165,6 @@ impl Watch<'_> {
         self.terminal.warn(&format!("the graph's files are watched no more, and SIGHUP has them read: {error}"));
         tracing::error!(target: "swath::engine", %error, "the graph's files are watched no more");
     }
-}
-
-/// Looks whether the workers turn, and tells the service manager.
-fn beat(live: &Live, service: &mut Service, now: Instant) {
-    live.look(now);
-    service.beat(live, now);
 }
 
 fn log_news(observer: &Observer, interface: &str, news: &str) {

@@ -166,6 +166,19 @@ fn a_worker_that_stands_still_is_not_ready() {
 }
 
 #[test]
+fn a_control_thread_that_does_not_come_round_hangs() {
+    let live = Live::new(Settings::default());
+    let (start, second) = (Instant::now(), Duration::from_secs(1));
+    assert!(!live.hangs(start + 1000 * second), "nothing runs yet");
+    live.attach(engine(ROUTER).observer());
+    assert!(!live.hangs(start + 119 * second));
+    assert!(live.hangs(start + 1000 * second));
+    live.come_round(start + 1000 * second);
+    assert!(!live.hangs(start + 1119 * second));
+    assert!(live.hangs(start + 1120 * second));
+}
+
+#[test]
 fn http_has_metrics_in_both_formats_and_health() {
     let live = Live::new(Settings::default());
     let server = Server::start("127.0.0.1:0".parse().unwrap(), Arc::clone(&live)).unwrap();

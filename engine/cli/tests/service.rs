@@ -13,6 +13,7 @@ use std::time::Duration;
 use common::Place;
 use common::scrape::get;
 use common::stopped::Stopped;
+use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Longer than anything here takes.
@@ -106,6 +107,15 @@ impl Service {
         (code, body)
     }
 
+    /// Waits until it logs this.
+    fn hears(&mut self, text: &str) {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert_ne!(self.stderr.read_line(&mut line).unwrap(), 0, "it has ended");
+        }
+    }
+
     fn terminate(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
     }
@@ -181,6 +191,46 @@ fn the_life_of_a_service() {
     let last = events.last().unwrap();
     assert_eq!((&last["msg"], &last["level"]), (&"the ledger adds up".into(), &"info".into()), "{said}");
     assert_eq!((&last["sent"], &last["dropped"]), (&last["received"], &0.into()), "{said}");
+}
+
+/// The control thread reads a graph that takes long to read, and nothing is wrong with the data path.
+#[test]
+fn a_graph_that_takes_long_is_no_reason_to_start_it_again() {
+    let manager = Manager::new();
+    let mut service = manager.start(&[], &[("WATCHDOG_USEC", "900000")]);
+    assert_eq!(manager.hear(), "READY=1\n");
+    // Whoever opens it waits for somebody who writes.
+    let graph = manager.place.path("graph.yaml");
+    std::fs::remove_file(&graph).unwrap();
+    mkfifoat(CWD, &graph, Mode::RUSR | Mode::WUSR).unwrap();
+    kill_process(Pid::from_child(&service.child), Signal::HUP).unwrap();
+    // Its last words before that, and from then on it says no more what it does. Five times a manager would have lost patience since.
+    let mut beats = 0;
+    while beats < 15 {
+        match &*manager.hear() {
+            "WATCHDOG=1\n" => beats += 1,
+            status => {
+                assert!(status.starts_with("STATUS="), "{status}");
+                beats = 0;
+            }
+        }
+    }
+    // Nor does it count as a worker that stands still.
+    assert_eq!(service.get("/readyz"), (200, "ready\n".into()));
+    std::fs::write(&graph, GRAPH.replace("10kpps", "20kpps")).unwrap();
+    service.hears("another graph runs: ");
+    while !manager.hear().starts_with("STATUS=") {}
+
+    if let Some(stopped) = Stopped::worker(service.child.id(), 0) {
+        kill_process(Pid::from_child(&service.child), Signal::HUP).unwrap();
+        std::fs::write(&graph, GRAPH.replace("10kpps", "30kpps")).unwrap();
+        // A worker that does not go over to it is: of the ten seconds in which the engine waits for it, nothing is said in three.
+        manager.socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+        let silent = (0..30).any(|_| manager.socket.recv(&mut [0; 4096]).is_err());
+        assert!(silent, "the manager is told that all is well");
+        service.hears("has not gone over to the graph yet");
+        drop(stopped);
+    }
 }
 
 #[test]

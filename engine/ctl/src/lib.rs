@@ -33,6 +33,7 @@ mod service;
 mod sheet;
 pub mod socket;
 mod state;
+mod watchdog;
 
 pub use api::ApiServer;
 pub use candidate::{Candidate, Findings};
@@ -47,3 +48,4 @@ pub use server::Server;
 pub use service::Service;
 pub use sheet::Format;
 pub use state::{Restored, restore, save};
+pub use watchdog::Watchdog;

@@ -13,6 +13,10 @@ use crate::sheet::{Format, Sheet};
 /// A worker that has not begun a sweep for so long does not turn. One that sleeps begins a hundred in a second.
 const STALLED: Duration = Duration::from_secs(2);
 
+/// A control thread that has not come round for so long hangs. It may make a graph meanwhile, with tables that are read from files: a million routes
+/// take it seconds.
+const HANGS: Duration = Duration::from_secs(120);
+
 /// How metrics are told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -48,6 +52,8 @@ struct State {
     pulse: Vec<(u64, Instant)>,
     /// Workers that have not gone over to the last graph in time.
     incomplete: Vec<usize>,
+    /// When the control thread has come round last.
+    came_round: Option<Instant>,
 }
 
 impl Live {
@@ -61,7 +67,10 @@ impl Live {
     pub fn attach(&self, engine: Observer) {
         let (engine, now) = (Arc::new(engine), Instant::now());
         let pulse = engine.sweeps().map(|sweeps| (sweeps, now)).collect();
-        let before = std::mem::replace(&mut *self.state(), State { engine: Some(engine), pulse, incomplete: Vec::new() });
+        let before = std::mem::replace(
+            &mut *self.state(),
+            State { engine: Some(engine), pulse, incomplete: Vec::new(), came_round: Some(now) },
+        );
         drop(before);
         self.set(Phase::Running);
     }
@@ -92,6 +101,16 @@ impl Live {
         let state = self.state();
         let stalled = state.pulse.iter().enumerate().filter(|(_, (_, at))| now.saturating_duration_since(*at) >= since);
         stalled.map(|(worker, _)| worker).collect()
+    }
+
+    /// The control thread has come round. It says so often.
+    pub fn come_round(&self, now: Instant) {
+        self.state().came_round = Some(now);
+    }
+
+    /// Whether the control thread has not come round for two minutes, so that nothing can be changed any more and no signal is answered.
+    pub fn hangs(&self, now: Instant) -> bool {
+        self.state().came_round.is_some_and(|at| now.saturating_duration_since(at) >= HANGS)
     }
 
     /// Whether packets should be sent here.

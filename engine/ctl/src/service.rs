@@ -8,28 +8,25 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sd_notify::NotifyState;
-
-use crate::live::Live;
 
 /// How long a manager that does not read may hold who tells it something: there is more to do.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The service manager that has started this process, if one has.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Service {
-    /// How often it wants to hear that all is well, and when it has heard so last.
-    watchdog: Option<(Duration, Instant)>,
+    /// How often it wants to hear that all is well.
+    beats_each: Option<Duration>,
 }
 
 impl Service {
     /// As the environment says.
     pub fn of_environment() -> Service {
         // sd_watchdog_enabled(3) recommends every half of the time that systemd waits; a third is twice in it, even if one comes late.
-        let every = sd_notify::watchdog_enabled().map(|limit| limit / 3);
-        Service { watchdog: every.map(|every| (every, Instant::now())) }
+        Service { beats_each: sd_notify::watchdog_enabled().map(|limit| limit / 3) }
     }
 
     /// The engine is up: interfaces are attached, and workers run.
@@ -47,15 +44,14 @@ impl Service {
         say(&[NotifyState::Stopping]);
     }
 
-    /// Says that all is well, if it is time to and every worker has turned since. Once a worker stands still, this is said no more
-    /// after a third of the time that the manager waits, which then does as its unit file says. To be called often, after
-    /// [`Live::look`].
-    pub fn beat(&mut self, live: &Live, now: Instant) {
-        let Some((every, last)) = &mut self.watchdog else { return };
-        if now.saturating_duration_since(*last) >= *every && live.stalled(now, *every).is_empty() {
-            say(&[NotifyState::Watchdog]);
-            *last = now;
-        }
+    /// How often it wants to hear that all is well; `None` if it does not ask.
+    pub fn beats_each(&self) -> Option<Duration> {
+        self.beats_each
+    }
+
+    /// All is well.
+    pub fn beat(&self) {
+        say(&[NotifyState::Watchdog]);
     }
 }
 

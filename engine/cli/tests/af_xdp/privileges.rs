@@ -50,6 +50,7 @@ fn a_user_with_the_capabilities_is_enough() {
             ("metrics", 0),
             ("neighbours", 1 << 12),
             ("swath", kept | LOAD),
+            ("watchdog", 0),
             ("worker-0", 0),
             ("worker-1", 0),
         ];
