@@ -61,7 +61,7 @@ pub trait Table: Sized + Send + Sync + 'static {
     }
 
     /// Called on a control thread, while workers read, when packets can no longer leave by an interface, or can again. All interfaces are
-    /// up when the table is made.
+    /// up when the table is made, unless it has an [`old`](crate::TableSetup::old) one that knows otherwise; it is told of each before it is used.
     fn link(&self, interface: u16, up: bool) {
         let _ = (interface, up);
     }

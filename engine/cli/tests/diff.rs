@@ -37,7 +37,7 @@ fn a_route_that_goes_elsewhere() {
     let said = diff(&changes, &[]);
     let expected = "\
 tables
-  adopt  routes      fib4: made anew; lost: routes added or removed by commands
+  adopt  routes      fib4: made anew, and takes over which of several next hops flows take; lost: routes added or removed by commands
            routes[0].via: 203.0.113.1 → 203.0.113.3 (prefix 0.0.0.0/0)
            routes[1]: added { prefix: 10.0.0.0/8, via: 203.0.113.1 }
 nodes

@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use swath_api::prelude::*;
 
 use super::buckets::{NOBODY, Space, balance, log2_for, shares};
-use super::entry::{Entry, Member, To};
+use super::entry::{Entry, Member, To, Way};
 use super::rpf::Rpf;
 use crate::fib4::{Fib4, Fib4Error, Prefix4};
 use crate::leaf4::{Leaf, LeafStore, MAX_LEAVES, UNIT};
@@ -62,7 +62,8 @@ struct Block {
 }
 
 impl Control {
-    pub(super) fn new(interfaces: usize) -> Control {
+    /// Of a table in which these interfaces are up.
+    pub(super) fn new(up: Vec<bool>) -> Control {
         // 0 is "no route".
         let none = Slot { entry: Arc::new(Entry::one(To::Fixed(Leaf::NO_ROUTE))), prefixes: 1, blocks: Vec::new(), live: true };
         Control {
@@ -72,7 +73,7 @@ impl Control {
             retired: VecDeque::new(),
             space: Space::default(),
             waiting: BTreeMap::new(),
-            up: vec![true; interfaces],
+            up,
         }
     }
 
@@ -118,8 +119,20 @@ impl Control {
         buckets + self.slots.capacity() * size_of::<Slot>() + self.waiting.len() * size_of::<(Prefix4, u32)>()
     }
 
-    /// The number of an entry. A new one's groups take over what they can from those of the number that a prefix has had `before`.
-    pub(super) fn number(&mut self, published: &Published, entry: Entry, before: Option<u32>) -> Result<u32, ConfigError> {
+    /// The state of the interfaces.
+    pub(super) fn up(&self) -> &[bool] {
+        &self.up
+    }
+
+    /// The number of an entry. A new one's groups take over what they can from those of the number that a prefix has had `before`; or else from
+    /// what was `inherited` of another table.
+    pub(super) fn number(
+        &mut self,
+        published: &Published,
+        entry: Entry,
+        before: Option<u32>,
+        inherited: &dyn Fn(&Way) -> Option<Vec<u8>>,
+    ) -> Result<u32, ConfigError> {
         if let Some(number) = self.known.get(&entry) {
             return Ok(*number);
         }
@@ -129,7 +142,7 @@ impl Control {
         if self.free.is_empty() && self.slots.len() >= MAX_LEAVES {
             return Err(ConfigError::new(format!("the table has room for {} different next hops", MAX_LEAVES - 1)));
         }
-        let blocks = self.blocks(&entry, before)?;
+        let blocks = self.blocks(&entry, before, inherited)?;
         let entry = Arc::new(entry);
         let slot = Slot { entry: Arc::clone(&entry), prefixes: 0, blocks, live: false };
         let number = match self.free.pop() {
@@ -147,27 +160,37 @@ impl Control {
         Ok(number)
     }
 
+    /// The owners of the buckets that the route of a metric has, each by the place that its next hop has now. A single next hop has all.
+    pub(super) fn owners(&self, number: u32, metric: u32, place: impl Fn(&Member) -> Option<usize>) -> Option<Vec<u8>> {
+        let Slot { entry, blocks, .. } = &self.slots[number as usize];
+        let way = entry.ways.iter().position(|way| way.metric == metric)?;
+        let members = entry.ways[way].to.members().iter();
+        let places: Vec<u8> = members.map(|member| place(member).map_or(NOBODY, |place| place as u8)).collect();
+        let now = |owner: &u8| places.get(usize::from(*owner)).copied().unwrap_or(NOBODY);
+        match blocks.iter().find(|block| block.way == way) {
+            Some(block) => Some(block.owners.iter().map(now).collect()),
+            None => places.first().map(|place| vec![*place; UNIT]),
+        }
+    }
+
     /// Makes the buckets of an entry's groups.
-    fn blocks(&mut self, entry: &Entry, before: Option<u32>) -> Result<Vec<Block>, ConfigError> {
+    fn blocks(
+        &mut self,
+        entry: &Entry,
+        before: Option<u32>,
+        inherited: &dyn Fn(&Way) -> Option<Vec<u8>>,
+    ) -> Result<Vec<Block>, ConfigError> {
         let mut blocks = Vec::new();
         for (way, route) in entry.ways.iter().enumerate() {
             let To::Several(members) = &route.to else { continue };
-            let old = before.and_then(|number| {
-                let slot = &self.slots[number as usize];
-                let old_way = slot.entry.ways.iter().position(|old| old.metric == route.metric)?;
-                Some((slot.entry.ways[old_way].to.members(), slot.blocks.iter().find(|block| block.way == old_way)))
-            });
+            let place = |old: &Member| members.iter().position(|member| member.is(*old));
+            let old = before.and_then(|number| self.owners(number, route.metric, place)).or_else(|| inherited(route));
             let wanted = log2_for(members.iter().map(|member| member.weight));
             // Never smaller than it was: to halve it would move flows.
-            let log2 = wanted.max(old.and_then(|(_, block)| block).map_or(0, |block| block.log2));
+            let log2 = wanted.max(old.as_ref().map_or(0, |old| (old.len() / UNIT).trailing_zeros()));
             let mut owners = vec![NOBODY; UNIT << log2];
-            if let Some((old_members, old_block)) = old {
-                let place = |old: &Member| members.iter().position(|member| member.is(*old)).map_or(NOBODY, |place| place as u8);
-                let places: Vec<u8> = old_members.iter().map(place).collect();
-                for (bucket, owner) in owners.iter_mut().enumerate() {
-                    let old = old_block.map_or(0, |block| block.owners[bucket % block.owners.len()]);
-                    *owner = places.get(usize::from(old)).copied().unwrap_or(NOBODY);
-                }
+            if let Some(old) = old {
+                owners.iter_mut().zip(old.iter().cycle()).for_each(|(owner, old)| *owner = *old);
             }
             let Some(unit) = self.space.take(log2) else {
                 blocks.iter().for_each(|block: &Block| self.space.give(block.unit, block.log2));

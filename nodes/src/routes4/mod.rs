@@ -121,7 +121,7 @@ impl Routes4 {
             Some(number) => control.entry(number).with(way),
             None => Entry { is_default, ways: vec![way] },
         };
-        control.number(&self.published, entry, before)
+        control.number(&self.published, entry, before, &|_| None)
     }
 
     fn add(&self, route: &Route, must_be_there: bool) -> Result<(), ConfigError> {
@@ -139,7 +139,7 @@ impl Routes4 {
         let control = &mut *self.control();
         let number = self.find(control, prefix, metric)?;
         let rest = metric.and_then(|metric| control.entry(number).without(metric));
-        let rest = rest.map(|entry| control.number(&self.published, entry, Some(number))).transpose()?;
+        let rest = rest.map(|entry| control.number(&self.published, entry, Some(number), &|_| None)).transpose()?;
         control.put(&self.published, prefix, rest).map_err(full)
     }
 
@@ -178,7 +178,7 @@ impl Table for Routes4 {
              either direction) go one way; all fragments of a datagram go one way, too, for which ports do not count, so that it may \
              be another than that of the flow's whole packets. When a next hop is removed, or its interface goes down, only its flows \
              move; one that is added takes its fair share from the others (a table of buckets, as in Linux's resilient next-hop \
-             groups). Prefixes with the same next hops share such a table.\n\n\
+             groups). Prefixes with the same next hops share such a table. So it is when another graph is applied that changes a route.\n\n\
              A route whose interface is down does not count: then another next hop of it takes over, or the route of the next higher \
              `metric`, or that of a shorter prefix. When the interface is up again, so is the route. The router's own addresses stay.\n\n\
              A next hop is a neighbour, and is not looked up among the routes itself: who speaks BGP to the table resolves next hops \
@@ -187,6 +187,7 @@ impl Table for Routes4 {
              and subnets of its own `interfaces`, and knows no others.",
         )
         .uses(&[const { Str::new("neighbours") }])
+        .carries("which of several next hops flows take")
         .loses("routes added or removed by commands")
         .example(include_str!("../../examples/fib4.yaml"));
     type Config = Config;
@@ -203,6 +204,10 @@ impl Table for Routes4 {
         let fib =
             Fib4::new(usize::from(config.memory_mib) << 20).map_err(|error| ConfigError::new(format!("no memory: {error}")))?;
         let interfaces = Arc::clone(setup.interfaces());
+        let old = setup.old::<Routes4>();
+        // What is up is said when it changes: flows that have moved because of it do not come back for a moment.
+        let mut up = old.as_ref().map(|old| old.control().up().to_vec()).unwrap_or_default();
+        up.resize(interfaces.len(), true);
         let mut table = Routes4 {
             published: Published { fib, store: LeafStore::new()?, rpf: Rpf::new(interfaces.len())? },
             neighbours,
@@ -210,12 +215,12 @@ impl Table for Routes4 {
             standing: HashSet::new(),
             // Other flows together than in a `hash-switch` of the same seed.
             seed: flow::mix(config.hash_seed ^ 0x6669_6234),
-            control: Mutex::new(Control::new(interfaces.len())),
+            control: Mutex::new(Control::new(up)),
             interfaces,
         };
         let standing = table.standing_routes();
         table.standing = standing.iter().map(|(prefix, _)| *prefix).collect();
-        let numbered = table.load(standing, &config.routes)?;
+        let numbered = table.load(standing, &config.routes, old.as_deref())?;
         if setup.in_use() || numbered.len() > SMALL {
             table.published.fib.replace_all(numbered).map_err(full)?;
         }

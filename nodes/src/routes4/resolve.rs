@@ -10,7 +10,7 @@ use super::entry::{Entry, Member, To, Way};
 use super::settings::{Hop, Route, Via};
 use super::{BY_DESTINATION, Leaf, Meaning, Routes4};
 use crate::fib4::Prefix4;
-use crate::neighbours::find_served;
+use crate::neighbours::{Key, find_served};
 
 impl Routes4 {
     /// What a route means.
@@ -84,12 +84,18 @@ impl Routes4 {
         Ok(Member { tx, adj: self.neighbours.adjacency(tx, next_hop)?, weight: 1 })
     }
 
-    /// The numbers of all prefixes of a graph: those that stand by themselves, and those of the settings.
-    pub(super) fn load(&self, standing: Vec<(Prefix4, Entry)>, routes: &[Route]) -> Result<Vec<(Prefix4, u32)>, ConfigError> {
+    /// The numbers of all prefixes of a graph: those that stand by themselves, and those of the settings. Flows stay with the next hops that they
+    /// have in the `old` table.
+    pub(super) fn load(
+        &self,
+        standing: Vec<(Prefix4, Entry)>,
+        routes: &[Route],
+        old: Option<&Routes4>,
+    ) -> Result<Vec<(Prefix4, u32)>, ConfigError> {
         let control = &mut *self.control();
         let mut numbers: HashMap<Prefix4, u32> = HashMap::with_capacity(standing.len() + routes.len());
         for (prefix, entry) in standing {
-            numbers.insert(prefix, control.number(&self.published, entry, None)?);
+            numbers.insert(prefix, control.number(&self.published, entry, None, &|_| None)?);
         }
         // A million routes have few next hops.
         let mut next_hops: HashMap<Ipv4Addr, u32> = HashMap::new();
@@ -111,7 +117,8 @@ impl Routes4 {
                     Some(number) if control.entry(number).has(route.metric) => return Err(twice(routes, index)),
                     Some(number) => control.entry(number).with(self.resolve(route)?),
                 };
-                let number = control.number(&self.published, entry, before)?;
+                let inherited = |way: &Way| self.inherited(old?, route.prefix, way);
+                let number = control.number(&self.published, entry, before, &inherited)?;
                 next_hops.extend(plain.map(|next_hop| (next_hop, number)));
                 Ok(number)
             };
@@ -121,6 +128,21 @@ impl Routes4 {
         numbers.values().for_each(|number| control.count(*number));
         control.tidy(&self.published);
         Ok(numbers.into_iter().collect())
+    }
+}
+
+impl Routes4 {
+    /// The owners of the buckets that a route has had in an old table, by the places of its next hops now.
+    fn inherited(&self, old: &Routes4, prefix: Prefix4, way: &Way) -> Option<Vec<u8>> {
+        let control = old.control();
+        let number = control.get(&old.published, prefix)?;
+        let hops: Vec<_> = way.to.members().iter().map(|member| self.hop(member)).collect();
+        control.owners(number, way.metric, |member| hops.iter().position(|hop| *hop == old.hop(member)))
+    }
+
+    /// What a next hop is, whatever the number of its adjacency; without an address, where it is the packet's destination.
+    fn hop(&self, member: &Member) -> (u16, Option<Key>) {
+        (member.tx, self.neighbours.next_hop(member.adj))
     }
 }
 

@@ -30,10 +30,10 @@ impl Links {
             .for_each(|(_, link)| *link = Link { admin: true, told: true });
     }
 
-    /// Tells tables that have been told nothing which interfaces are not up.
+    /// Tells tables that have been told nothing which interfaces are up, and which are not.
     pub(super) fn tell<'a>(&self, tables: impl Iterator<Item = &'a Arc<TableInstance>> + Clone) {
-        for (index, _) in self.links().iter().enumerate().filter(|(_, link)| !link.told) {
-            tables.clone().for_each(|table| table.link(index as u16, false));
+        for (index, link) in self.links().iter().enumerate() {
+            tables.clone().for_each(|table| table.link(index as u16, link.told));
         }
     }
 
