@@ -82,6 +82,7 @@ const DRIVERS: &[DriverKind] = &[DriverKind {
     summary: "Packets through the kernel, from a sender of this process.",
     schema: || "{}".into(),
     example: "",
+    paths: &[],
     check: |_| Ok(()),
     open,
 }];

@@ -102,6 +102,41 @@ fn packets_that_are_kept() {
     assert_eq!((rig.sent("out").len(), dropped(&mut rig)), (30, lost));
 }
 
+/// What panics when it is made refuses the graph: for a worker that is not the first, too, when all else is made. Nothing else has changed.
+#[test]
+fn what_panics_when_it_is_made_is_refused_and_the_rest_goes_on() {
+    let good = graph(2, "  n0: { kind: keep, every: 1000, count: 50, to: { out: tx } }");
+    let mut rig = Rig::new(&good);
+    rig.feed("in", frames(30));
+    rig.engine().step_until(0);
+    let with = |node: &str| {
+        good.replace("to: n0 }", "to: new }").replace("  n0:", &format!("  new: {{ {node}, to: {{ out: n0 }} }}\n  n0:"))
+    };
+    let broken = good.replace("  out: { driver: test }", "  out: { driver: test }\n  more: { driver: test, broken: true }");
+    for (bad, why) in [
+        (
+            with("kind: stillborn, count: 0"),
+            "this kind has a defect: it panicked (assertion `left != right` failed: not for this worker",
+        ),
+        (
+            with("kind: stillborn, count: 1"),
+            "this kind has a defect: it panicked (assertion `left != right` failed: not for this worker",
+        ),
+        (broken, "this driver has a defect: it panicked (no such thing)"),
+    ] {
+        let free = rig.engine().pool().free();
+        for _ in 0..10 {
+            let said = rig.apply(&bad).unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
+        let ledger = rig.engine().ledger();
+        assert_eq!((rig.engine().number(), rig.engine().pool().free(), ledger.held), (0, free, 30));
+    }
+    rig.apply(&with("kind: stillborn, count: 2")).unwrap();
+    rig.engine().step_until(5_000);
+    assert_eq!((rig.sent("out").len(), dropped(&mut rig)), (30, vec![]));
+}
+
 /// A graph of random shape; every packet leaves.
 fn random_graph(rng: &mut Rng, workers: usize) -> String {
     let count = 1 + rng.below(6);

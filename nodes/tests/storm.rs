@@ -34,6 +34,7 @@ const NEVER: DriverKind = DriverKind {
     summary: "Attached by the test.",
     schema: || "{}".into(),
     example: "",
+    paths: &[],
     check: |_| Ok(()),
     open: |_| Err(swath_api::ConfigError::new("the test attaches it")),
 };

@@ -48,6 +48,35 @@ nodes
     assert_eq!(diff(&changes, &["--exit-code"]).code, 2);
 }
 
+/// A file is the one that a path leads to, whatever the words are.
+#[test]
+fn files_of_drivers_are_compared_by_where_they_lie() {
+    let place = Place::new();
+    let graph = |read: &str| {
+        format!(
+            "version: 1\ninterfaces: {{ in: {{ driver: pcap, read: {read} }} }}\nnodes: {{ rx: {{ kind: rx, interface: in, to: end }}, end: {{ kind: drop }} }}\n"
+        )
+    };
+    std::fs::create_dir(place.path("other")).unwrap();
+    let absolute = place.path("in.pcap").display().to_string();
+    let one = place.text("one.yaml", &graph("in.pcap"));
+    for (name, read, same) in [
+        ("two.yaml", "./in.pcap", true),
+        ("two.yaml", absolute.as_str(), true),
+        ("other/three.yaml", absolute.as_str(), true),
+        ("two.yaml", "out.pcap", false),
+        ("other/three.yaml", "in.pcap", false),
+    ] {
+        let other = place.text(name, &graph(read));
+        let said = said(["diff".as_ref(), one.as_os_str(), other.as_os_str()]);
+        assert_eq!(said.out.contains("nothing differs"), same, "{name} {read}: {}", said.out);
+        if read == "in.pcap" {
+            let changed = format!("read: \"{absolute}\" → \"{}\"", place.path("other/in.pcap").display());
+            assert!(said.out.contains(&changed) && said.out.contains("fresh  in"), "{}", said.out);
+        }
+    }
+}
+
 #[test]
 fn of_many_routes_there_is_a_count() {
     let routes = |range: std::ops::Range<u8>, via: u8| {
@@ -91,7 +120,7 @@ interfaces
            mtu: added 1400
 tables
   adopt  neighbours  neighbours: made anew, and takes over neighbours; because of changed interfaces
-  adopt  routes      fib4: made anew; lost: routes added or removed by commands; because of changed interfaces and the table `neighbours`
+  adopt  routes      fib4: made anew, and takes over which of several next hops flows take; lost: routes added or removed by commands; because of changed interfaces and the table `neighbours`
 nodes
   adopt  ethernet  ethernet-input: made anew; because of changed interfaces
            arp: nowhere, a drop → `rest`
@@ -125,7 +154,9 @@ fn as_json() {
     let setting =
         json!({ "path": "routes[0].via", "what": "changed", "old": "203.0.113.1", "new": "203.0.113.3", "element": element });
     let lost = "routes added or removed by commands";
-    let routes = json!({ "name": "routes", "fate": "adopt", "kind": "fib4", "lost": lost, "settings": [setting] });
+    let carried = "which of several next hops flows take";
+    let routes =
+        json!({ "name": "routes", "fate": "adopt", "kind": "fib4", "carried": carried, "lost": lost, "settings": [setting] });
     assert_eq!(json["tables"], json!([{ "name": "neighbours", "fate": "keep", "kind": "neighbours" }, routes]));
     let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["old", "new", "equal", "restart", "engine", "interfaces", "tables", "nodes"]);

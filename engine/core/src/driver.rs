@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,10 +20,36 @@ pub struct DriverKind {
     pub schema: fn() -> String,
     /// A complete graph with it, in YAML: what its page shows.
     pub example: &'static str,
+    /// Settings that are paths of files, relative to that of the graph: `generate.file`.
+    pub paths: &'static [&'static str],
     /// Checks the settings and attaches nothing: no device is touched, and nothing written.
     pub check: fn(&PortConfig<'_>) -> Result<(), ConfigError>,
     /// Attaches an interface.
     pub open: fn(&PortConfig<'_>) -> Result<Box<dyn Port>, ConfigError>,
+}
+
+impl DriverKind {
+    /// Checks settings: see [`DriverKind::check`]. A panic is a refusal.
+    pub(crate) fn check(&self, config: &PortConfig<'_>) -> Result<(), ConfigError> {
+        contain(|| (self.check)(config))
+    }
+
+    /// Attaches an interface, by `opener` if there is one. A panic is a refusal.
+    pub(crate) fn open(&self, opener: Option<Opener>, config: &PortConfig<'_>) -> Result<Box<dyn Port>, ConfigError> {
+        contain(|| match opener {
+            Some(opener) => opener.open(config),
+            None => (self.open)(config),
+        })
+    }
+}
+
+/// A driver that has a defect is refused, as nodes and tables are that have one: the graph that runs is not its business.
+fn contain<T>(f: impl FnOnce() -> Result<T, ConfigError>) -> Result<T, ConfigError> {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into());
+        Err(ConfigError::new(format!("this driver has a defect: it panicked ({text})")))
+    })
 }
 
 /// Attaches one interface, in the place of the driver that its graph names.

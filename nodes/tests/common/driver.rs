@@ -18,6 +18,7 @@ pub const DRIVER: DriverKind = DriverKind {
     summary: "What a test feeds and reads.",
     schema: || "{}".into(),
     example: "",
+    paths: &[],
     check: |_| Ok(()),
     open,
 };
@@ -38,11 +39,13 @@ struct Settings {
     keep: bool,
     /// Whether it drops packets in the place of a node that asks for it, before they wait to be received.
     sieve: bool,
+    /// Whether it has a defect, and panics when it is to attach the interface.
+    broken: bool,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { batch: VECTOR, every: 0, capacity: usize::MAX, ring: false, keep: true, sieve: false }
+        Settings { batch: VECTOR, every: 0, capacity: usize::MAX, ring: false, keep: true, sieve: false, broken: false }
     }
 }
 
@@ -140,6 +143,7 @@ pub fn opened() -> Vec<Arc<Wire>> {
 
 fn open(config: &PortConfig<'_>) -> Result<Box<dyn Port>, ConfigError> {
     let settings: Settings = serde_json::from_slice(config.settings).map_err(|error| ConfigError::new(error.to_string()))?;
+    assert!(!settings.broken, "no such thing");
     let wire = Arc::new(Wire {
         name: config.name.into(),
         ring_keeps: AtomicBool::new(settings.ring),

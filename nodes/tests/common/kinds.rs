@@ -16,6 +16,7 @@ pub const KINDS: &[NodeKind] = &[
     NodeKind::of::<Make>(),
     NodeKind::of::<Eat>(),
     NodeKind::of::<Trip>(),
+    NodeKind::of::<Stillborn>(),
     NodeKind::of::<Liar>(),
     NodeKind::of::<Forget>(),
     NodeKind::of::<Scramble>(),
@@ -205,6 +206,20 @@ node! {
             assert!(self.seen <= self.count, "packet number {}", self.seen);
             if self.seen.is_multiple_of(3) { Verdict::Hold(()) } else { Verdict::Go(Next::Out) }
         });
+    }
+}
+
+node! {
+    /// Panics when it is made for worker `count`.
+    Stillborn("stillborn", layer::ANY, Next) {}
+
+    fn new(settings: Settings, setup: &mut Setup<'_>) -> Result<Stillborn, ConfigError> {
+        assert_ne!(setup.worker() as usize, settings.count, "not for this worker");
+        Ok(Stillborn {})
+    }
+
+    fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
+        frame.all(Next::Out);
     }
 }
 

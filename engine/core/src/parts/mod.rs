@@ -95,7 +95,7 @@ fn check_attachments(view: &View<'_>, pool: &Arc<Pool>, teller: &mut Teller<'_>,
         }
         let Some(driver) = driver else { continue };
         let check = |settings: &[u8]| {
-            (driver.check)(&PortConfig {
+            driver.check(&PortConfig {
                 name: &spec.name.value,
                 index: index as u16,
                 settings,

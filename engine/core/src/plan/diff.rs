@@ -307,7 +307,7 @@ fn interface(old: &InterfacePlan, new: &InterfacePlan) -> Change {
     let address =
         |address: &Spanned<InterfaceAddress>| Value { span: address.span, node: Node::Str(address.value.to_string().into()) };
     let addresses = |spec: &InterfaceSpec| spec.addresses.iter().map(address).collect::<Vec<_>>();
-    let mut changed = settings::compare(&before.settings, &after.settings);
+    let mut changed = attachments(old, new);
     changed.extend(SettingChange::of("mac", mac(before), mac(after)));
     changed.extend(SettingChange::of("mtu", mtu(before), mtu(after)));
     let is_same_attachment = changed.is_empty();
@@ -316,6 +316,35 @@ fn interface(old: &InterfacePlan, new: &InterfacePlan) -> Change {
         true => Change::same(new, changed, Vec::new()),
         false => Change { settings: changed, ..Change::replacing(old, new) },
     }
+}
+
+/// The settings of drivers that differ. A path is what it leads to: the same words beside another graph are another file.
+fn attachments(old: &InterfacePlan, new: &InterfacePlan) -> Vec<SettingChange> {
+    let written = settings::compare(&old.spec.settings, &new.spec.settings);
+    let paths = new.driver.paths;
+    if paths.is_empty() {
+        return written;
+    }
+    let meant = settings::compare(&with_paths(&old.spec, paths), &with_paths(&new.spec, paths));
+    // As it is written, where that says what is different.
+    let shown = |change: SettingChange| written.iter().find(|known| known.path == change.path).cloned().unwrap_or(change);
+    meant.into_iter().map(shown).collect()
+}
+
+/// Settings in which these paths are absolute.
+fn with_paths(spec: &InterfaceSpec, paths: &[&str]) -> Value {
+    let mut settings = spec.settings.clone();
+    for path in paths {
+        let place = path.split('.').try_fold(&mut settings, |value, key| match &mut value.node {
+            Node::Map(entries) => entries.iter_mut().find(|entry| &*entry.key == key).map(|entry| &mut entry.value),
+            _ => None,
+        });
+        if let Some(Value { node: Node::Str(text), .. }) = place {
+            let file = spec.directory.join(text.as_str());
+            *text = std::path::absolute(&file).unwrap_or(file).display().to_string().into();
+        }
+    }
+    settings
 }
 
 /// The tables that settings refer to: of each kind that may be referred to those that are named, or the only one. Of a table `before`

@@ -261,17 +261,13 @@ fn open_ports(
             virtual_time: options.virtual_time,
             leaving: &leaving,
         };
-        let opened = match opener {
-            Some(opener) => opener.open(&config),
-            None => (interface.driver.open)(&config),
-        };
-        match opened {
+        match interface.driver.open(opener, &config) {
             Ok(port) => {
                 parts::check_mtu(spec, port.mtu(), options.pool, diagnostics);
                 ports.insert(*place, port);
             }
             Err(refusal) => {
-                let check = |settings: &[u8]| (interface.driver.check)(&PortConfig { settings, ..config });
+                let check = |settings: &[u8]| interface.driver.check(&PortConfig { settings, ..config });
                 teller.explain_open(&Part::interface(spec, &interface.driver), refusal, &check, diagnostics);
             }
         }

@@ -270,8 +270,15 @@ table!(Self_, "self", ["self"]);
 const TABLES: &[TableKind] =
     &[TableKind::of::<Base>(), TableKind::of::<Middle>(), TableKind::of::<Top>(), TableKind::of::<Self_>()];
 
-const DRIVERS: &[DriverKind] =
-    &[DriverKind { name: "null", summary: "No packets.", schema: || "{}".into(), example: "", check: |_| Ok(()), open }];
+const DRIVERS: &[DriverKind] = &[DriverKind {
+    name: "null",
+    summary: "No packets.",
+    schema: || "{}".into(),
+    example: "",
+    paths: &[],
+    check: |_| Ok(()),
+    open,
+}];
 
 struct Null {
     mtu: u16,

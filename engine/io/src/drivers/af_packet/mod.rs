@@ -52,6 +52,7 @@ pub const KIND: DriverKind = DriverKind {
     summary: "A device of the Linux kernel, such as eth0 or a veth, which the kernel goes on using.",
     schema: super::schema::<Settings>,
     example: include_str!("../../../examples/af-packet.yaml"),
+    paths: &[],
     check: super::check::<Settings>,
     open,
 };

@@ -88,6 +88,7 @@ pub const KIND: DriverKind = DriverKind {
     summary: "A device of the Linux kernel, past its network stack, which keeps what is not captured.",
     schema: super::schema::<Settings>,
     example: include_str!("../../../examples/af-xdp.yaml"),
+    paths: &[],
     check: super::check::<Settings>,
     open,
 };

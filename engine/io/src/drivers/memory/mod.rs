@@ -52,6 +52,7 @@ pub const KIND: DriverKind = DriverKind {
     summary: "Generates packets and checks what is sent; without a network.",
     schema: super::schema::<Settings>,
     example: include_str!("../../../examples/memory.yaml"),
+    paths: &["generate.file"],
     check,
     open,
 };

@@ -35,6 +35,7 @@ pub const KIND: DriverKind = DriverKind {
     summary: "Receives the packets of a capture and writes what is sent to another.",
     schema: super::schema::<Settings>,
     example: include_str!("../../../examples/pcap.yaml"),
+    paths: &["read", "write"],
     check: super::check::<Settings>,
     open,
 };

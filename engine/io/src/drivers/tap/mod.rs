@@ -41,6 +41,7 @@ pub const KIND: DriverKind = DriverKind {
     summary: "A cable to the Linux kernel: a device of its own, made and removed with the interface.",
     schema: super::schema::<Settings>,
     example: include_str!("../../../examples/tap.yaml"),
+    paths: &[],
     check: super::check::<Settings>,
     open,
 };
