@@ -1,9 +1,5 @@
 //! What the program drops by rules, against rules that are gone through from the first one.
 
-#[path = "../../../../../nodes/tests/common/random.rs"]
-#[expect(dead_code, reason = "what other tests use")]
-mod random;
-
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -14,9 +10,9 @@ use swath_api::{Denial, DenialSet, NO_EDGE, Offload, Parts, Str};
 use super::capture::Capture;
 use super::denials::Denials;
 use super::program::Loaded;
+use super::random::Rng;
 use super::sieve::{Counts, Shape};
 use super::socket::unbound;
-use random::Rng;
 
 /// Of `enum xdp_action` in linux/bpf.h.
 const XDP_DROP: u32 = 1;

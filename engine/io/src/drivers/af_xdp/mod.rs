@@ -48,6 +48,10 @@ mod neighbours;
 mod object_tests;
 mod program;
 mod promiscuous;
+#[cfg(test)]
+#[expect(dead_code, reason = "what other tests use")]
+#[path = "../../../../../nodes/tests/common/random.rs"]
+mod random;
 mod receive;
 mod ring;
 mod settings;

@@ -1,9 +1,5 @@
 //! What the program drops by a list, against a list that is gone through from its end: what was last said of an address holds.
 
-#[path = "../../../../../nodes/tests/common/random.rs"]
-#[expect(dead_code, reason = "what other tests use")]
-mod random;
-
 use std::os::fd::OwnedFd;
 use std::sync::Weak;
 
@@ -13,9 +9,9 @@ use swath_api::{AddressSet, NO_EDGE, Offload, Str};
 
 use super::capture::Capture;
 use super::program::Loaded;
+use super::random::Rng;
 use super::sieve::{Counts, Shape, Sieve};
 use super::socket::unbound;
-use random::Rng;
 
 /// Of `enum xdp_action` in linux/bpf.h.
 const XDP_DROP: u32 = 1;

@@ -24,6 +24,7 @@ pub const KIND: DriverKind = DriverKind {
     summary: "Shared memory to another process on this machine: another swath, VPP, a container.",
     schema: crate::drivers::schema::<Settings>,
     example: include_str!("../../../examples/memif.yaml"),
+    paths: &["socket"],
     check: |config| crate::drivers::settings::<Settings>(config.settings)?.arguments(config).map(drop),
     open: |config| {
         let settings: Settings = crate::drivers::settings(config.settings)?;

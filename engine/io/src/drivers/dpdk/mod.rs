@@ -46,6 +46,7 @@ pub const KIND: DriverKind = DriverKind {
     summary: "A device of DPDK: a network card that was handed over, or a virtual one.",
     schema: super::schema::<Settings>,
     example: include_str!("../../../examples/dpdk.yaml"),
+    paths: &[],
     check: |config| super::settings::<Settings>(config.settings)?.device().map(drop),
     open: |config| {
         let settings: Settings = super::settings(config.settings)?;

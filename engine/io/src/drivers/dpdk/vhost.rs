@@ -25,6 +25,7 @@ pub const KIND: DriverKind = DriverKind {
     summary: "The network card of a virtual machine, or of whatever else speaks virtio.",
     schema: crate::drivers::schema::<Settings>,
     example: include_str!("../../../examples/vhost-user.yaml"),
+    paths: &["socket"],
     check: |config| crate::drivers::settings::<Settings>(config.settings)?.arguments(config).map(drop),
     open: |config| {
         let settings: Settings = crate::drivers::settings(config.settings)?;
