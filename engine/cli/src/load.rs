@@ -8,7 +8,7 @@ use swath_api::memory::Geometry;
 use swath_core::Registry;
 use swath_core::plan::{BUFFERS_PER_WORKER, Draft, Plan};
 use swath_core::run::{BuildOptions, Engine};
-use swath_core::spec::{BUFFERS, Diagnostics, EngineSpec, GraphFiles, Hugepages, Machine, SourceMap, Spec};
+use swath_core::spec::{BUFFERS, Changes, Diagnostics, EngineSpec, GraphFiles, Hugepages, Machine, Severity, SourceMap, Spec};
 use swath_io::{Pages, open_region};
 
 use crate::attach;
@@ -100,6 +100,19 @@ impl Graph {
             draft.check(&mut self.diagnostics);
             self.refused()
         })
+    }
+
+    /// Reads it again, as a step of a test changes it. `None` if that is refused; the diagnostics say why.
+    pub fn changed(&mut self, changes: &Changes, registry: &Registry) -> Option<Spec> {
+        let mut found = Diagnostics::new();
+        let spec = Spec::read_changed(changes.span().file, changes, &mut self.sources, &Machine, &mut found);
+        // What it warns of is in the graph itself as a rule, and was told.
+        if let Err(draft) = Draft::new(spec.clone(), registry, &mut found).plan() {
+            draft.check(&mut found);
+        }
+        let is_refused = found.errors() > 0;
+        found.sorted().into_iter().filter(|one| one.severity == Severity::Error).for_each(|one| self.diagnostics.push(one.clone()));
+        (!is_refused).then_some(spec)
     }
 
     /// Looks for what is wrong with the settings in a plan of it, without attaching its interfaces.

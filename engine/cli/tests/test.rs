@@ -304,3 +304,84 @@ fn graphs_without_tests_are_told() {
     assert!(said.err.starts_with("warning[SW0209]"), "{}", said.err);
     assert_eq!(run_in(&place, &["empty.yaml", "--require-tests"]).code, 1);
 }
+
+/// Two interfaces and a node between them.
+const WIRE: &str = "version: 1
+interfaces: { left: { driver: memory }, right: { driver: memory } }
+nodes:
+  left-rx:  { kind: rx, interface: left, to: right-tx }
+  right-tx: { kind: tx, interface: right }
+  right-rx: { kind: rx, interface: right, to: left-tx }
+  left-tx:  { kind: tx, interface: left }
+tests:
+";
+
+#[test]
+fn a_test_goes_over_to_other_graphs_and_goes_on() {
+    let place = Place::new();
+    let tests = "
+  - name: a meter keeps what it has, interfaces come, go and are others, and drops are those of the graph that runs
+    steps:
+      - reload: { nodes: { left-rx: { kind: rx, interface: left, to: meter }, meter: { kind: meter, packets: 1, burst-packets: 3, to: right-tx } } }
+        in: { left: [hex 01, hex 02] }
+        out: { right: [hex 01, hex 02] }
+      # Of its three one is left, also for a meter of another rate.
+      - reload: { nodes: { left-rx: { kind: rx, interface: left, to: meter }, meter: { kind: meter, packets: 2, burst-packets: 3, to: right-tx } } }
+        in: { left: [hex 03, hex 04] }
+        out: { right: hex 03 }
+        drops: { meter.exceeded: 1 }
+      - at: 10s
+        reload:
+          interfaces: { more: { driver: memory }, right: null }
+          nodes: { left-rx: { kind: rx, interface: left, to: more-tx }, more-tx: { kind: tx, interface: more }, right-tx: null, right-rx: null, more-rx: { kind: rx, interface: more, to: left-tx } }
+        links: { more: up }
+        in: { left: hex 05, more: hex 06 }
+        out: { more: hex 05, left: hex 06 }
+      - at: 20s
+        reload: { interfaces: { left: { driver: memory, mtu: 1400 } } }
+        in: { left: hex 07, right: hex 08 }
+        out: { right: hex 07, left: hex 08 }
+      - reload: {}
+        in: { left: hex 09 }
+        out: { right: hex 09 }
+  - name: another test begins with the graph of the file
+    in: { left: hex 01 }
+    out: { right: hex 01 }
+";
+    let graph = place.text("wire.yaml", &format!("{WIRE}{tests}"));
+    let said = said(["test".as_ref(), graph.as_os_str()]);
+    assert_eq!((said.code, &*said.err), (0, ""), "{}", said.out);
+}
+
+#[test]
+fn mistakes_in_other_graphs_are_told_where_they_stand() {
+    let place = Place::new();
+    let refused = |test: &str| {
+        let graph = place.text("wire.yaml", &format!("{WIRE}  - {{ name: a, {test} }}\n"));
+        let said = said(["test".as_ref(), graph.as_os_str()]);
+        assert_eq!(said.code, 78, "{}{}", said.out, said.err);
+        let mut lines = said.err.lines();
+        let (message, at) = (lines.next().unwrap().to_string(), lines.next().unwrap().to_string());
+        // Where the other graph is written; or what in the file does not go with it.
+        assert!(at.contains(if test.contains("{ right-tx: null } }") { "wire.yaml:4:" } else { "wire.yaml:9:" }), "{}", said.err);
+        message
+    };
+    for (test, message) in [
+        ("reload: 5", "error[SW0106]: expected a mapping of sections, found integer 5"),
+        ("reload: { engine: {} }", "error[SW0104]: unknown key `engine`"),
+        ("reload: { nodes: [] }", "error[SW0106]: expected a mapping, found a list"),
+        ("reload: { tables: { nope: null } }", "error[SW0107]: there is no `nope` in `tables` that could go"),
+        ("reload: { nodes: { left-tx: { kind: tx, interface: lefd } } }", "error[SW0214]: unknown interface `lefd`"),
+        ("reload: { nodes: { right-tx: null } }", "error[SW0202]: unknown node `right-tx`"),
+        (
+            "reload: { nodes: { more: { kind: counter, to: left-tx } } }, drops: { moor.full: 1 }",
+            "error[SW0404]: unknown node `moor`",
+        ),
+        (
+            "reload: { interfaces: { right: null }, nodes: { right-tx: null, right-rx: null, left-rx: { kind: rx, interface: left, to: left-tx } } }, out: { right: hex 01 }",
+            "error[SW0214]: unknown interface `right`",
+        ),
+    ] {
+        assert_eq!(refused(test), message, "{test}");
+    }
+}

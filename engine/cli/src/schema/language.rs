@@ -278,11 +278,27 @@ fn template() -> Value {
     })
 }
 
+/// Parts of a section of another graph.
+fn changed(part: &str) -> Value {
+    let part = json!({ "$ref": format!("#/$defs/{part}") });
+    json!({ "type": "object", "additionalProperties": { "anyOf": [part, { "type": "null" }] } })
+}
+
 fn step_properties() -> Map<String, Value> {
     let mut at = adapt(schema_for!(Duration).as_value(), "");
     at["description"] = "When it happens, from the start of the test on. Default: directly after the step before.".into();
     let properties = json!({
         "at": at,
+        "reload": {
+            "description": "The engine goes over to another graph, before anything else: to that of the file, but for these parts. One that is null is gone.",
+            "type": "object",
+            "properties": {
+                "interfaces": changed("interface"),
+                "tables": changed("table"),
+                "nodes": changed("node"),
+            },
+            "additionalProperties": false,
+        },
         "links": {
             "description": "Interfaces whose link goes down or comes up, before anything comes in.",
             "type": "object",
@@ -326,7 +342,7 @@ fn test() -> Value {
         "properties": properties,
         "required": ["name"],
         "if": { "required": ["steps"] },
-        "then": { "properties": { "at": false, "links": false, "in": false, "out": false, "drops": false } },
+        "then": { "properties": { "at": false, "reload": false, "links": false, "in": false, "out": false, "drops": false } },
         "additionalProperties": false,
     })
 }

@@ -1,11 +1,15 @@
 //! From the words of a test to what can be run: names are found, texts and captures read, and all mistakes reported.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use swath_api::memory::Geometry;
 use swath_api::{EdgeClass, EdgeInfo, reserved};
 use swath_core::Registry;
-use swath_core::spec::{Code, Diagnostic, DropSpec, NodeSpec, PacketSpec, Spanned, StepSpec, TestSpec, TrafficSpec, suggestion};
+use swath_core::spec::{
+    Changes, Code, Diagnostic, DropSpec, NodeSpec, PacketSpec, Spanned, Spec, StepSpec, TestSpec, TrafficSpec, suggestion,
+};
 use swath_io::capture::{LinkType, ReadError, Reader};
 use swath_io::text::TextPacket;
 
@@ -30,6 +34,8 @@ pub struct Case {
 pub struct Step {
     /// When; `None`: directly after the step before.
     pub at: Option<Duration>,
+    /// The graph that the engine goes over to.
+    pub reload: Option<Arc<Spec>>,
     /// Which interfaces go down or come up, by name.
     pub links: Vec<(String, bool)>,
     /// What comes in, by name of the interface.
@@ -42,27 +48,59 @@ pub struct Step {
 
 /// Makes the tests of a graph ready. What is wrong with them is added to the graph's diagnostics.
 pub fn prepare(graph: &mut Graph, registry: &Registry) -> Vec<Case> {
-    let mut reader = CaseReader { graph, registry, mistakes: Vec::new() };
+    let others = others(graph, registry);
+    let mut reader = CaseReader { graph, registry, others, current: None, mistakes: Vec::new() };
     let tests = &graph.spec().tests;
-    let cases = tests.iter().map(|test| reader.case(test)).collect();
+    let cases = tests.iter().enumerate().map(|(number, test)| reader.case(number, test)).collect();
     let mistakes = reader.mistakes;
     mistakes.into_iter().for_each(|mistake| graph.diagnostics_mut().push(mistake));
     cases
 }
 
+/// The graphs that tests go over to, by test and step: those that are not refused. Of a graph that is refused itself there are no others.
+fn others(graph: &mut Graph, registry: &Registry) -> HashMap<(usize, usize), Arc<Spec>> {
+    let of_test = |(test, spec): (usize, &TestSpec)| -> Vec<((usize, usize), Changes)> {
+        let changes = spec.steps.iter().enumerate().filter_map(|(step, spec)| Some(((test, step), spec.reload.clone()?)));
+        changes.collect()
+    };
+    let wanted: Vec<_> = graph.spec().tests.iter().enumerate().flat_map(of_test).collect();
+    if graph.diagnostics().errors() > 0 {
+        return HashMap::new();
+    }
+    wanted.into_iter().filter_map(|(at, changes)| Some((at, Arc::new(graph.changed(&changes, registry)?)))).collect()
+}
+
 struct CaseReader<'a> {
     graph: &'a Graph,
     registry: &'a Registry,
+    others: HashMap<(usize, usize), Arc<Spec>>,
+    /// The graph of the step, if it is not that of the file.
+    current: Option<Arc<Spec>>,
     mistakes: Vec<Diagnostic>,
 }
 
 impl CaseReader<'_> {
-    fn case(&mut self, test: &TestSpec) -> Case {
-        let steps = test.steps.iter().map(|step| self.step(step)).collect();
+    fn case(&mut self, number: usize, test: &TestSpec) -> Case {
+        self.current = None;
+        let mut steps = Vec::with_capacity(test.steps.len());
+        for (step, spec) in test.steps.iter().enumerate() {
+            if spec.reload.is_some() {
+                // What there is in one that is refused nobody knows, and nothing of it is run.
+                let Some(other) = self.others.remove(&(number, step)) else { break };
+                self.current = Some(other);
+            }
+            steps.push(self.step(spec));
+        }
         Case { name: test.name.value.clone(), line: self.line(&test.name), steps }
     }
 
+    /// The graph that runs in the step.
+    fn spec(&self) -> &Spec {
+        self.current.as_deref().unwrap_or(self.graph.spec())
+    }
+
     fn step(&mut self, step: &StepSpec) -> Step {
+        let reload = step.reload.as_ref().and(self.current.clone());
         let links = step.links.iter().map(|link| (self.interface(&link.interface), link.up)).collect();
         let input = step.input.iter().map(|traffic| self.traffic(traffic, true)).collect();
         let output = step.output.iter().map(|traffic| self.traffic(traffic, false)).collect();
@@ -71,7 +109,7 @@ impl CaseReader<'_> {
             let (node, reason) = found.map_err(|mistake| self.mistakes.extend(mistake)).ok()?;
             Some((node.to_owned(), reason.to_owned(), spec.count.value))
         });
-        Step { at: step.at.map(|at| at.value), links, input, drops: drops.collect(), output }
+        Step { at: step.at.map(|at| at.value), reload, links, input, drops: drops.collect(), output }
     }
 
     fn traffic(&mut self, traffic: &TrafficSpec, comes_in: bool) -> (String, Vec<Packet>) {
@@ -88,7 +126,7 @@ impl CaseReader<'_> {
 
     /// The name of an interface that there is.
     fn interface(&mut self, name: &Spanned<String>) -> String {
-        let spec = self.graph.spec();
+        let spec = self.spec();
         let known: Vec<&str> = spec.interfaces.iter().map(|interface| interface.name.value.as_str()).collect();
         if !known.contains(&name.value.as_str()) && !spec.doubts.interfaces.has(&name.value) {
             let unknown = Diagnostic::error(Code::UnknownInterface, format!("unknown interface `{}`", name.value));
@@ -162,7 +200,7 @@ impl CaseReader<'_> {
 
     /// The node and the reason of a drop. An error without a mistake: it has been reported elsewhere.
     fn reason<'a>(&self, spec: &'a DropSpec) -> Result<(&'a str, &'a str), Option<Diagnostic>> {
-        let graph = self.graph.spec();
+        let graph = self.spec();
         let mistake = |message: String| Diagnostic::error(Code::UnknownDrop, message);
         let Some((name, reason)) = spec.parts() else {
             let mistake = mistake(format!("`{}` does not name a node and a reason", spec.name.value)).primary(spec.name.span, "");

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use swath_api::Pool;
 use swath_core::Registry;
-use swath_core::plan::{BUFFERS_PER_WORKER, Plan};
-use swath_core::run::{Engine, Ledger};
-use swath_core::spec::{Diagnostics, EngineSpec, Hugepages};
+use swath_core::plan::{BUFFERS_PER_WORKER, Change, Fate, Plan};
+use swath_core::run::{Engine, Ledger, Refusal};
+use swath_core::spec::{Code, Diagnostic, Diagnostics, EngineSpec, Hugepages, Spec};
 use swath_io::text::Mac;
 
 use super::case::{Case, Step};
@@ -104,6 +104,7 @@ impl<'a> Bench<'a> {
         let mut before = Counts::new();
         for step in &case.steps {
             rig.wait(step.at);
+            self.go_over(&mut rig, step)?;
             rig.set_links(step);
             for (name, packets) in &step.input {
                 let Some((wire, mac)) = rig.interface(name) else { continue };
@@ -133,6 +134,8 @@ impl<'a> Bench<'a> {
         }
         let mut rig = self.build()?;
         for (step, happened) in case.steps.iter().zip(&mut outcome.steps) {
+            rig.wait(step.at);
+            self.go_over(&mut rig, step)?;
             for ((node, reason), first) in rig.first_dropped(step) {
                 let same = |dropped: &&mut Dropped| dropped.node == node && dropped.reason == reason;
                 if let Some(dropped) = happened.drops.iter_mut().find(same).filter(|dropped| dropped.got > dropped.expected) {
@@ -145,18 +148,42 @@ impl<'a> Bench<'a> {
 
     /// A fresh engine, with all interfaces in memory.
     fn build(&mut self) -> Result<Rig, Failure> {
+        let (plan, wires) = self.plan(self.graph.spec().clone())?;
+        let engine = self.graph.build(plan, &self.pool, Time::Virtual)?;
+        Ok(Rig { engine, wires, now: 0 })
+    }
+
+    /// A plan whose interfaces are attached to memory, and their other ends.
+    fn plan(&mut self, spec: Spec) -> Result<(Plan, Wires), Failure> {
         // Its warnings have been given.
-        let plan = Plan::new(self.graph.spec().clone(), self.registry, &mut Diagnostics::new());
+        let plan = Plan::new(spec, self.registry, &mut Diagnostics::new());
         let mut plan = plan.ok_or_else(|| self.graph.refused())?;
         plan.engine = adapted(plan.engine, self.workers);
-        let mut wires = Vec::with_capacity(plan.interfaces.len());
+        let mut wires = Wires::new();
         for interface in &mut plan.interfaces {
             let wire = Wire::new(self.workers);
             interface.opener = Some(wire.opener());
-            wires.push(wire);
+            wires.insert(interface.spec.name.value.clone(), wire);
         }
-        let engine = self.graph.build(plan, &self.pool, Time::Virtual)?;
-        Ok(Rig { engine, wires, now: 0 })
+        Ok((plan, wires))
+    }
+
+    /// Has the engine go over to another graph, if the step wants that.
+    fn go_over(&mut self, rig: &mut Rig, step: &Step) -> Result<(), Failure> {
+        let Some(other) = &step.reload else { return Ok(()) };
+        let (plan, mut wires) = self.plan(Spec::clone(other))?;
+        let report = rig.engine.apply(plan, self.graph.diagnostics_mut()).map_err(|refusal| {
+            if refusal != Refusal::Graph {
+                self.graph.diagnostics_mut().push(Diagnostic::error(Code::Refused, refusal.to_string()));
+            }
+            self.graph.refused()
+        })?;
+        // Those that stay attached have the ends that they had.
+        let attached = |change: &&Change| change.fate == Fate::Fresh;
+        for change in report.diff.interfaces.iter().filter(attached) {
+            rig.wires.extend(wires.remove_entry(&change.name));
+        }
+        Ok(())
     }
 }
 
@@ -169,9 +196,12 @@ fn adapted(engine: EngineSpec, workers: u16) -> EngineSpec {
 /// An engine and the other ends of its interfaces.
 struct Rig {
     engine: Engine,
-    wires: Vec<Arc<Wire>>,
+    wires: Wires,
     now: u64,
 }
+
+/// The other ends of interfaces, by name; also of those that are gone.
+type Wires = BTreeMap<String, Arc<Wire>>;
 
 impl Rig {
     /// Lets time pass.
@@ -188,25 +218,22 @@ impl Rig {
     }
 
     fn interface(&self, name: &str) -> Option<(&Arc<Wire>, Mac)> {
-        let mut all = self.engine.interfaces().iter().zip(&self.wires);
-        all.find(|(interface, _)| interface.name == name).map(|(interface, wire)| (wire, Mac(interface.mac.octets())))
+        let interface = self.engine.interfaces().iter().find(|interface| interface.name == name)?;
+        Some((self.wires.get(name)?, Mac(interface.mac.octets())))
     }
 
     /// What the interfaces have done since this was asked last.
     fn seen(&self) -> Vec<Seen> {
-        let all = self.engine.interfaces().iter().zip(&self.wires);
-        let seen = all.map(|(interface, wire)| Seen {
-            name: interface.name.clone(),
-            mac: Mac(interface.mac.octets()),
-            sent: wire.take_sent(),
-            unreceived: wire.take_waiting(),
+        let there = self.engine.interfaces().iter().filter(|interface| !interface.is_vacant());
+        let seen = there.filter_map(|interface| {
+            let (wire, mac) = self.interface(&interface.name)?;
+            Some(Seen { name: interface.name.clone(), mac, sent: wire.take_sent(), unreceived: wire.take_waiting() })
         });
         seen.collect()
     }
 
     /// Feeds the packets of a step one by one. For each reason the first that was dropped: its text, and where it is written.
     fn first_dropped(&mut self, step: &Step) -> HashMap<(String, String), (String, String)> {
-        self.wait(step.at);
         self.set_links(step);
         let mut found = HashMap::new();
         let mut before = counts(&self.engine.ledger());

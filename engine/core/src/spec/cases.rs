@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use swath_api::units;
 
+use super::changes::Changes;
 use super::code::Code;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::source::{Span, Spanned};
@@ -14,9 +15,9 @@ use super::typed::deserialize;
 use super::value::{Entry, Node, Value};
 
 /// The keys of a step.
-const STEP: [&str; 5] = ["at", "links", "in", "out", "drops"];
+const STEP: [&str; 6] = ["at", "reload", "links", "in", "out", "drops"];
 /// The keys of a test, whose only step may be written without a list.
-const TEST: [&str; 7] = ["name", "at", "links", "in", "out", "drops", "steps"];
+const TEST: [&str; 8] = ["name", "at", "reload", "links", "in", "out", "drops", "steps"];
 
 /// What is said to who has written something else.
 const A_TEST: &str = "a test is written as `- { name: ..., in: ..., out: ..., drops: ... }`";
@@ -36,6 +37,8 @@ pub struct TestSpec {
 pub struct StepSpec {
     /// When it happens, from the start of the test on; without it, directly after the step before. Later than all steps before.
     pub at: Option<Spanned<Duration>>,
+    /// To which other graph the engine goes over then, before anything else.
+    pub reload: Option<Changes>,
     /// Which interfaces go down or come up then, before anything comes in.
     pub links: Vec<LinkSpec>,
     /// What comes in then.
@@ -206,11 +209,12 @@ impl StepSpec {
             );
         }
         let at = keys.take("at").and_then(|entry| diagnostics.ok(read_time(&entry.value)));
+        let reload = keys.take("reload").and_then(|entry| Changes::read(entry.value, diagnostics));
         let links = keys.take("links").map(|entry| read_links(entry, diagnostics)).unwrap_or_default();
         let mut traffic = |key| keys.take(key).map(|entry| read_traffic(entry, diagnostics)).unwrap_or_default();
         let (input, output) = (traffic("in"), traffic("out"));
         let drops = keys.take("drops").map(|entry| read_drops(entry, diagnostics));
-        Self { at, links, input, output, drops: drops.unwrap_or_default() }
+        Self { at, reload, links, input, output, drops: drops.unwrap_or_default() }
     }
 }
 

@@ -14,6 +14,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 mod cases;
+mod changes;
 mod code;
 mod data;
 mod diagnostic;
@@ -42,6 +43,7 @@ mod language_tests;
 mod tests;
 
 pub use cases::{DropSpec, LinkSpec, PacketSpec, StepSpec, TestSpec, TrafficSpec};
+pub use changes::Changes;
 pub use code::Code;
 pub use data::FROM;
 pub use diagnostic::{Diagnostic, Diagnostics, Label, MAX_SHOWN, Severity};
@@ -94,7 +96,27 @@ impl Spec {
     /// What has a mistake is left out of the result, so it may only be used if the diagnostics hold no
     /// errors; to look for more mistakes it serves all the same.
     pub fn read(root: FileId, sources: &mut SourceMap, world: &dyn World, diagnostics: &mut Diagnostics) -> Self {
-        let Some(sections) = Loader::new(root, world, sources, diagnostics).read() else { return Self::default() };
+        match Loader::new(root, world, sources, diagnostics).read() {
+            Some(sections) => Self::of(sections, sources, world, diagnostics),
+            None => Self::default(),
+        }
+    }
+
+    /// As [`Spec::read`], of the graph that a step of a test goes over to: the same, but for what is changed. The files are read again.
+    pub fn read_changed(
+        root: FileId,
+        changes: &Changes,
+        sources: &mut SourceMap,
+        world: &dyn World,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let Some(mut sections) = Loader::new(root, world, sources, diagnostics).read() else { return Self::default() };
+        changes.apply(&mut sections, diagnostics);
+        sections.tests = None;
+        Self::of(sections, sources, world, diagnostics)
+    }
+
+    fn of(sections: Sections, sources: &mut SourceMap, world: &dyn World, diagnostics: &mut Diagnostics) -> Self {
         let Sections { engine, interfaces, tables, templates, nodes, tests, doubts } = sections;
         let mut spec = Self { doubts, ..Self::default() };
         let mut expander = Expander::new(Files { world, sources });
