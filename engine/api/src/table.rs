@@ -150,6 +150,8 @@ pub struct TableInfo {
     pub loses: Str,
     /// Whether it looks at no interface, neither when it is made nor later: then it is kept whatever becomes of these.
     pub ignores_interfaces: bool,
+    /// Commands and questions that change nothing.
+    pub reads: List<Str>,
     /// A complete graph with it and with tests, in YAML: what its page shows.
     pub example: Str,
 }
@@ -165,6 +167,7 @@ impl TableInfo {
             carries: Str::new(""),
             loses: Str::new(""),
             ignores_interfaces: false,
+            reads: List::new(&[]),
             example: Str::new(""),
         }
     }
@@ -172,6 +175,12 @@ impl TableInfo {
     /// With what it knows beside its settings, and takes over when these change ([`Table::adopt`]): `learnt stations`.
     pub const fn carries(mut self, state: &'static str) -> TableInfo {
         self.carries = Str::new(state);
+        self
+    }
+
+    /// With its commands and questions that change nothing: whoever sends another one is logged.
+    pub const fn reads(mut self, commands: &'static [Str]) -> TableInfo {
+        self.reads = List::new(commands);
         self
     }
 

@@ -59,8 +59,14 @@ Environment:
   SWATH_API       a path or `off`, as --api of `swath run`
   SWATH_DPDK_LIBRARY
                   the file of the driver for DPDK, if it is not beside swath
+  SWATH_API_TCP   an address with a port, as --api-tcp of `swath run`
+  SWATH_API_TOKEN_FILE
+                  a file, as --api-token-file of `swath run`
   SWATH_REVISIONS a directory or `off`, as --revisions of `swath run`
   SWATH_SOCKET    the socket of an engine, as --socket of `swath show` and other commands
+  SWATH_SERVER    the URL of an engine, as --server of `swath show` and other commands
+  SWATH_TOKEN_FILE
+                  a file, as --token-file of `swath show` and other commands
   SWATH_LOG       what to log, as --log of `swath run`
   SWATH_LOG_FORMAT
                   `text` or `json`, as --log-format of `swath run`

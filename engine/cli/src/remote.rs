@@ -1,8 +1,8 @@
 //! Which engine a command speaks to, and what it hears.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use swath_ctl::{Client, ClientError, socket};
+use swath_ctl::{Client, ClientError, ServerUrl, Token, socket};
 
 use crate::exit::Failure;
 use crate::reload;
@@ -13,6 +13,12 @@ pub struct SocketArgs {
     /// The socket of the engine; not needed if there is only one
     #[arg(long, value_name = "PATH", env = "SWATH_SOCKET", hide_env = true, global = true)]
     pub socket: Option<PathBuf>,
+    /// The engine that is reached by TCP: `http://127.0.0.1:9475`
+    #[arg(long, value_name = "URL", env = "SWATH_SERVER", hide_env = true, global = true)]
+    pub server: Option<ServerUrl>,
+    /// With `--server`: the file with the token that it wants
+    #[arg(long, value_name = "FILE", env = "SWATH_TOKEN_FILE", hide_env = true, global = true)]
+    pub token_file: Option<PathBuf>,
 }
 
 impl SocketArgs {
@@ -21,12 +27,32 @@ impl SocketArgs {
     /// # Errors
     /// There is none, or it is not clear which one is meant.
     pub fn connect(&self) -> Result<Client, Failure> {
+        if let Some(server) = &self.server {
+            return self.connect_to(server);
+        }
         let found = match &self.socket {
             Some(path) => path.clone(),
             None => the_only_one(socket::living())?,
         };
         Client::connect(&found).map_err(|error| failure(&error))
     }
+
+    fn connect_to(&self, server: &ServerUrl) -> Result<Client, Failure> {
+        if self.socket.is_some() {
+            return Err(Failure::usage("a socket or a server: not both `--socket` and `--server`"));
+        }
+        let needed = || Failure::usage(format!("{server} wants a token: `--token-file FILE`, or SWATH_TOKEN_FILE"));
+        let token = token(self.token_file.as_deref().ok_or_else(needed)?)?;
+        Client::connect_to(server, token).map_err(|error| failure(&error))
+    }
+}
+
+/// The token in a file.
+///
+/// # Errors
+/// There is none, or others may read it.
+pub fn token(path: &Path) -> Result<Token, Failure> {
+    Token::read(path).map_err(|error| Failure::other(format!("{}: {error}", path.display())))
 }
 
 fn the_only_one(mut living: Vec<PathBuf>) -> Result<PathBuf, Failure> {

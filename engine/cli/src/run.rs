@@ -11,7 +11,9 @@ use swath_core::privileges::{self, CapabilitySet};
 use swath_core::run::{Engine, Placement, place};
 use swath_core::spec::Whereabouts;
 use swath_ctl::socket::Socket;
-use swath_ctl::{ApiServer, Control, Live, RecordKeeper, Running, Server, Service, Settings, Watchdog, control, restore, save};
+use swath_ctl::{
+    ApiServer, Control, Live, RecordKeeper, Running, Server, Service, Settings, TcpApiServer, Watchdog, control, restore, save,
+};
 
 use crate::args::time;
 use crate::exit::{Exit, Failure};
@@ -20,6 +22,7 @@ use crate::keep;
 use crate::load::{Graph, Time, packet_memory};
 use crate::logging::LogArgs;
 use crate::reload::Reload;
+use crate::remote;
 use crate::report::{Destination, Report};
 use crate::signals::{Hangup, Stop};
 use crate::terminal::Terminal;
@@ -70,6 +73,12 @@ pub struct RunArgs {
     /// Where the control API listens, and not where the graph says: the path of a unix socket, or `off`
     #[arg(long, value_name = "PATH", env = "SWATH_API", hide_env = true, value_parser = whereabouts)]
     pub api: Option<Whereabouts>,
+    /// Serve the control API by TCP, too, to who has the token: an address of this machine, as `127.0.0.1:9475`
+    #[arg(long, value_name = "ADDRESS", env = "SWATH_API_TCP", hide_env = true, requires = "api_token_file")]
+    pub api_tcp: Option<SocketAddr>,
+    /// With `--api-tcp`: the file with the token, which nobody else may read
+    #[arg(long, value_name = "FILE", env = "SWATH_API_TOKEN_FILE", hide_env = true)]
+    pub api_token_file: Option<PathBuf>,
     /// Where revisions of the graph are kept, and not where the graph says: a directory, or `off`
     #[arg(long, value_name = "PATH", env = "SWATH_REVISIONS", hide_env = true, value_parser = whereabouts)]
     pub revisions: Option<Whereabouts>,
@@ -114,6 +123,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let server = args.metrics.or(plan.engine.metrics).filter(|_| !args.dry_run).map(|address| serve(address, &live)).transpose()?;
     let (control, jobs) = control();
     let listens = args.api.clone().unwrap_or_else(|| beside(&graph, &plan.engine.api));
+    let api_tcp = if args.dry_run { None } else { listen_by_tcp(args, &control, &live)? };
     let api = if args.dry_run { None } else { listen(&listens, &args.graph, control, &live, &people)? };
     let disk = if args.dry_run { None } else { keep::disk(args, &graph, &plan.engine.revisions, &people)? };
     let files = keep::watch(args, &graph)?;
@@ -144,6 +154,12 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         people.say(format!("control API: {}", api.path().display()));
         if events {
             tracing::info!(target: "swath::http", socket = %api.path().display(), "the control API listens");
+        }
+    }
+    if let Some(api) = &api_tcp {
+        people.say(format!("control API: http://{}", api.address()));
+        if events {
+            tracing::info!(target: "swath::http", address = %api.address(), "the control API listens by TCP");
         }
     }
     let placement = place(&engine.plan().engine).map_err(Failure::other)?;
@@ -194,7 +210,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let end = watch.until_the_end(&mut running);
     drop(watchdog);
     // Who still waits is told that it has ended.
-    drop((jobs, api));
+    drop((jobs, api, api_tcp));
     let mut engine = running.engine;
     let died = !engine.dead_workers().is_empty();
     engine.stop();
@@ -338,6 +354,13 @@ fn listen(
     let path = socket.path().to_path_buf();
     let server = ApiServer::start(socket, control, crate::registry(), Arc::clone(live)).map_err(|error| cannot(&path, error))?;
     Ok(Some(server))
+}
+
+fn listen_by_tcp(args: &RunArgs, control: &Control, live: &Arc<Live>) -> Result<Option<TcpApiServer>, Failure> {
+    let Some((address, file)) = args.api_tcp.zip(args.api_token_file.as_deref()) else { return Ok(None) };
+    let token = remote::token(file)?;
+    let started = TcpApiServer::start(address, token, control.clone(), crate::registry(), Arc::clone(live));
+    started.map(Some).map_err(|error| Failure::other(format!("the control API cannot listen at {address}: {error}")))
 }
 
 fn serve(address: SocketAddr, live: &Arc<Live>) -> Result<Server, Failure> {

@@ -341,9 +341,14 @@ fn every_command_of_the_chapter_works() {
         let socket = run.split("--api ").nth(1).unwrap().to_string();
         let place = Place::new();
         let here = place.path("control.sock");
+        let token = place.text("token", "b25lIHRva2VuIGZvciB0aGlzIHRlc3QgYWxvbmU=");
+        std::fs::set_permissions(token, std::fs::Permissions::from_mode(0o600)).unwrap();
+        // One that nobody has.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
         let shell = |line: &str| {
+            let line = line.replace(&socket, here.to_str().unwrap()).replace("9475", &port);
             let mut command = Command::new("sh");
-            command.args(["-c", &line.replace(&socket, here.to_str().unwrap())]).current_dir(&root).env("PATH", &paths);
+            command.args(["-c", &line]).current_dir(&root).env("PATH", &paths);
             command.env("FILES", place.path(""));
             command
         };
@@ -359,4 +364,46 @@ fn every_command_of_the_chapter_works() {
         running.end();
     }
     assert!(count >= 3, "{count} commands were found");
+}
+
+/// Who changes something is known by the kernel, and what it was is in the log; who only looks is not.
+#[test]
+fn changes_are_logged_with_who_and_what() {
+    let place = Place::new();
+    let running = Running::start(&place, ROUTER);
+    let uid = rustix::process::geteuid().as_raw();
+    running.told(["route", "list"]);
+    running.told(["table", "routes", r#"{"lookup": {"address": "10.0.0.1"}}"#]);
+    running.ask(["route", "add", "blackhole", "198.51.100.0/24"]);
+    running.ask(["route", "del", "203.0.113.128/25"]);
+    running.ask(["interface", "down", "wan"]);
+    let many: String = (0..3000).map(|n| format!("blackhole 100.{}.{}.0/24\n", 64 + n / 256, n % 256)).collect();
+    let routes = place.text("routes.txt", &many);
+    running.ask(["route".as_ref(), "add".as_ref(), "--from".as_ref(), routes.as_os_str()]);
+    let graph = place.text("new.yaml", &ROUTER.replace("rate: 5kpps", "rate: 6kpps"));
+    running.ask(["apply".as_ref(), graph.as_os_str(), "--confirm".as_ref(), "5min".as_ref()]);
+    running.ask(["apply".as_ref(), graph.as_os_str(), "--confirm".as_ref(), "5min".as_ref()]);
+    running.ask(["confirm"]);
+    running.ask(["rollback"]);
+    let log = running.end();
+    let events: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_api: Vec<_> = events.iter().filter(|event| event["target"] == "swath::api").collect();
+    let peers = events.iter().filter_map(|event| event["peer"].as_str());
+    assert!(peers.clone().all(|peer| peer.starts_with(&format!("uid {uid}, pid "))), "{log}");
+    let bulk: u64 = of_api
+        .iter()
+        .filter(|event| event["command"].as_str().is_some_and(|text| text.contains("\"100.")))
+        .map(|event| event["count"].as_u64().unwrap())
+        .sum();
+    assert_eq!(bulk, 3000, "{log}");
+    let rest: Vec<_> = of_api.iter().filter(|event| event["count"].as_u64().is_none_or(|count| count == 1)).collect();
+    let what: Vec<_> = rest.iter().map(|event| event["msg"].as_str().unwrap()).collect();
+    // What was refused has changed nothing, nor has the graph that ran already.
+    assert_eq!(what, ["changed a table", "applied a graph", "confirmed a graph", "went back to a graph"], "{log}");
+    assert_eq!((&rest[0]["table"], &rest[0]["count"]), (&json!("routes"), &json!(1)));
+    assert!(rest[0]["command"].as_str().unwrap().contains("198.51.100.0/24"), "{log}");
+    let revisions: Vec<_> = rest[1..].iter().map(|event| event["revision"].as_u64().unwrap()).collect();
+    assert_eq!((revisions, &rest[1]["confirm_within"]), (vec![2, 2, 3], &json!(300.0)), "{log}");
+    let down = events.iter().find(|event| event["msg"] == "switched by the control API").unwrap();
+    assert_eq!((&down["interface"], &down["up"], down["peer"].is_string()), (&json!("wan"), &json!(false), true));
 }

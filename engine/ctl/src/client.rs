@@ -1,21 +1,25 @@
-//! A client of the control API: HTTP over a unix socket, for programs that wait for each answer.
+//! A client of the control API: HTTP over a unix socket, or over TCP with a token, for programs that wait for each answer.
 
 use std::fmt;
 use std::io;
+use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, IF_MATCH};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, IF_MATCH};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{self, Runtime};
 
 use crate::api::Problem;
+use crate::token::Token;
 
 /// Longer than any answer takes, but those to graphs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,6 +32,33 @@ pub struct Client {
     runtime: Runtime,
     sender: SendRequest<Full<Bytes>>,
     path: PathBuf,
+    host: String,
+    token: Option<Token>,
+}
+
+/// Where a control API is served by TCP: `http://127.0.0.1:9475`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerUrl(String);
+
+impl FromStr for ServerUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ServerUrl, String> {
+        let authority = text.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+        let parts = authority.and_then(|authority| authority.rsplit_once(':'));
+        match parts {
+            Some((host, port)) if !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok() => {
+                Ok(ServerUrl(format!("{host}:{port}")))
+            }
+            _ => Err("expected `http://HOST:PORT`".into()),
+        }
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.0)
+    }
 }
 
 /// Why there is no answer, or none to use.
@@ -81,11 +112,23 @@ impl Client {
         let failed = |error| ClientError::Connect(path.into(), error);
         let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(failed)?;
         let stream = runtime.block_on(UnixStream::connect(path)).map_err(failed)?;
-        let shake = runtime.block_on(http1::handshake(TokioIo::new(stream)));
-        let (sender, connection) = shake.map_err(|error| failed(io::Error::other(error)))?;
-        // Requests say what has become of the connection.
-        runtime.spawn(async move { _ = connection.await });
-        Ok(Client { runtime, sender, path: path.into() })
+        let sender = shake_hands(&runtime, stream).map_err(failed)?;
+        Ok(Client { runtime, sender, path: path.into(), host: "localhost".into(), token: None })
+    }
+
+    /// Connects by TCP.
+    ///
+    /// # Errors
+    /// Nobody listens there.
+    pub fn connect_to(server: &ServerUrl, token: Token) -> Result<Client, ClientError> {
+        let path = PathBuf::from(server.to_string());
+        let failed = |error| ClientError::Connect(path.clone(), error);
+        let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(failed)?;
+        // Names are looked up by the system, without the threads that the runtime would need for it.
+        let addresses: Vec<_> = server.0.to_socket_addrs().map_err(failed)?.collect();
+        let stream = runtime.block_on(TcpStream::connect(&*addresses)).map_err(failed)?;
+        let sender = shake_hands(&runtime, stream).map_err(failed)?;
+        Ok(Client { runtime, sender, path, host: server.0.clone(), token: Some(token) })
     }
 
     /// What a resource is.
@@ -133,7 +176,10 @@ impl Client {
         allowed: Option<u64>,
         patience: Duration,
     ) -> Result<T, ClientError> {
-        let mut request = Request::builder().method(method).uri(resource).header(HOST, "localhost");
+        let mut request = Request::builder().method(method).uri(resource).header(HOST, &self.host);
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, token.header());
+        }
         if let Some(revision) = allowed {
             request = request.header(IF_MATCH, format!("\"{revision}\""));
         }
@@ -162,4 +208,14 @@ impl Client {
         let other = || Problem::plain(StatusCode::BAD_GATEWAY, format!("status {status}"));
         Err(ClientError::Refused(Box::new(problem.unwrap_or_else(|_| other()))))
     }
+}
+
+fn shake_hands<S>(runtime: &Runtime, stream: S) -> io::Result<SendRequest<Full<Bytes>>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = runtime.block_on(http1::handshake(TokioIo::new(stream))).map_err(io::Error::other)?;
+    // Requests say what has become of the connection.
+    runtime.spawn(async move { _ = connection.await });
+    Ok(sender)
 }

@@ -1,12 +1,10 @@
 //! A thread that serves HTTP, by an executor of one thread: it competes with workers for a core, and never takes more than one.
 
-use std::fmt::Debug;
 use std::io;
+use std::pin::Pin;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use axum::Router;
-use axum::serve::Listener;
 use swath_core::privileges::{self, CapabilitySet};
 use tokio::runtime;
 use tokio::sync::watch;
@@ -21,13 +19,14 @@ pub struct Http {
     thread: Option<JoinHandle<()>>,
 }
 
+/// What ends when it is to be served no more.
+pub type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Answers requests until [`Stop`].
+pub type Serving = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
 impl Http {
-    /// Serves what comes by a listener, which is made on the thread of this name.
-    pub fn start<L>(name: &str, listener: impl FnOnce() -> io::Result<L> + Send + 'static, router: Router) -> io::Result<Http>
-    where
-        L: Listener,
-        L::Addr: Debug,
-    {
+    /// Serves on a thread of this name what `serve` says, which is called there.
+    pub fn start(name: &str, serve: impl FnOnce(Stop) -> io::Result<Serving> + Send + 'static) -> io::Result<Http> {
         let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let (stop, stopped) = watch::channel(false);
         let body = move || {
@@ -35,7 +34,7 @@ impl Http {
             if let Err(error) = privileges::keep(CapabilitySet::empty()) {
                 tracing::warn!(target: "swath::http", %error, "HTTP is served with privileges");
             }
-            runtime.block_on(serve(listener, router, stopped));
+            runtime.block_on(answer(serve, stopped));
         };
         let thread = std::thread::Builder::new().name(name.into()).spawn(body)?;
         Ok(Http { stop, thread: Some(thread) })
@@ -51,20 +50,14 @@ impl Drop for Http {
     }
 }
 
-async fn serve<L>(listener: impl FnOnce() -> io::Result<L>, router: Router, stopped: watch::Receiver<bool>)
-where
-    L: Listener,
-    L::Addr: Debug,
-{
-    let listener = match listener() {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(target: "swath::http", %error, "HTTP cannot be served"),
-    };
+async fn answer(serve: impl FnOnce(Stop) -> io::Result<Serving>, stopped: watch::Receiver<bool>) {
     let until = |mut stopped: watch::Receiver<bool>| async move {
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
-    let serving = axum::serve(listener, router).with_graceful_shutdown(until(stopped.clone()));
-    let serving = tokio::spawn(serving.into_future());
+    let serving = match serve(Box::pin(until(stopped.clone()))) {
+        Ok(serving) => tokio::spawn(serving),
+        Err(error) => return tracing::error!(target: "swath::http", %error, "HTTP cannot be served"),
+    };
     until(stopped).await;
     // Who reads slowly is left.
     let _ = tokio::time::timeout(PATIENCE, serving).await;

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use crate::http::Http;
+use crate::http::{Http, Serving, Stop};
 use crate::live::Live;
 use crate::sheet::Format;
 use crate::{clock, events};
@@ -39,13 +39,14 @@ impl Server {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let listener = move || {
+        let serve = move |stop: Stop| -> io::Result<Serving> {
             // Before the first scrape: it takes a moment.
             clock::tsc_per_second();
             events::handle();
-            tokio::net::TcpListener::from_std(listener)
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            Ok(Box::pin(axum::serve(listener, router(live)).with_graceful_shutdown(stop).into_future()))
         };
-        Ok(Server { address, _http: Http::start("metrics", listener, router(live))? })
+        Ok(Server { address, _http: Http::start("metrics", serve)? })
     }
 
     /// Where it listens.

@@ -33,7 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
 use swath_api::prelude::*;
-use swath_api::{Copied, Interface, Parts};
+use swath_api::{Copied, Interface, Parts, Str};
 
 pub use address::{Address, Prefix};
 pub use classifier::{Classifier, NO_RULE, Scratch};
@@ -361,6 +361,7 @@ impl Table for Acl {
         )
         .carries("sessions, first fragments, and what rules of the same name, or of the same words, have counted")
         .loses("rules added or removed by commands")
+        .reads(&[const { Str::new("show") }, const { Str::new("hits") }, const { Str::new("sessions") }])
         .example(include_str!("../../examples/acl.yaml"));
     type Config = Config;
     type Shard = Shard;

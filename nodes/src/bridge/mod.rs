@@ -15,10 +15,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashSet;
-use swath_api::Interface;
 use swath_api::prelude::*;
 use swath_api::units::Duration;
 use swath_api::wire::MacAddr;
+use swath_api::{Interface, Str};
 
 use stations::{Heard, Stations};
 
@@ -275,6 +275,7 @@ impl Table for Bridge {
     const INFO: TableInfo =
         TableInfo::new("bridge", "The interfaces of a learning bridge, and which stations are behind each of them.")
             .carries("stations")
+            .reads(&[const { Str::new("show") }])
             .example(include_str!("../../examples/bridge.yaml"));
     type Config = Config;
     type Shard = ();

@@ -14,8 +14,8 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use swath_api::Copied;
 use swath_api::prelude::*;
+use swath_api::{Copied, Str};
 
 pub use control::{Command, Reply};
 pub use entry::Entry;
@@ -136,6 +136,7 @@ impl Table for DenyList {
         )
         .loses("prefixes added or removed by commands")
         .ignores_interfaces()
+        .reads(&[const { Str::new("show") }, const { Str::new("lookup") }])
         .example(include_str!("../../examples/deny-list.yaml"));
     type Config = Config;
     type Shard = Shard;

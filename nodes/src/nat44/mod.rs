@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use swath_api::flow::word_hash;
 use swath_api::prelude::*;
 use swath_api::wire::{Header, IcmpCause, IpProtocol, Ipv4, icmp};
-use swath_api::{JournalReader, Records};
+use swath_api::{JournalReader, Records, Str};
 
 pub(crate) use act::{Act, Deed, Refusal};
 pub use control::{Command, Question, Reply, Row};
@@ -453,6 +453,7 @@ impl Table for Nat44 {
              cannot change while the table keeps sessions.",
         )
         .carries("sessions, mappings and ports")
+        .reads(&[const { Str::new("show") }, const { Str::new("outside-of") }, const { Str::new("inside-of") }, const { Str::new("sessions") }, const { Str::new("blocks") }, const { Str::new("save") }])
         .example(include_str!("../../examples/nat44.yaml"));
     type Config = Config;
     type Shard = Shard;

@@ -24,9 +24,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashSet;
-use swath_api::Interface;
 use swath_api::prelude::*;
 use swath_api::wire::MacAddr;
+use swath_api::{Interface, Str};
 
 use crate::fib4::Prefix4;
 use defence::Defences;
@@ -315,6 +315,7 @@ impl Table for Neighbours {
              interfaces that it no longer serves.",
         )
         .carries("neighbours")
+        .reads(&[const { Str::new("show") }])
         .example(include_str!("../../examples/neighbours.yaml"));
     type Config = Config;
     type Shard = Shard;

@@ -189,6 +189,7 @@ impl Table for Routes4 {
         .uses(&[const { Str::new("neighbours") }])
         .carries("which of several next hops flows take")
         .loses("routes added or removed by commands")
+        .reads(&[const { Str::new("show") }, const { Str::new("list") }, const { Str::new("lookup") }])
         .example(include_str!("../../examples/fib4.yaml"));
     type Config = Config;
     type Shard = Shard;

@@ -41,13 +41,18 @@ impl Running {
 
     /// Waits until a command runs, which must log as JSON.
     pub fn of(mut command: Command, socket: PathBuf) -> Running {
+        Running::heard(&mut command, socket).0
+    }
+
+    /// As [`Running::of`], with what it has logged until then.
+    pub fn heard(command: &mut Command, socket: PathBuf) -> (Running, String) {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut heard = String::new();
         while !heard.ends_with('\n') || !heard.lines().next_back().unwrap().contains(r#""msg":"running""#) {
             assert_ne!(stderr.read_line(&mut heard).unwrap(), 0, "{heard}");
         }
-        Running { child, stderr, socket }
+        (Running { child, stderr, socket }, heard)
     }
 
     pub fn pid(&self) -> u32 {

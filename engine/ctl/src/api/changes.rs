@@ -11,6 +11,7 @@ use super::types::{Applied, ApplyRequest, Confirmed, PlanRequest, Planned, Rollb
 use super::{Allowed, Api, Text};
 use crate::candidate::Candidate;
 use crate::change::{By, Order};
+use crate::peer::Peer;
 
 /// The longest time that a graph may be on trial: a day.
 const LONGEST_TRIAL: f64 = 86400.0;
@@ -88,7 +89,7 @@ pub(super) async fn plan(State(api): State<Api>, body: Text) -> Result<Json<Plan
         (status = 503, body = Problem, content_type = PROBLEM),
     )
 )]
-pub(super) async fn apply(State(api): State<Api>, allowed: Allowed, body: Text) -> Result<Json<Applied>, Problem> {
+pub(super) async fn apply(State(api): State<Api>, peer: Peer, allowed: Allowed, body: Text) -> Result<Json<Applied>, Problem> {
     let ApplyRequest { graph, confirm } = request(body)?;
     let order = Order { by: By::Apply, confirm: trial(confirm)? };
     let candidate = api.read(|registry| Candidate::read(graph, registry)).await?;
@@ -97,11 +98,22 @@ pub(super) async fn apply(State(api): State<Api>, allowed: Allowed, body: Text) 
         let Candidate { files, plan, mut findings } = candidate;
         let name = files.name().to_string();
         match desk.running.apply(plan, files, order, &mut findings.diagnostics) {
-            Ok(applied) => Ok(Applied { diagnostics: findings.list(), ..applied }),
+            Ok(applied) => {
+                log(peer, "applied a graph", &applied);
+                Ok(Applied { diagnostics: findings.list(), ..applied })
+            }
             Err(refused) => Err(Problem::refused_graph(&refused, &name, &findings)),
         }
     });
     applied.await?.map(Json)
+}
+
+/// Says who has changed what, unless the same graph runs as before.
+fn log(peer: Peer, what: &str, applied: &Applied) {
+    if applied.report.is_some() {
+        let Applied { revision, confirm_within, .. } = applied;
+        tracing::info!(target: "swath::api", %peer, revision, confirm_within, "{what}");
+    }
 }
 
 /// Keeps the graph that would be given up otherwise.
@@ -117,10 +129,10 @@ pub(super) async fn apply(State(api): State<Api>, allowed: Allowed, body: Text) 
         (status = 503, body = Problem, content_type = PROBLEM),
     )
 )]
-pub(super) async fn confirm(State(api): State<Api>, allowed: Allowed) -> Result<Json<Confirmed>, Problem> {
+pub(super) async fn confirm(State(api): State<Api>, peer: Peer, allowed: Allowed) -> Result<Json<Confirmed>, Problem> {
     let confirmed = api.control.ask(move |desk| {
         allowed.check(desk.running.revision())?;
-        desk.running.confirm()
+        desk.running.confirm().inspect(|revision| tracing::info!(target: "swath::api", %peer, revision, "confirmed a graph"))
     });
     Ok(Json(Confirmed { revision: confirmed.await?? }))
 }
@@ -143,12 +155,13 @@ pub(super) async fn confirm(State(api): State<Api>, allowed: Allowed) -> Result<
         (status = 503, body = Problem, content_type = PROBLEM),
     )
 )]
-pub(super) async fn rollback(State(api): State<Api>, allowed: Allowed, body: Text) -> Result<Json<Applied>, Problem> {
+pub(super) async fn rollback(State(api): State<Api>, peer: Peer, allowed: Allowed, body: Text) -> Result<Json<Applied>, Problem> {
     let RollbackRequest { revision, confirm } = request(body)?;
     let order = Order { by: By::Rollback, confirm: trial(confirm)? };
     let applied = api.control.ask(move |desk| {
         allowed.check(desk.running.revision())?;
-        desk.running.roll_back(revision, order).map_err(|problem| *problem)
+        let applied = desk.running.roll_back(revision, order).map_err(|problem| *problem);
+        applied.inspect(|applied| log(peer, "went back to a graph", applied))
     });
     applied.await?.map(Json)
 }

@@ -9,9 +9,12 @@ use swath_core::spec::Code;
 use super::problem::{PROBLEM, Problem};
 use super::{Allowed, Api, Text};
 use crate::control::Desk;
+use crate::peer::Peer;
 
 /// Commands that are carried out without others having their turn.
 const SLICE: usize = 1024;
+/// Characters of a command that are logged.
+const SHOWN: usize = 200;
 
 /// Sends a command to a table, or several in a list, which are carried out one after the other until one is refused. What commands a
 /// table takes, its page in the catalogue of kinds says. They last until the engine ends, and the graph file stays as it is.
@@ -40,6 +43,7 @@ const SLICE: usize = 1024;
 pub(super) async fn commands(
     State(api): State<Api>,
     Path(table): Path<String>,
+    peer: Peer,
     allowed: Allowed,
     Text(body): Text,
 ) -> Result<impl IntoResponse, Problem> {
@@ -49,7 +53,9 @@ pub(super) async fn commands(
         let command: Box<RawValue> = serde_json::from_str(&body).map_err(malformed)?;
         let reply = api.control.ask(move |desk| {
             allowed.check(desk.running.revision())?;
-            carry_out(desk, &table, command.get(), None)
+            let reply = carry_out(desk, &table, command.get(), None);
+            log(desk, peer, &table, std::slice::from_ref(&command), usize::from(reply.is_ok()));
+            reply
         });
         return Ok((json, reply.await??));
     }
@@ -63,7 +69,7 @@ pub(super) async fn commands(
         let slice: Vec<Box<RawValue>> = commands.by_ref().take(SLICE).collect();
         let length = slice.len();
         let carried_out = api.control.ask(move |desk| {
-            let replies = allowed.check(desk.running.revision()).and_then(|()| carry_out_all(desk, &table, &slice, done));
+            let replies = allowed.check(desk.running.revision()).and_then(|()| carry_out_all(desk, peer, &table, &slice, done));
             (replies, allowed, table)
         });
         let replies;
@@ -83,17 +89,45 @@ pub(super) async fn commands(
 }
 
 /// The replies to commands of which the first is that at index `first` of all.
-fn carry_out_all(desk: &mut Desk<'_>, table: &str, commands: &[Box<RawValue>], first: usize) -> Result<String, Problem> {
+fn carry_out_all(
+    desk: &mut Desk<'_>,
+    peer: Peer,
+    table: &str,
+    commands: &[Box<RawValue>],
+    first: usize,
+) -> Result<String, Problem> {
     known(desk, table)?;
     let mut text = String::new();
     for (at, command) in commands.iter().enumerate() {
-        let reply = carry_out(desk, table, command.get(), Some(first + at))?;
+        let reply = carry_out(desk, table, command.get(), Some(first + at));
+        if reply.is_err() {
+            log(desk, peer, table, commands, at);
+        }
         if at > 0 {
             text.push(',');
         }
-        text += &reply;
+        text += &reply?;
     }
+    log(desk, peer, table, commands, commands.len());
     Ok(text)
+}
+
+/// Says who has changed what by the first `done` of these commands; of many, the first one stands for all.
+fn log(desk: &Desk<'_>, peer: Peer, table: &str, commands: &[Box<RawValue>], done: usize) {
+    let Some(known) = desk.running.engine.table(table) else { return };
+    let reads = known.info().reads;
+    let is_read = |command: &RawValue| reads.as_slice().iter().any(|read| name(command.get()) == Some(read.as_str()));
+    let mut changes = commands[..done].iter().filter(|command| !is_read(command));
+    if let Some(first) = changes.next() {
+        let count = 1 + changes.count();
+        let command: String = first.get().chars().take(SHOWN).collect();
+        tracing::info!(target: "swath::api", %peer, table, count, command, "changed a table");
+    }
+}
+
+/// The name of a command: the first string in it.
+fn name(command: &str) -> Option<&str> {
+    command.split('"').nth(1)
 }
 
 fn carry_out(desk: &mut Desk<'_>, table: &str, command: &str, at: Option<usize>) -> Result<String, Problem> {

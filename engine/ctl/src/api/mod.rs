@@ -1,4 +1,4 @@
-//! The control API, version 1: what runs, and commands to it, by HTTP on a unix socket.
+//! The control API, version 1: what runs, and commands to it, by HTTP on a unix socket, or by TCP with a token.
 //!
 //! `router` is the list of all resources. The OpenAPI document is made of the same list.
 
@@ -10,13 +10,15 @@ mod types;
 mod views;
 
 use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request, State};
-use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use swath_core::Registry;
@@ -24,13 +26,16 @@ use swath_core::run::Engine;
 use swath_core::spec::Code;
 use utoipa::OpenApi;
 use utoipa::openapi::RefOr;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::control::Control;
-use crate::http::Http;
+use crate::http::{Http, Serving, Stop};
 use crate::live::Live;
+use crate::peer::{Door, Peer, TcpDoor};
 use crate::socket::Socket;
+use crate::token::Token;
 
 pub use problem::{Diagnostic, Label, PROBLEM, Problem};
 pub use types::*;
@@ -53,8 +58,13 @@ impl ApiServer {
     /// The system has no thread left.
     pub fn start(socket: Socket, control: Control, registry: Registry, live: Arc<Live>) -> io::Result<ApiServer> {
         let listener = socket.listener()?;
-        let router = router().0.with_state(Api { control, registry, live, started: (SystemTime::now(), Instant::now()) });
-        let http = Http::start("api", || tokio::net::UnixListener::from_std(listener), router)?;
+        let router = router().0.with_state(Api::new(control, registry, live));
+        let serve = |stop: Stop| -> io::Result<Serving> {
+            let door = Door(tokio::net::UnixListener::from_std(listener)?);
+            let service = router.into_make_service_with_connect_info::<Peer>();
+            Ok(Box::pin(axum::serve(door, service).with_graceful_shutdown(stop).into_future()))
+        };
+        let http = Http::start("api", serve)?;
         Ok(ApiServer { _http: http, socket })
     }
 
@@ -62,6 +72,64 @@ impl ApiServer {
     pub fn path(&self) -> &std::path::Path {
         self.socket.path()
     }
+}
+
+/// Serves the control API by TCP until it is dropped, to who has the token.
+#[derive(Debug)]
+pub struct TcpApiServer {
+    _http: Http,
+    address: SocketAddr,
+}
+
+impl TcpApiServer {
+    /// Answers at an address of this machine itself, on a thread of its own. What goes to others is not encrypted here, so that a token would not be
+    /// one for long.
+    ///
+    /// # Errors
+    /// The address is not of the loopback interface, or in use; or the system has no thread left.
+    pub fn start(
+        address: SocketAddr,
+        token: Token,
+        control: Control,
+        registry: Registry,
+        live: Arc<Live>,
+    ) -> io::Result<TcpApiServer> {
+        if !address.ip().is_loopback() {
+            let why = "only addresses of this machine itself (127.0.0.1, ::1), since the token is not encrypted: \
+                       others come by ssh, or by a proxy that speaks TLS";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let router = router().0.with_state(Api::new(control, registry, live));
+        let router = router.layer(from_fn_with_state(token, only_with_token));
+        let serve = |stop: Stop| -> io::Result<Serving> {
+            let door = TcpDoor(tokio::net::TcpListener::from_std(listener)?);
+            let service = router.into_make_service_with_connect_info::<Peer>();
+            Ok(Box::pin(axum::serve(door, service).with_graceful_shutdown(stop).into_future()))
+        };
+        Ok(TcpApiServer { _http: Http::start("api-tcp", serve)?, address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Refuses requests without the token (RFC 6750 §3), before anything of them is looked at.
+async fn only_with_token(State(token): State<Token>, peer: Peer, request: Request, next: Next) -> Response {
+    let header = request.headers().get(AUTHORIZATION);
+    if header.is_some_and(|header| token.is_in(header.as_bytes())) {
+        return next.run(request).await;
+    }
+    let (why, challenge) = match header {
+        None => ("a token is needed: `Authorization: Bearer TOKEN`", "Bearer"),
+        Some(_) => ("this is not the token", "Bearer error=\"invalid_token\""),
+    };
+    tracing::warn!(target: "swath::api", %peer, "refused: {why}");
+    ([(WWW_AUTHENTICATE, challenge)], Problem::plain(StatusCode::UNAUTHORIZED, why)).into_response()
 }
 
 /// What requests are answered from.
@@ -73,6 +141,12 @@ struct Api {
     started: (SystemTime, Instant),
 }
 
+impl Api {
+    fn new(control: Control, registry: Registry, live: Arc<Live>) -> Api {
+        Api { control, registry, live, started: (SystemTime::now(), Instant::now()) }
+    }
+}
+
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -80,7 +154,10 @@ struct Api {
         description = "What a running `swath` does, and commands to it. Every change is one transaction, done between others by one \
             thread. Refusals are problem details (RFC 9457). New members may come with any version of swath; what is there stays as it is."
     ),
-    servers((url = "http://localhost", description = "The unix socket of an engine")),
+    servers(
+        (url = "http://localhost", description = "The unix socket of an engine"),
+        (url = "http://127.0.0.1:{port}", description = "By TCP, with a token", variables(("port" = (default = "9475"))))
+    ),
     components(schemas(Problem))
 )]
 struct Document;
@@ -115,6 +192,9 @@ fn router() -> (Router<Api>, utoipa::openapi::OpenApi) {
 
 /// Every response has a description: where there is nothing to add, that of its status.
 fn describe(document: &mut utoipa::openapi::OpenApi) {
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("By TCP; the socket needs none.")).build();
+    document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
+    document.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new("token", Vec::<String>::new())]);
     let operations = document.paths.paths.values_mut().flat_map(|path| [&mut path.get, &mut path.patch, &mut path.post]);
     for (status, response) in operations.flatten().flat_map(|operation| &mut operation.responses.responses) {
         if let RefOr::T(response) = response
@@ -299,6 +379,7 @@ async fn interface(State(api): State<Api>, Path(name): Path<String>) -> Result<J
 async fn change_interface(
     State(api): State<Api>,
     Path(name): Path<String>,
+    peer: Peer,
     allowed: Allowed,
     Text(body): Text,
 ) -> Result<Json<Interface>, Problem> {
@@ -309,7 +390,7 @@ async fn change_interface(
             named(views::interfaces(&desk.running.engine), "interface", &name, |known| &known.name, Code::UnknownInterface)?;
         let up = change.admin == Admin::Up;
         desk.running.engine.set_admin(&name, up).map_err(|error| Problem::refused(&error, None))?;
-        tracing::info!(target: "swath::interface", interface = name, up, "switched by the control API");
+        tracing::info!(target: "swath::interface", interface = name, up, %peer, "switched by the control API");
         Ok(Interface { admin: change.admin, ..before })
     });
     changed.await?.map(Json)

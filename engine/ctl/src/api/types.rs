@@ -401,6 +401,10 @@ pub struct Worker {
     pub slices: u64,
     /// The longest of them, in seconds.
     pub longest_slice: f64,
+    /// Graphs that it has gone over to.
+    pub swaps: u64,
+    /// Seconds of the longest time for which it looked after no packets because of that.
+    pub longest_swap: f64,
 }
 
 /// Where packets came from and where they have gone: received + made = sent + dropped + consumed + held + in transit.

@@ -161,5 +161,7 @@ fn worker(engine: &Engine, figures: &WorkerFigures) -> Worker {
         handed: figures.handed.iter().sum(),
         slices: figures.slices,
         longest_slice: figures.longest_slice.as_secs_f64(),
+        swaps: figures.swaps,
+        longest_swap: figures.longest_swap.as_secs_f64(),
     }
 }
