@@ -2,14 +2,16 @@
 
 mod common;
 
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use common::hosts::Net;
 use common::running::Running;
 use common::scrape::engine;
-use common::{Place, said_by, swath};
+use common::{Place, frame, records, said, said_by, swath};
 use serde_json::Value;
+use swath_io::text::Mac;
 
 /// Where the driver is: it was built with the tests. `None`, which is said, without DPDK; with CI=true that is a failure.
 fn library() -> Option<PathBuf> {
@@ -366,4 +368,137 @@ nodes:
     assert_eq!((net.checksum_errors("a"), net.checksum_errors("b")), (0, 0));
     let (report, _) = swath.end();
     assert_eq!(report["interfaces"]["a"]["driver"], "net_af_packet", "{report:#}");
+}
+
+/// The shipped router, with other interfaces.
+fn router_on(place: &Place, lan: &str, wan: &str) -> PathBuf {
+    let shipped = std::fs::read_to_string(common::graph("ip4-router.yaml")).unwrap();
+    let graph = shipped
+        .replace("lan: { driver: memory,", &format!("lan: {{ {lan},"))
+        .replace("wan: { driver: memory,", &format!("wan: {{ {wan},"));
+    assert_eq!(graph.matches("driver: memory").count(), [lan, wan].iter().filter(|driver| **driver == "driver: memory").count());
+    let template = std::fs::read_to_string(common::graph("templates/ip4-origin.yaml")).unwrap();
+    std::fs::create_dir_all(place.path("templates")).unwrap();
+    place.text("templates/ip4-origin.yaml", &template);
+    place.text("router.yaml", &graph)
+}
+
+/// What a host of `lan` sends: datagrams of all lengths, and some that must not pass: too old, damaged, for somebody else.
+fn sent_by_a_host() -> Vec<Vec<u8>> {
+    let (host, router) = (Mac([2, 0, 0, 0, 1, 0x10]), Mac([2, 0, 0, 0, 1, 1]));
+    (0..300_u32)
+        .map(|number| {
+            let text = format!(
+                "udp 192.168.1.10:{} > 8.8.{}.{}:9 ttl {} len {}",
+                1000 + number,
+                number % 7,
+                number % 250,
+                if number % 30 == 10 { 1 } else { 2 + number % 60 },
+                60 + number * 4
+            );
+            match number % 30 {
+                20 => frame(&text, host, Mac([2, 0, 0, 0, 9, 9])),
+                25 => {
+                    let mut frame = frame(&text, host, router);
+                    frame[24] ^= 0x40;
+                    frame
+                }
+                _ => frame(&text, host, router),
+            }
+        })
+        .collect()
+}
+
+/// UDP datagrams among frames; what the router sends by itself, such as questions after neighbours, is as it may be.
+fn datagrams(frames: impl IntoIterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
+    frames.into_iter().filter(|frame| frame[12..14] == [8, 0] && frame[23] == 17).collect()
+}
+
+/// The frames of one host through the router, by two devices of the kernel in a namespace that swath attaches to in this way.
+fn by_devices(net: &Net, frames: &Path, lan: &str, wan: &str, count: usize) -> Vec<Vec<u8>> {
+    const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/wire.py");
+    let place = Place::new();
+    let graph = std::fs::read_to_string(router_on(&place, lan, wan)).unwrap();
+    let template = place.path("templates/ip4-origin.yaml").display().to_string();
+    let swath = net.swath("r", &graph.replace("include: templates/ip4-origin.yaml", &format!("include: {template}")));
+    let mut receiver = net.command("b", &format!("python3 {SCRIPT} receive {count}")).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(receiver.stdout.take().unwrap());
+    let mut text = String::new();
+    out.read_line(&mut text).unwrap();
+    assert_eq!(text, "ready\n");
+    net.sh("a", &format!("python3 {SCRIPT} send 0 {}", frames.display()));
+    text.clear();
+    out.read_to_string(&mut text).unwrap();
+    receiver.wait().unwrap();
+    swath.end();
+    let bytes = |line: &str| (0..line.len() / 2).map(|at| u8::from_str_radix(&line[2 * at..2 * at + 2], 16).unwrap()).collect();
+    text.lines().map(bytes).collect()
+}
+
+/// One graph, of which only `interfaces` changes: the same packets out, to the byte and in order, on each driver.
+#[test]
+fn a_graph_does_the_same_on_all_drivers() {
+    let Some(library) = library() else { return };
+    let place = Place::new();
+    let frames = sent_by_a_host();
+    let capture = place.capture("in.pcap", (0..).map(|at| at * 1000).zip(&frames));
+    // Without privileges, by virtual time: the one that the others are compared with.
+    let graph = router_on(&place, "driver: memory", "driver: memory");
+    let replayed = said([
+        "replay".as_ref(),
+        graph.as_os_str(),
+        "--in".as_ref(),
+        common::at("lan", &capture).as_ref(),
+        "--out".as_ref(),
+        common::at("wan", &place.path("replayed.pcap")).as_ref(),
+    ]);
+    assert_eq!(replayed.code, 0, "{}", replayed.err);
+    let read = |name: &str| datagrams(records(&place.path(name)).into_iter().map(|(_, frame)| frame));
+    let expected = read("replayed.pcap");
+    assert_eq!(expected.len(), 270);
+
+    let by_pcap = |lan: &str, wan: &str| {
+        let graph = std::fs::read_to_string(router_on(&place, lan, wan)).unwrap();
+        let template = place.path("templates/ip4-origin.yaml").display().to_string();
+        let at = Place::new();
+        let running = start(&library, &at, &graph.replace("include: templates/ip4-origin.yaml", &format!("include: {template}")));
+        received(&running, "lan", 300);
+        running.until("/v1/interfaces", |all| {
+            all.as_array().unwrap().iter().any(|one| one["name"] == "wan" && one["sent"]["packets"].as_u64() >= Some(270))
+        });
+        running.end();
+    };
+    let device = |number: u32, what: &str, name: &str| {
+        format!("driver: dpdk, device: 'net_pcap{number},{what}={}'", place.path(name).display())
+    };
+    std::fs::write(place.path("nothing.pcap"), &std::fs::read(&capture).unwrap()[..24]).unwrap();
+    by_pcap(
+        &(device(0, "rx_pcap", "in.pcap").trim_end_matches('\'').to_owned()
+            + &format!(",tx_pcap={}'", place.path("back.pcap").display())),
+        &(device(1, "rx_pcap", "nothing.pcap").trim_end_matches('\'').to_owned()
+            + &format!(",tx_pcap={}'", place.path("dpdk.pcap").display())),
+    );
+    assert_eq!(read("dpdk.pcap"), expected, "DPDK's pcap");
+
+    let Some(net) = Net::new(&["r", "a", "b"]) else { return };
+    net.real_host("a", "02:00:00:00:01:10", "192.168.1.10/24", "192.168.1.1");
+    net.real_host("b", "02:00:00:00:02:02", "203.0.113.1/30", "203.0.113.2");
+    let hex = |frame: &Vec<u8>| frame.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let file = place.text("frames.hex", &frames.iter().map(hex).collect::<Vec<_>>().join("\n"));
+    // SAFETY: no other thread of this test's process reads or writes the environment now.
+    unsafe { std::env::set_var("SWATH_DPDK_LIBRARY", &library) };
+    for (name, lan, wan) in [
+        ("af-packet", "driver: af-packet, device: r-a", "driver: af-packet, device: r-b"),
+        ("af-xdp", "driver: af-xdp, device: r-a", "driver: af-xdp, device: r-b"),
+        (
+            "DPDK's af_packet",
+            "driver: dpdk, device: 'net_af_packet0,iface=r-a'",
+            "driver: dpdk, device: 'net_af_packet1,iface=r-b'",
+        ),
+        ("both", "driver: af-xdp, device: r-a", "driver: dpdk, device: 'net_af_packet1,iface=r-b'"),
+    ] {
+        let got = by_devices(&net, &file, lan, wan, expected.len());
+        assert_eq!(got.len(), expected.len(), "{name}");
+        assert!(got == expected, "{name}");
+    }
 }
