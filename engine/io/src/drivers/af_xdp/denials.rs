@@ -25,7 +25,7 @@ const CLASSES: u32 = 2 * PAIRED as u32 + 1;
 const ELEMENT: u32 = 16;
 const BOUND: usize = 3;
 const HEADER: usize = 8;
-/// `NO_RULE` in ebpf/capture.bpf.c.
+/// `NO_RULE` in ebpf/rules.h.
 const NO_RULE: u32 = u32::MAX;
 
 /// Words of `pairs` of a half, a multiple of those of an element.

@@ -21,7 +21,7 @@ use swath_core::driver::Offloaded;
 use super::attach::Shared;
 use super::denials;
 
-/// What a word of a /24 says (`NONE`, `ALL` and `BLOCK` in ebpf/capture.bpf.c).
+/// What a word of a /24 says (`NONE`, `ALL` and `BLOCK` in ebpf/list.h).
 const NONE: u32 = 0;
 const ALL: u32 = 1;
 const BLOCK: u32 = 2;
