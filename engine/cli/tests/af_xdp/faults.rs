@@ -114,6 +114,30 @@ fn a_program_that_somebody_takes_off_is_put_back() {
     swath.end();
 }
 
+/// What the program drops for a node it drops again when a device has come back, and when somebody has taken it off.
+#[test]
+fn what_is_dropped_for_a_node_is_dropped_again() {
+    let Some(net) = two_hosts() else { return };
+    let graph = wire("device: r-a", "device: r-b")
+        .replace(
+            "nodes:",
+            "tables:\n  rules: { kind: acl, default: permit, rules: [{ action: deny, source: 10.0.1.2/32 }] }\nnodes:",
+        )
+        .replace("interface: a, to: b-tx", "interface: a, to: filter")
+        + "  filter: { kind: acl-filter, layer: ethernet, offload: xdp, to: { permitted: b-tx, not-ip: b-tx } }\n";
+    let mut swath = net.swath("r", &graph);
+    swath.says("what plain rules of `filter` deny of what comes in is dropped in the kernel, before it is copied interface=a\n");
+    assert_eq!(net.ping("a", 5, "10.0.2.2"), 0);
+    net.ip("r", "link del r-a");
+    swath.says("`r-a` is gone; waiting for it to return interface=a\n");
+    net.host("a", 1);
+    swath.says("`r-a` is back interface=a\n");
+    assert_eq!(net.ping("a", 5, "10.0.2.2"), 0);
+    let (report, log) = swath.end();
+    let figures = ["/dropped/filter/denied", "/interfaces/a/offloaded"].map(|path| count(&report, path));
+    assert_eq!(figures, [10, 10], "{log}\n{report}");
+}
+
 /// A second engine on the same device is refused, and the first goes on.
 #[test]
 fn two_engines_cannot_have_one_device() {

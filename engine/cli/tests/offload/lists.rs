@@ -150,7 +150,12 @@ fn a_list_changes_while_packets_pass() {
         }
         // On their way while the list changes: those that are in both lists, or in neither, are dropped, or pass.
         let frames: Vec<Sent> = (0..BATCH).map(|_| random_frame(&mut rng)).collect();
-        let frames: Vec<Sent> = frames.into_iter().filter(|frame| list.edge(frame) == before.edge(frame)).collect();
+        // One of which both addresses are listed may count by its destination while the source is away from a driver's copy for a moment.
+        let is_sure = |frame: &Sent| {
+            let both = |list: &List| frame.pair.is_some_and(|pair| pair.into_iter().all(|address| list.has(address)));
+            list.edge(frame) == before.edge(frame) && !both(&list) && !both(&before)
+        };
+        let frames: Vec<Sent> = frames.into_iter().filter(is_sure).collect();
         let all = received(&engine) + frames.len() as u64;
         bench.post(&frames);
         engine.command("listed", &command).unwrap();

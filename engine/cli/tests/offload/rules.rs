@@ -125,8 +125,9 @@ tables:
     )
 }
 
-/// What each rule has counted, and the default.
+/// What each rule has counted, and the default, when what was received is through.
 fn hits(engine: &Engine) -> (BTreeMap<String, u64>, u64) {
+    settle(engine);
     let reply: serde_json::Value = serde_json::from_str(&engine.command("rules", r#"{"hits": {}}"#).unwrap()).unwrap();
     let of =
         |counted: &serde_json::Value| (counted["rule"]["name"].as_str().unwrap().to_string(), counted["packets"].as_u64().unwrap());
