@@ -4,7 +4,7 @@ use swath_api::Str;
 use swath_api::prelude::*;
 use swath_api::wire::IcmpCause;
 
-use crate::nat44::{self, Act, Deed, INSIDE, Nat44, Refusal, Space};
+use crate::nat44::{self, Act, INSIDE, Nat44, Refusal, Space, Walk};
 use crate::sessions::Key4;
 
 /// Translates the sources of packets.
@@ -92,17 +92,12 @@ impl Node for Nat44In2out {
             frame.all(Next::Other);
             return;
         }
-        cx.shard(self.table).decide::<INSIDE, _>(nat, frame, space, (*hairpin, now));
-        let acts = &space.acts[..frame.len()];
-        if !acts.contains(&Act::WAIT) {
-            frame.decide(acts, |packet, act| apply(nat, packet, *act));
-        } else {
-            let (mut acts, due) = (acts.iter().zip(&space.probes), now + nat.fragment_timeout());
-            frame.for_each_hold(waiting, Next::Waiting, Next::FragmentsFull, |packet| match acts.next() {
-                Some((act, probe)) if *act == Act::WAIT => Verdict::Hold((probe.key, due)),
-                Some((act, _)) => Verdict::Go(apply(nat, packet, *act)),
-                None => Verdict::Go(Next::Other),
-            });
+        let (translated, held, full) = (Next::Ok, Next::Waiting, Next::FragmentsFull);
+        let walk = Walk { nat, space, waiting, now, translated, held, full };
+        let (shard, others) = (cx.shard(self.table), |packet: &mut Packet<'_>, act| apply(nat, packet, act));
+        match *hairpin {
+            true => walk.translate::<INSIDE, true>(frame, shard, others),
+            false => walk.translate::<INSIDE, false>(frame, shard, others),
         }
     }
 
@@ -131,22 +126,16 @@ impl Node for Nat44In2out {
     }
 }
 
-#[inline(always)]
-fn apply(nat: &Nat44, packet: &mut Packet<'_>, act: Act) -> Next {
-    let Some(end) = act.end() else { return apply_other(nat, packet, act) };
-    nat44::translate::<INSIDE>(packet, end);
-    Next::Ok
-}
-
+/// Does what is to be done with a packet that needed more than its session.
 #[cold]
 #[inline(never)]
-fn apply_other(nat: &Nat44, packet: &mut Packet<'_>, act: Act) -> Next {
-    match act.deed() {
-        Deed::Translate(end) => nat44::translate::<INSIDE>(packet, end),
-        Deed::Quote(end) => nat44::quote::<INSIDE>(packet, end, |source| nat.is_inside(source)),
-        Deed::Address(address) => nat44::address::<INSIDE>(packet, address),
-        Deed::Other | Deed::Wait => return Next::Other,
-        Deed::Refuse(refusal) => return refuse(packet, refusal, nat.refusal()),
+fn apply(nat: &Nat44, packet: &mut Packet<'_>, act: Act) -> Next {
+    match act {
+        Act::Translate(end) => nat44::translate::<INSIDE>(packet, end),
+        Act::Quote(end) => nat44::quote::<INSIDE>(packet, end, |source| nat.is_inside(source)),
+        Act::Address(address) => nat44::address::<INSIDE>(packet, address),
+        Act::Other | Act::Wait => return Next::Other,
+        Act::Refuse(refusal) => return refuse(packet, refusal, nat.refusal()),
     }
     Next::Ok
 }

@@ -3,7 +3,7 @@
 use swath_api::Str;
 use swath_api::prelude::*;
 
-use crate::nat44::{self, Act, Deed, Nat44, OUTSIDE, Refusal, Space};
+use crate::nat44::{self, Act, Nat44, OUTSIDE, Refusal, Space, Walk};
 use crate::sessions::Key4;
 
 /// Translates the destinations of packets.
@@ -84,18 +84,9 @@ impl Node for Nat44Out2in {
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
         let (now, nat) = (cx.now(), cx.table(self.table));
         let Nat44Out2in { waiting, space, .. } = self;
-        cx.shard(self.table).decide::<OUTSIDE, _>(nat, frame, space, (false, now));
-        let acts = &space.acts[..frame.len()];
-        if !acts.contains(&Act::WAIT) {
-            frame.decide(acts, |packet, act| apply(packet, *act));
-        } else {
-            let (mut acts, due) = (acts.iter().zip(&space.probes), now + nat.fragment_timeout());
-            frame.for_each_hold(waiting, Next::Waiting, Next::FragmentsFull, |packet| match acts.next() {
-                Some((act, probe)) if *act == Act::WAIT => Verdict::Hold((probe.key, due)),
-                Some((act, _)) => Verdict::Go(apply(packet, *act)),
-                None => Verdict::Go(Next::Other),
-            });
-        }
+        let (translated, held, full) = (Next::Ok, Next::Waiting, Next::FragmentsFull);
+        let walk = Walk { nat, space, waiting, now, translated, held, full };
+        walk.translate::<OUTSIDE, false>(frame, cx.shard(self.table), apply);
     }
 
     fn tick(&mut self, out: &mut Emit<'_, Next>, cx: &mut Context<'_>) {
@@ -123,22 +114,16 @@ impl Node for Nat44Out2in {
     }
 }
 
-#[inline(always)]
-fn apply(packet: &mut Packet<'_>, act: Act) -> Next {
-    let Some(end) = act.end() else { return apply_other(packet, act) };
-    nat44::translate::<OUTSIDE>(packet, end);
-    Next::Ok
-}
-
+/// Does what is to be done with a packet that needed more than its session.
 #[cold]
 #[inline(never)]
-fn apply_other(packet: &mut Packet<'_>, act: Act) -> Next {
-    match act.deed() {
-        Deed::Translate(end) => nat44::translate::<OUTSIDE>(packet, end),
-        Deed::Quote(end) => nat44::quote::<OUTSIDE>(packet, end, |_| true),
-        Deed::Address(address) => nat44::address::<OUTSIDE>(packet, address),
-        Deed::Other | Deed::Wait => return Next::Other,
-        Deed::Refuse(refusal) => return refuse(refusal),
+fn apply(packet: &mut Packet<'_>, act: Act) -> Next {
+    match act {
+        Act::Translate(end) => nat44::translate::<OUTSIDE>(packet, end),
+        Act::Quote(end) => nat44::quote::<OUTSIDE>(packet, end, |_| true),
+        Act::Address(address) => nat44::address::<OUTSIDE>(packet, address),
+        Act::Other | Act::Wait => return Next::Other,
+        Act::Refuse(refusal) => return refuse(refusal),
     }
     Next::Ok
 }

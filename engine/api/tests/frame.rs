@@ -138,6 +138,37 @@ fn decide_lanes_sees_lanes_and_values() {
 }
 
 #[test]
+fn decide_in_place_changes_bytes_and_lanes() {
+    for size in SIZES {
+        let mut kit = walker(TestKit::new(), move |frame, _| {
+            let values: Vec<u32> = (0..VECTOR as u32).collect();
+            let change = |packet: &mut Packet<'_>, value: &u32| {
+                packet.data_mut().iter_mut().for_each(|byte| *byte = !*byte);
+                packet.lane().adj = *value;
+                by_number(*value as usize)
+            };
+            frame.decide_in_place(
+                &values,
+                &mut 0,
+                |calls, packet, value| {
+                    *calls += 1;
+                    (value % 3 > 0).then(|| change(packet, value))
+                },
+                // At once: before any that follows.
+                |calls, packet, value| if value % 3 == 0 && *calls == value + 1 { change(packet, value) } else { Next::Bad },
+            );
+        });
+        let packets = numbered(size);
+        for (number, outcome) in run(&mut kit, &packets).into_iter().enumerate() {
+            let inverted: Vec<u8> = packets[number].iter().map(|byte| !byte).collect();
+            let mut expected = untouched(number, &inverted, by_number(number));
+            expected.lane.adj = number as u32;
+            assert_eq!(outcome, expected);
+        }
+    }
+}
+
+#[test]
 fn the_last_walk_counts_and_each_packet_needs_a_value() {
     for size in SIZES {
         let mut kit = walker(TestKit::new(), move |frame, _| {
@@ -146,8 +177,9 @@ fn the_last_walk_counts_and_each_packet_needs_a_value() {
             frame.decide(&[(); 2 * VECTOR], |_, ()| Next::A);
         });
         assert_eq!(edges_of(&run(&mut kit, &numbered(size))), vec!["a"; size]);
-        let few: [fn(&mut Frame<'_, Next>); 2] = [
+        let few: [fn(&mut Frame<'_, Next>); 3] = [
             |frame| frame.decide(&vec![(); frame.len() - 1], |_, ()| Next::A),
+            |frame| frame.decide_in_place(&vec![(); frame.len() - 1], &mut (), |_, _, ()| Some(Next::A), |_, _, ()| Next::Bad),
             |frame| frame.decide_lanes(&vec![(); frame.len() - 1], |_, ()| Next::A),
         ];
         for walk in few {

@@ -78,6 +78,7 @@ impl Node for Keeper {
             Some("gather") => drop(frame.gather(&mut words, |_| 0).len()),
             Some("read") => drop(frame.read(&mut words, |_| 0).len()),
             Some("decide") => frame.decide(&words, |_, _| Next::Bad),
+            Some("decide_in_place") => frame.decide_in_place(&words, &mut (), |_, _, _| None, |_, _, _| Next::Bad),
             Some("gather_be32") => drop(frame.gather_be32::<0>(&mut words).len()),
             Some("eth_check") => frame.eth_check(&[], &[(EtherType::IPV4, Next::A)], Next::Bad, Next::Bad, Next::Bad),
             Some("ip4_check") => frame.ip4_check(|_| Next::Bad),
@@ -206,7 +207,7 @@ fn a_variant_of_another_class_is_a_fault() {
 #[test]
 fn a_walk_over_packets_after_holding_some_is_a_fault_and_loses_none() {
     let walks = ["for_each", "for_each_emit", "for_each_hold", "gather", "read", "decide", "gather_be32", "eth_check", "ip4_check"];
-    for second in walks.into_iter().chain(["ip4_forward"]) {
+    for second in walks.into_iter().chain(["ip4_forward", "decide_in_place"]) {
         let mut kit = keeper(&format!(r#"{{"capacity": 9, "every": 2, "second": "{second}"}}"#));
         assert_eq!(edges_of(&run(&mut kit, &numbered(17))), ["fault"; 8], "{second}");
         assert_eq!(kit.called(), Called { taken: 9, taken_id: KEPT, panicked: true, ..Called::default() });

@@ -1,11 +1,11 @@
 //! The sessions of a worker with the mappings behind them, and how packets are decided with them.
 
 use swath_api::wire::IpProtocol;
-use swath_api::{Journal, Owner, VECTOR};
+use swath_api::{Journal, Owner};
 
-use crate::sessions::{Direction, Event, Found, Key4, Opening, Probe, Refused, Seed, Session, Sessions, Sources, Tracked};
+use crate::sessions::{Direction, Event, Found, Key4, Opening, Probe, Query, Refused, Seed, Session, Sessions, Sources, Tracked};
 
-use super::act::{Act, Deed, Refusal};
+use super::act::{Act, Refusal};
 use super::blocks::{Blocks, Note};
 use super::datagrams::First;
 use super::deterministic::Block;
@@ -13,7 +13,7 @@ use super::mappings::Mappings;
 use super::pool::{Ports, Range};
 use super::rate::Rates;
 use super::settings::{Filtering, Mapping, Pooling, PortBlocks, Rules};
-use super::{End, INSIDE, Nat44, OUTSIDE, Target, chosen};
+use super::{End, INSIDE, Nat44, OUTSIDE, Target, chosen, fragment_key};
 
 /// What belongs to sessions, and goes with them.
 pub(super) struct Behind {
@@ -109,103 +109,101 @@ impl Flows {
         self.has_old = true;
     }
 
-    /// Ends those of the sessions that were found that are not permitted any more.
+    /// What was found, if it is permitted still; a session that is not ends.
     #[inline(never)]
-    fn ask_again(&mut self, nat: &Nat44, found: &mut [Found]) {
-        for found in found {
-            let Some(session) = self.sessions.old(*found) else { continue };
-            let (forward, reverse) = (session.forward(), session.reverse());
-            let (inside, outside) = if forward.zone() == INSIDE { (forward, reverse) } else { (reverse, forward) };
-            let (inside, outside) = (End::from(inside.source_end()), End::from(outside.destination_end()));
-            let protocol = forward.protocol();
-            let mapped = || match nat.rules.mapping {
-                Mapping::EndpointDependent => true,
-                Mapping::EndpointIndependent => self.behind.mappings.of_outside(outside, protocol).is_some(),
-            };
-            if nat.allows((inside, outside), protocol, self.worker) && (nat.is_static(outside, protocol) || mapped()) {
-                self.sessions.renew(*found);
-            } else if let Some(handle) = found.handle() {
-                let behind = &mut self.behind;
-                self.sessions.remove_one(handle, &mut |gone, _| behind.gone(gone));
-                *found = Found::NONE;
-            }
+    fn ask_again(&mut self, nat: &Nat44, found: Found) -> Found {
+        let Some(session) = self.sessions.old(found) else { return found };
+        let (forward, reverse) = (session.forward(), session.reverse());
+        let (inside, outside) = if is_of_inside(&forward) { (forward, reverse) } else { (reverse, forward) };
+        let (inside, outside) = (End::from(inside.source_end()), End::from(outside.destination_end()));
+        let protocol = forward.protocol();
+        let mapped = || match nat.rules.mapping {
+            Mapping::EndpointDependent => true,
+            Mapping::EndpointIndependent => self.behind.mappings.of_outside(outside, protocol).is_some(),
+        };
+        if nat.allows((inside, outside), protocol, self.worker) && (nat.is_static(outside, protocol) || mapped()) {
+            self.sessions.renew(found);
+            return found;
         }
+        if let Some(handle) = found.handle() {
+            let behind = &mut self.behind;
+            self.sessions.remove_one(handle, &mut |gone, _| behind.gone(gone));
+        }
+        Found::NONE
     }
 
-    /// Decides packets of a frame that leave (`SIDE` is inside) or come in. `firsts` has for each first fragment what its packet is known by.
+    /// Begins the look-up of a packet.
+    #[inline(always)]
+    pub(super) fn query(&self, probe: Probe<Key4>) -> Query<Key4> {
+        self.sessions.query_translated(probe)
+    }
+
+    /// Goes on with the look-up of the packets of a frame.
     #[inline]
-    pub(super) fn decide<const SIDE: u16>(
-        &mut self,
-        asking: &Asking<'_>,
-        probes: &[Probe<Key4>],
-        firsts: &[Key4; VECTOR],
-        acts: &mut [Act; VECTOR],
-    ) {
-        let mut found = [Found::NONE; VECTOR];
-        self.behind.now = asking.now;
-        self.sessions.look_up(probes, &mut found);
+    pub(super) fn locate(&mut self, queries: &mut [Query<Key4>], now: u64) {
+        self.behind.now = now;
+        self.sessions.locate(queries);
+    }
+
+    /// The key of packets of the other direction, of nearly all packets: see [`Sessions::prolong`].
+    #[inline(always)]
+    pub(super) fn prolong(&mut self, query: &Query<Key4>, now: u64) -> Option<Key4> {
+        self.sessions.prolong(query, now)
+    }
+
+    /// Decides one packet that leaves (`SIDE` is inside) or comes in, whatever it is. A probe of which nothing is known is read from it again.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn one<const SIDE: u16>(&mut self, asking: &Asking<'_>, probe: &Probe<Key4>, packet: &[u8]) -> Act {
+        let special = (probe.event == Event::Malformed).then(|| asking.nat.read_special::<SIDE>(packet));
+        let probe = special.as_ref().unwrap_or(probe);
+        let mut found = self.sessions.find(&probe.key);
         if self.has_old {
-            self.ask_again(asking.nat, &mut found[..probes.len()]);
+            found = self.ask_again(asking.nat, found);
         }
-        for (packet, (probe, found)) in probes.iter().zip(found).enumerate() {
-            let act = match self.sessions.track(found, probe.event, asking.now) {
-                Tracked::Pass => self.pass::<SIDE>(probe, found),
-                tracked => self.without::<SIDE>(asking, probe, tracked),
-            };
-            acts[packet] = act;
-            if probe.first_fragment {
-                asking.learn::<SIDE>(probe, &firsts[packet], act);
-            }
+        let act = match self.sessions.track(found, probe.event, asking.now) {
+            Tracked::Pass => self.pass::<SIDE>(probe, found),
+            tracked => self.without::<SIDE>(asking, probe, tracked),
+        };
+        if probe.first_fragment {
+            asking.learn::<SIDE>(probe, &fragment_key(packet, SIDE), act);
         }
+        act
     }
 
     /// A packet of a session.
-    #[inline(always)]
     fn pass<const SIDE: u16>(&self, probe: &Probe<Key4>, found: Found) -> Act {
-        let Some(session) = self.sessions.get(found) else { return Act::refuse(Refusal::NoSession) };
+        let Some(session) = self.sessions.get(found) else { return Act::Refuse(Refusal::NoSession) };
         let other = if found.direction() == Direction::Forward { session.reverse() } else { session.forward() };
         let end = translated_end::<SIDE>(other);
-        if probe.event == Event::IcmpError { Act::quote(end) } else { Act::translate(end) }
+        if probe.event == Event::IcmpError { Act::Quote(end) } else { Act::Translate(end) }
     }
 
-    /// A packet that had no session when its frame was looked up, one whose session is over, or does not allow it.
-    #[cold]
-    #[inline(never)]
+    /// A packet that has no session, one whose session is over, or does not allow it.
     fn without<const SIDE: u16>(&mut self, asking: &Asking<'_>, probe: &Probe<Key4>, tracked: Tracked) -> Act {
         let Asking { nat, hairpin, now } = *asking;
         let ends = (probe.key.source_end().0, probe.key.destination_end().0);
         match probe.event {
             Event::Fragment => return asking.fragment::<SIDE>(probe),
-            Event::Malformed if nat.concerns::<SIDE>(ends.0, ends.1) => return Act::refuse(Refusal::Malformed),
-            Event::Malformed => return Act::OTHER,
+            Event::Malformed if nat.concerns::<SIDE>(ends.0, ends.1) => return Act::Refuse(Refusal::Malformed),
+            Event::Malformed => return Act::Other,
             _ => {}
         }
-        let tracked = if tracked == Tracked::Unknown {
-            // A packet before it in its frame may have opened one.
-            let found = self.sessions.find(&probe.key);
-            let tracked = self.sessions.track(found, probe.event, now);
-            if tracked == Tracked::Pass {
-                return self.pass::<SIDE>(probe, found);
-            }
-            tracked
-        } else {
-            tracked
-        };
         if tracked == Tracked::Invalid {
-            return Act::refuse(Refusal::Invalid);
+            return Act::Refuse(Refusal::Invalid);
         }
         // With it go its port, and who may answer.
         let behind = &mut self.behind;
         self.sessions.expire_key(&probe.key, now, &mut |gone, _| behind.gone(gone));
         let target = if SIDE == INSIDE { nat.leaving(probe, hairpin) } else { nat.target(probe) };
         let opened = match target {
-            Target::Other => return Act::OTHER,
+            Target::Other => return Act::Other,
             // RFC 5508 REQ-4, REQ-5: what it is about is nobody's.
             _ if probe.event == Event::IcmpError => Err(Refusal::NoSession),
             target if SIDE == INSIDE => self.leave(nat, probe, target, now),
             target => match self.enter(nat, probe, target, now) {
                 // A host that asks whether the router is there.
-                Err(Refusal::NoSession) if probe.event == Event::Query => return Act::OTHER,
+                Err(Refusal::NoSession) if probe.event == Event::Query => return Act::Other,
                 done => done,
             },
         };
@@ -217,9 +215,9 @@ impl Flows {
                     Refusal::Filtered => self.totals.filtered += 1,
                     _ => {}
                 }
-                Act::refuse(refusal)
+                Act::Refuse(refusal)
             },
-            Act::translate,
+            Act::Translate,
         )
     }
 
@@ -437,20 +435,19 @@ impl Asking<'_> {
         let own = if SIDE == INSIDE { source } else { destination };
         let concerned = self.nat.concerns::<SIDE>(source, destination) && (!self.hairpin || self.nat.is_ours(destination));
         match self.nat.datagrams.find(&probe.key, self.now) {
-            _ if !concerned => Act::OTHER,
-            Some(First::Address(address)) if address == own => Act::OTHER,
-            Some(First::Address(address)) => Act::address(address),
-            _ => Act::WAIT,
+            _ if !concerned => Act::Other,
+            Some(First::Address(address)) if address == own => Act::Other,
+            Some(First::Address(address)) => Act::Address(address),
+            _ => Act::Wait,
         }
     }
 
     /// Remembers what becomes of a first fragment.
-    #[cold]
     fn learn<const SIDE: u16>(&self, probe: &Probe<Key4>, first: &Key4, act: Act) {
         let own = if SIDE == INSIDE { probe.key.source_end() } else { probe.key.destination_end() };
-        match act.deed() {
-            Deed::Translate(end) => self.nat.datagrams.translated(first, end.address, self.now),
-            Deed::Other => self.nat.datagrams.translated(first, own.0, self.now),
+        match act {
+            Act::Translate(end) => self.nat.datagrams.translated(first, end.address, self.now),
+            Act::Other => self.nat.datagrams.translated(first, own.0, self.now),
             _ => {}
         }
     }

@@ -19,6 +19,7 @@ mod rewrite;
 mod saved;
 mod settings;
 mod statics;
+mod walk;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,17 +28,18 @@ use swath_api::prelude::*;
 use swath_api::wire::{Header, IcmpCause, IpProtocol, Ipv4, icmp};
 use swath_api::{JournalReader, Records, Str};
 
-pub(crate) use act::{Act, Deed, Refusal};
+pub(crate) use act::{Act, Refusal};
 pub use control::{Command, Question, Reply, Row};
 pub(crate) use rewrite::{address, quote, translate};
 pub use settings::Config;
+pub(crate) use walk::{Space, Walk};
 
-use crate::sessions::{self, Event, FlowKey, Key4, Probe, quoted4};
+use crate::sessions::{Event, FlowKey, Key4, Probe, quoted4};
 
 use blocks::Note;
 use control::Counts;
 use datagrams::{Datagrams, First};
-use flows::{Asking, Flows};
+use flows::Flows;
 use pool::Ports;
 use settings::{Rules, Told};
 
@@ -107,53 +109,7 @@ pub struct Shard {
     now: u64,
 }
 
-/// Space for the packets of a frame, kept so that it need not be made for each.
-pub(crate) struct Space {
-    pub(crate) probes: [Probe<Key4>; VECTOR],
-    firsts: [Key4; VECTOR],
-    pub(crate) acts: [Act; VECTOR],
-    pub(crate) destinations: [u32; VECTOR],
-}
-
-impl Default for Space {
-    fn default() -> Space {
-        let probe = Probe::<Key4>::read(&[], 0);
-        Space { probes: [probe; VECTOR], firsts: [probe.key; VECTOR], acts: [Act::OTHER; VECTOR], destinations: [0; VECTOR] }
-    }
-}
-
 impl Shard {
-    /// Decides the packets of a frame that leave (`SIDE` is inside) or come in; `hairpin`: only those from inside to addresses outside
-    /// that are of hosts inside.
-    #[inline]
-    pub(crate) fn decide<const SIDE: u16, N: Edges>(
-        &mut self,
-        nat: &Nat44,
-        frame: &mut Frame<'_, N>,
-        space: &mut Space,
-        (hairpin, now): (bool, u64),
-    ) {
-        let Space { probes, firsts, acts, .. } = space;
-        let mut special = false;
-        let probes = frame.gather(probes, |packet| {
-            let probe = sessions::ip4_plain(packet, SIDE);
-            special |= probe.event == Event::Malformed;
-            probe
-        });
-        if special {
-            nat.read_special::<SIDE, N>(frame, probes, firsts);
-        }
-        if hairpin {
-            // The sessions of all packets that leave are known, and only some packets are meant.
-            let others = probes.iter_mut().filter(|probe| !nat.is_ours(probe.key.destination_end().0));
-            others.for_each(|probe| *probe = nobodys(SIDE));
-        }
-        match &mut self.flows {
-            Some(flows) => flows.decide::<SIDE>(&Asking { nat, hairpin, now }, probes, firsts, acts),
-            None => acts.fill(Act::refuse(Refusal::Exhausted)),
-        }
-    }
-
     /// Removes what is over, and tells what there is.
     pub(crate) fn tick(&mut self, now: u64) {
         self.now = now;
@@ -237,31 +193,16 @@ impl Nat44 {
         if is_pool && Ports::has_protocol(protocol) { Target::Pool } else { Target::Other }
     }
 
-    /// The probes of packets that are not plain TCP or UDP, and of first fragments what their packets are known by.
-    #[cold]
-    #[inline(never)]
-    fn read_special<const SIDE: u16, N: Edges>(
-        &self,
-        frame: &mut Frame<'_, N>,
-        probes: &mut [Probe<Key4>],
-        firsts: &mut [Key4; VECTOR],
-    ) {
-        let mut places = probes.iter_mut().zip(firsts);
-        frame.gather(&mut [(); VECTOR], |packet| {
-            let Some((place, first)) = places.next().filter(|(place, _)| place.event == Event::Malformed) else { return };
-            let packet = packet.data();
-            let probe = Probe::<Key4>::read(packet, SIDE);
-            *place = match probe.event {
-                Event::IcmpError => self.of_error::<SIDE>(packet),
-                Event::Query if SIDE == OUTSIDE => asked_outside(probe),
-                Event::Answer if SIDE == INSIDE => asked_outside(probe),
-                Event::Malformed => malformed(packet, SIDE),
-                _ => probe,
-            };
-            if place.first_fragment {
-                *first = fragment_key(packet, SIDE);
-            }
-        });
+    /// The probe of a packet that is not plain TCP or UDP.
+    fn read_special<const SIDE: u16>(&self, packet: &[u8]) -> Probe<Key4> {
+        let probe = Probe::<Key4>::read(packet, SIDE);
+        match probe.event {
+            Event::IcmpError => self.of_error::<SIDE>(packet),
+            Event::Query if SIDE == OUTSIDE => asked_outside(probe),
+            Event::Answer if SIDE == INSIDE => asked_outside(probe),
+            Event::Malformed => malformed(packet, SIDE),
+            _ => probe,
+        }
     }
 
     /// The probe of an ICMP error: its key is that of packets which answer what it quotes.

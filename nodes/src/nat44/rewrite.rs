@@ -4,50 +4,71 @@ use swath_api::Packet;
 use swath_api::wire::checksum::{self, update_u16, update_u32, update_udp};
 use swath_api::wire::{Header, IpProtocol, Ipv4, icmp};
 
+use crate::sessions::Key4;
+
 use super::{End, INSIDE};
 
-/// Gives the source of a packet (`SIDE` is inside) or its destination another address and port.
+/// Gives the source of a packet (`SIDE` is inside) or its destination the address and port that packets of the other direction are for. The
+/// packet is TCP or UDP without options and whole, and has this key.
 #[inline(always)]
-pub(crate) fn translate<const SIDE: u16>(packet: &mut Packet<'_>, end: End) {
-    let len = packet.len();
+pub(super) fn plain<const SIDE: u16>(packet: &mut Packet<'_>, key: Key4, reverse: Key4) {
     let bytes: &mut [u8; 40] = packet.window();
-    // Which of both it is nobody can predict, so there is no branch for it.
-    let (is_tcp, is_udp) = (bytes[9] == IpProtocol::TCP.0, bytes[9] == IpProtocol::UDP.0);
-    let (check_at, least) = if is_tcp { (36, 40) } else { (26, 28) };
-    if bytes[0] != 0x45 || !(is_tcp | is_udp) || len < least {
-        general::<SIDE>(packet.data_mut(), end);
-        return;
-    }
-    let (address_at, port_at) = if SIDE == INSIDE { (12, 20) } else { (16, 22) };
+    let end = if SIDE == INSIDE { reverse.destination_end() } else { reverse.source_end() };
     // Sums are the same in either order of bytes (RFC 1071 §2 B), so words are taken as they lie there.
-    let (address, port) = (end.address.to_be(), end.port.to_be());
-    let word = |bytes: &[u8; 40], at: usize| u16::from_ne_bytes([bytes[at], bytes[at + 1]]);
-    let of_address = difference(u32_at(bytes, address_at).to_be(), address);
+    let (address, port) = (end.0.to_be(), end.1.to_be());
+    let (address_at, port_at) = if SIDE == INSIDE { (12, 20) } else { (16, 22) };
+    let [a, b, c, d] = [0, 1, 2, 3].map(|at| bytes[address_at + at]);
+    let of_address = difference(u32::from_ne_bytes([a, b, c, d]), address);
     let of_both = of_address + u32::from(!word(bytes, port_at)) + u32::from(port);
     let of_header = updated(word(bytes, 10), of_address);
     bytes[10..12].copy_from_slice(&of_header.to_ne_bytes());
     bytes[address_at..address_at + 4].copy_from_slice(&address.to_ne_bytes());
     bytes[port_at..port_at + 2].copy_from_slice(&port.to_ne_bytes());
+    // Which of both it is nobody can predict, so there is no branch for it.
+    let is_udp = key.protocol() == IpProtocol::UDP;
+    let check_at = if is_udp { 26 } else { 36 };
     let check = word(bytes, check_at);
-    let new = updated(check, of_both);
-    // UDP may have none, and then has none of 0 (RFC 768).
-    let new = if is_udp & (new == 0) { 0xffff } else { new };
-    bytes[check_at..check_at + 2].copy_from_slice(&if is_udp & (check == 0) { 0 } else { new }.to_ne_bytes());
+    let mut new = updated(check, of_both);
+    if check == 0 || new == 0 {
+        new = at_the_ends(is_udp, check, new);
+    }
+    bytes[check_at..check_at + 2].copy_from_slice(&new.to_ne_bytes());
 }
 
-/// What the sum of two words becomes more by, in one's complement: at most 0x1ffff.
+/// UDP may have no checksum, and then has none of 0 (RFC 768).
+#[cold]
+fn at_the_ends(is_udp: bool, check: u16, new: u16) -> u16 {
+    match is_udp {
+        true if check == 0 => 0,
+        true => 0xffff,
+        false => new,
+    }
+}
+
+#[inline(always)]
+fn word(bytes: &[u8; 40], at: usize) -> u16 {
+    u16::from_ne_bytes([bytes[at], bytes[at + 1]])
+}
+
+/// What the sum of two words becomes more by, in one's complement: at most 0x1fffe.
 #[inline(always)]
 fn difference(old: u32, new: u32) -> u32 {
-    let sum = u64::from(!old) + u64::from(new);
-    (sum & 0xffff) as u32 + (sum >> 16 & 0xffff) as u32 + (sum >> 32) as u32
+    let (sum, carry) = (!old).overflowing_add(new);
+    let sum = sum + u32::from(carry);
+    (sum & 0xffff) + (sum >> 16)
 }
 
-/// A checksum whose sum becomes more by so much, at most 0x3ffff (RFC 1624, equation 3).
+/// A checksum whose sum becomes more by so much, at most 0x3fffc (RFC 1624, equation 3).
 #[inline(always)]
 fn updated(check: u16, difference: u32) -> u16 {
     let sum = u32::from(!check) + difference;
     let sum = (sum & 0xffff) + (sum >> 16); // <= 0x10003
     !((sum + (sum >> 16)) as u16)
+}
+
+/// Gives the source of a packet (`SIDE` is inside) or its destination another address and port.
+pub(crate) fn translate<const SIDE: u16>(packet: &mut Packet<'_>, end: End) {
+    general::<SIDE>(packet.data_mut(), end);
 }
 
 /// As [`translate`], for any packet: with options, ICMP queries, protocols that are not known. `bytes` may be cut off anywhere, as
@@ -157,11 +178,6 @@ fn get_u16(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().map(|word| u16::from_be_bytes(*word))
 }
 
-#[inline(always)]
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_be_bytes(*word))
-}
-
 fn put_u16(bytes: &mut [u8], at: usize, word: u16) {
     if let Some(place) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
         *place = word.to_be_bytes();
@@ -173,13 +189,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// The same as word for word: of the header, and of all of it.
+    fn check_updated(check: u16, (old, old_port): (u32, u16), (new, new_port): (u32, u16)) {
+        let of_address = update_u32(check, old, new);
+        assert_eq!(updated(check, difference(old, new)), of_address);
+        let both = difference(old, new) + u32::from(!old_port) + u32::from(new_port);
+        assert_eq!(updated(check, both), update_u16(of_address, old_port, new_port));
+    }
+
     proptest! {
-        /// The same as word for word.
         #[test]
-        fn all_at_once(check: u16, old: u32, new: u32, old_port: u16, new_port: u16) {
-            prop_assert_eq!(updated(check, difference(old, new)), update_u32(check, old, new));
-            let both = difference(old, new) + u32::from(!old_port) + u32::from(new_port);
-            prop_assert_eq!(updated(check, both), update_u16(update_u32(check, old, new), old_port, new_port));
+        fn all_at_once(check: u16, old: (u32, u16), new: (u32, u16)) {
+            check_updated(check, old, new);
         }
 
         /// Where sums are nearly or quite 0 and 0xffff.
@@ -188,9 +209,7 @@ mod tests {
                        words in prop::array::uniform6(prop::sample::select(vec![0_u16, 1, 0xfffe, 0xffff]))) {
             let [a, b, c, d, old_port, new_port] = words;
             let (old, new) = (u32::from(a) << 16 | u32::from(b), u32::from(c) << 16 | u32::from(d));
-            prop_assert_eq!(updated(check, difference(old, new)), update_u32(check, old, new));
-            let both = difference(old, new) + u32::from(!old_port) + u32::from(new_port);
-            prop_assert_eq!(updated(check, both), update_u16(update_u32(check, old, new), old_port, new_port));
+            check_updated(check, (old, old_port), (new, new_port));
         }
     }
 }

@@ -4,7 +4,7 @@
 use swath_api::VECTOR;
 use swath_api::kernel::prefetch_slice;
 
-use super::entry::Found;
+use super::entry::{Found, Session};
 use super::key::FlowKey;
 use super::probe::Probe;
 use super::state::{Event, Step};
@@ -19,30 +19,40 @@ const STRIP: usize = 64;
 pub struct Query<K> {
     /// What it is.
     pub probe: Probe<K>,
-    hash: u64,
+    /// The hash of its key; after [`Sessions::locate`] the place of its session, if it has one.
+    at: u64,
 }
 
 impl<K: FlowKey> Query<K> {
     /// Of a packet that has no session.
     pub fn none() -> Query<K> {
-        Query { probe: Probe { key: K::new_zeroed(), event: Event::Malformed, first_fragment: false }, hash: 0 }
+        Query { probe: Probe { key: K::new_zeroed(), event: Event::Malformed, first_fragment: false }, at: 0 }
     }
 }
 
 impl<K: FlowKey> Sessions<K> {
+    /// As [`Sessions::query`], of a store whose sessions have a key for each direction: [`Pairing::Translated`](super::Pairing::Translated).
+    #[inline(always)]
+    pub fn query_translated(&self, probe: Probe<K>) -> Query<K> {
+        debug_assert!(!self.symmetric);
+        let hash = probe.key.hash(&self.seed);
+        self.index.prefetch(hash);
+        Query { probe, at: hash }
+    }
+
     /// Begins the look-up of a packet, which [`Sessions::follow`] ends.
     #[inline(always)]
     pub fn query(&self, probe: Probe<K>) -> Query<K> {
         let hash = self.hash(&probe.key);
         self.index.prefetch(hash);
-        Query { probe, hash }
+        Query { probe, at: hash }
     }
 
     /// Ends the look-up of one packet.
     #[inline]
     pub fn find_queried(&self, query: &Query<K>) -> Found {
         // Of most that are asked for here there is none, and no bucket knows the tag.
-        if self.index.candidate(query.hash) == 0 { Found::NONE } else { self.find(&query.probe.key) }
+        if self.index.candidate(query.at) == 0 { Found::NONE } else { self.find(&query.probe.key) }
     }
 
     /// Finds the sessions of the packets of a frame, at most 256, and moves each on by its packet, in their order. Of a session whose data
@@ -60,7 +70,7 @@ impl<K: FlowKey> Sessions<K> {
             std::mem::swap(&mut places, &mut ahead);
             self.fetch(strips.next().unwrap_or_default(), &mut ahead);
             for ((query, place), tracked) in queries.iter().zip(&places).zip(tracked) {
-                if !self.goes_on(query, *place, data, now_units) {
+                if self.goes_on(query, *place, now_units, |session| session.data == data).is_none() {
                     *tracked = self.follow_odd(query, *place, data, now);
                     passed -= usize::from(*tracked != Tracked::Pass);
                 }
@@ -72,29 +82,50 @@ impl<K: FlowKey> Sessions<K> {
     #[inline(always)]
     fn fetch(&self, queries: &[Query<K>], places: &mut [u32; STRIP]) {
         for (place, query) in places.iter_mut().zip(queries) {
-            *place = self.index.candidate(query.hash);
+            *place = self.index.candidate(query.at);
             prefetch_slice(&self.sessions, *place as usize);
         }
     }
 
-    /// What nearly all packets do: they prolong their session, and it stays as it is. `false`, and nothing has changed, if it is otherwise:
-    /// another key, other data, a session that is over, or another step. A free place has a state that knows no step.
+    /// Goes on with the look-up of the packets of a frame: after it each query says where its session may lie, which is fetched. What
+    /// [`Sessions::prolong`] needs.
+    #[inline]
+    pub fn locate(&self, queries: &mut [Query<K>]) {
+        for query in queries {
+            let place = self.index.candidate(query.at);
+            query.at = place.into();
+            prefetch_slice(&self.sessions, place as usize);
+        }
+    }
+
+    /// Moves the session of a packet on if that prolongs it and it stays as it is, as by nearly all packets; returns the key of packets of
+    /// the other direction. `None`, and nothing has changed, if it is otherwise: who wants to know how asks [`Sessions::find`]. So it is
+    /// with sessions that other rules have permitted, too (see [`Sessions::set_epoch`]).
     #[inline(always)]
-    fn goes_on(&mut self, query: &Query<K>, place: u32, data: u32, now: Moment) -> bool {
+    pub fn prolong(&mut self, query: &Query<K>, now: u64) -> Option<K> {
+        let epoch = self.epoch;
+        self.goes_on(query, query.at as u32, Moment::at(now), |session| session.epoch == epoch)
+    }
+
+    /// What nearly all packets do: they prolong their session, and it stays as it is. Returns the key of packets of the other direction.
+    /// `None`, and nothing has changed, if it is otherwise: another key, a session that is over or does not fit, or another step. A free place
+    /// has a state that knows no step.
+    #[inline(always)]
+    fn goes_on(&mut self, query: &Query<K>, place: u32, now: Moment, fits: impl Fn(&Session<K>) -> bool) -> Option<K> {
         let Probe { key, event, .. } = &query.probe;
-        let Some(session) = self.sessions.get_mut(place as usize) else { return false };
+        let session = self.sessions.get_mut(place as usize)?;
         let state = session.state & 15;
         // Which of both it is nobody can predict, but whether it is one.
         let (forward, reverse) = (session.forward.differs(key), session.reverse.differs(key));
         if forward.min(reverse) != 0
-            || session.data != data
+            || !fits(session)
             || now.since(session.seen) > self.timeouts[usize::from(state)]
             || !Step::of(state, forward != 0, *event).only_prolongs(state)
         {
-            return false;
+            return None;
         }
         session.seen = now;
-        true
+        Some(session.forward.either(session.reverse, forward == 0))
     }
 
     /// Of a packet that has no session, or does something else to it.

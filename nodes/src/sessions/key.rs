@@ -14,6 +14,8 @@ use super::hash::Seed;
 pub trait FlowKey: Copy + Eq + Debug + FromZeros + Send + Sync + 'static {
     /// 0 if the other is the same, as a number that needs no branch.
     fn differs(&self, other: &Self) -> u64;
+    /// The other if `other` says so, or else itself, without a branch.
+    fn either(self, that: Self, other: bool) -> Self;
     /// The key of packets the other way.
     fn reversed(self) -> Self;
     /// The same key for both directions.
@@ -99,6 +101,11 @@ impl FlowKey for Key4 {
     }
 
     #[inline(always)]
+    fn either(self, that: Key4, other: bool) -> Key4 {
+        Key4(std::array::from_fn(|at| select_unpredictable(other, that.0[at], self.0[at])))
+    }
+
+    #[inline(always)]
     fn reversed(self) -> Key4 {
         let [from, to] = self.0;
         Key4([to & END | from & !END, from & END | to & !END])
@@ -162,6 +169,11 @@ impl FlowKey for Key6 {
     #[inline(always)]
     fn differs(&self, other: &Key6) -> u64 {
         self.0.iter().zip(&other.0).fold(0, |differs, (a, b)| differs | a ^ b)
+    }
+
+    #[inline(always)]
+    fn either(self, that: Key6, other: bool) -> Key6 {
+        Key6(std::array::from_fn(|at| select_unpredictable(other, that.0[at], self.0[at])))
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@
 //! fetching ahead, and [`Sessions::track`] moves each session on by its packet. What is not found takes the slow way:
 //! [`Sessions::find`] (an earlier packet of the frame may have opened it), then the rules, then [`Sessions::open`]. Who needs nothing of
 //! the sessions but that packets pass asks by [`Sessions::query`] as it reads the packets, and does the rest at once by
-//! [`Sessions::follow`]. A tick calls
+//! [`Sessions::follow`]; who changes packets by their sessions, by [`Sessions::locate`] and [`Sessions::prolong`]. A tick calls
 //! [`Sessions::expire`]; between its calls, a session that is over is as good as gone.
 //!
 //! # A filter that permits and reflects
