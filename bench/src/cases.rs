@@ -31,6 +31,8 @@ pub enum Traffic {
     Rules,
     /// Each packet is of another session of an address translator, of so many.
     Translated(u32),
+    /// The same; the translator has room for no more.
+    Created(u32),
     /// Each packet is of another session of the filter, of so many. Its last rule has opened them all.
     Reflected(u32),
     /// Nine packets in ten are of flows that go on, in both directions; the tenth is of a flood.
@@ -109,13 +111,15 @@ impl Case {
             0 => String::new(),
             _ => format!("  rules:\n    kind: acl\n{}    rules:\n{}", self.sessions(), rules.collect::<String>()),
         };
-        let (nat, before_rewrite) = match self.traffic {
+        let translator = |capacity: u32| {
             // Enough addresses that each of a million sessions has a port.
-            Traffic::Translated(_) => (
-                "  nat: { kind: nat44, inside-prefixes: [10.0.0.0/16], pool: [203.0.113.0/26], sessions: { capacity: 2097152 } }\n",
-                "snat",
-            ),
-            _ => ("", "rewrite"),
+            let (inside, pool) = ("10.0.0.0/16", "203.0.113.0/26");
+            format!("  nat: {{ kind: nat44, inside-prefixes: [{inside}], pool: [{pool}], sessions: {{ capacity: {capacity} }} }}\n")
+        };
+        let (nat, before_rewrite) = match self.traffic {
+            Traffic::Translated(_) => (translator(1 << 21), "snat"),
+            Traffic::Created(sessions) => (translator(sessions), "snat"),
+            _ => (String::new(), "rewrite"),
         };
         let snat = if nat.is_empty() { "" } else { "  snat:    { kind: nat44-in2out, to: rewrite }\n" };
         let routes: String = self.routes.iter().map(|prefix| format!("      - {{ prefix: {prefix}, via: 192.0.2.2 }}\n")).collect();
@@ -192,7 +196,7 @@ tables:
         };
         let (source, source_port) = match self.traffic {
             // In no order: an odd factor visits each of a power of two, or of 10 * 2^10, once.
-            Traffic::Translated(count) | Traffic::Reflected(count) => {
+            Traffic::Translated(count) | Traffic::Created(count) | Traffic::Reflected(count) => {
                 let session = (number.wrapping_mul(0x9e37_7a5b) % u64::from(count)) as u32;
                 ((0x0a00_0000 + session / 16).to_be_bytes(), 2000 + (session % 16) as u16)
             }
@@ -213,7 +217,7 @@ tables:
             Traffic::Exceptions => 5,
             Traffic::Rules => 16,
             Traffic::Flooded(_) => FLOODED,
-            Traffic::Translated(count) | Traffic::Reflected(count) => (count as usize / VECTOR).max(1),
+            Traffic::Translated(count) | Traffic::Created(count) | Traffic::Reflected(count) => (count as usize / VECTOR).max(1),
         }
     }
 }

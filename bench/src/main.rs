@@ -11,6 +11,7 @@ mod cases;
 #[path = "../../nodes/tests/common/classbench.rs"]
 mod classbench;
 mod classifiers;
+mod create;
 mod kernel;
 mod measure;
 mod rig;
@@ -92,6 +93,7 @@ fn graph_costs(arguments: &Arguments) {
         Case::all().iter().for_each(|case| println!("{:<28} {}", case.name, case.about));
         classifiers::ALL.iter().for_each(|rules| println!("{:<28} the classifier of rules alone", rules.name));
         store::all().iter().for_each(|case| println!("{:<28} {}", case.name, case.about));
+        println!("{:<28} {}", create::NAME, create::ABOUT);
         THREADS.iter().for_each(|(name, about, _)| println!("{name:<28} {about}"));
         af_xdp::CASES.iter().for_each(|(name, about, _)| println!("{name:<28} {about}"));
         return;
@@ -113,7 +115,8 @@ fn graph_costs(arguments: &Arguments) {
     let cases: Vec<Case> = Case::all().into_iter().filter(|case| wanted(case.name)).collect();
     let classifiers: Vec<_> = classifiers::ALL.iter().filter(|rules| wanted(rules.name)).collect();
     let stores: Vec<_> = store::all().into_iter().filter(|case| named(case.name)).collect();
-    if cases.is_empty() && classifiers.is_empty() && stores.is_empty() {
+    let creates = named(create::NAME);
+    if cases.is_empty() && classifiers.is_empty() && stores.is_empty() && !creates {
         fail(&format!("there is no case '{}'; --list shows them", arguments.case.as_deref().unwrap_or_default()));
     }
     if let (Some(vectors), Some(case)) = (arguments.vectors, cases.first()) {
@@ -137,6 +140,11 @@ fn graph_costs(arguments: &Arguments) {
     if !stores.is_empty() {
         println!("\n| case | what | median | best | bytes per session |\n|---|---|---|---|---|");
         stores.iter().for_each(|case| store::report(case, &settings).unwrap_or_else(|error| fail(&error)));
+    }
+    if creates {
+        println!("\n| case | what | median | mean | best | of it snat | sessions per second | bytes per session |");
+        println!("|---|---|---|---|---|---|---|---|");
+        create::report(&settings).unwrap_or_else(|error| fail(&error));
     }
     if failures > 0 {
         fail(&format!("{failures} of the measurements failed"));

@@ -70,6 +70,12 @@ impl Rig {
         nodes.filter(|node| node.kind != "tx").map(|node| (node.name, node.cycles)).collect()
     }
 
+    /// What a table answers.
+    pub fn command(&self, table: &str, command: &str) -> Result<serde_json::Value, String> {
+        let answer = self.engine.command(table, command).map_err(|error| error.to_string())?;
+        serde_json::from_str(&answer).map_err(|error| error.to_string())
+    }
+
     /// What comes in and what leaves, over one round of the traffic.
     pub fn observe(&mut self, vectors: usize) -> Vec<Vec<u8>> {
         self.shared.keep.store(true, Ordering::Relaxed);

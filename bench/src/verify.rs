@@ -14,7 +14,7 @@ pub fn check(case: &Case, left: &[Vec<u8>]) -> Result<(), String> {
         return Err(format!("{} packets left, {} should have", left.len(), expected.len()));
     }
     let expected: Vec<Vec<u8>> = match case.traffic {
-        Traffic::Translated(sessions) => translated(&expected, left, sessions)?,
+        Traffic::Translated(sessions) | Traffic::Created(sessions) => translated(&expected, left, sessions)?,
         _ => expected,
     };
     match expected.iter().zip(left).position(|(expected, left)| expected != left) {
