@@ -36,10 +36,14 @@ loom:
 	RUSTFLAGS="--cfg loom" $(CARGO) test -p swath-api --test loom --target-dir target/loom
 
 ## make test-long: the same tests with larger numbers, and the unsafe code under AddressSanitizer and valgrind. With CASE=nat-1m alone a
-## million NAT44 sessions each of UDP and TCP on one address, and what a checker outside the engine says of them.
+## million NAT44 sessions each of UDP and TCP on one address, and what a checker outside the engine says of them; with CASE=nat-sessions a
+## million that are listed, counted, ended, saved and restored while packets pass.
 ifeq ($(CASE),nat-1m)
 test-long:
 	SWATH_TEST_SCALE=30 $(CARGO) test --profile fast -p swath-nodes --test nat44 churn -- --nocapture
+else ifeq ($(CASE),nat-sessions)
+test-long:
+	SWATH_TEST_SCALE=20 $(CARGO) test --profile fast -p swath --test bulk many_sessions -- --nocapture
 else
 test-long: deps asan valgrind
 	SWATH_TEST_SCALE=20 SWATH_KERNEL_FRAMES=20000 PROPTEST_CASES=20000 $(CARGO) test --profile fast $(WORKSPACE) --no-fail-fast

@@ -83,9 +83,9 @@ fn a_hundred_thousand_routes_come_and_go_and_no_packet_is_lost() {
 /// Hosts of 192.168.1.128/25.
 const HOSTS: usize = 126;
 
-/// Every flow is a session of its own; 126 hosts share four addresses. One worker: on a machine that has no time for one of two, packets
+/// Every flow is a session of its own, and there is room for twice as many as the table is to have; 126 hosts share four addresses. One worker: on a machine that has no time for one of two, packets
 /// may find the ring between them full.
-fn gateway(sessions: usize) -> String {
+fn gateway(sessions: usize, flows: usize, destinations: &str) -> String {
     format!(
         "version: 1
 interfaces:
@@ -93,7 +93,7 @@ interfaces:
     driver: memory
     mac: '02:00:00:00:01:01'
     addresses: [192.168.1.1/24]
-    generate: {{ rate: 50kpps, flows: {{ sources: [192.168.1.128/25], destinations: [198.51.100.0/24], count: {sessions} }} }}
+    generate: {{ rate: 50kpps, flows: {{ sources: [192.168.1.128/25], destinations: [{destinations}], count: {flows} }} }}
   wan: {{ driver: memory, mac: '02:00:00:00:02:01', addresses: [203.0.113.2/24] }}
 tables:
   neighbours: {{ kind: neighbours, static: [{{ address: 203.0.113.1, mac: '02:00:00:00:02:02' }}] }}
@@ -125,29 +125,57 @@ fn scaled(count: usize) -> usize {
 }
 
 #[test]
-fn many_sessions_are_listed_counted_and_ended_and_no_packet_is_lost() {
+fn many_sessions_are_listed_counted_ended_saved_and_restored_and_no_packet_is_lost() {
     let sessions = scaled(HOSTS * 400);
     let place = Place::new();
-    let report = place.path("report.json");
-    let running = Running::with(&place, &gateway(sessions), &["--report", report.to_str().unwrap()]);
-    let count =
-        |options: &[&str]| -> usize { running.told([&["nat", "sessions", "count"], options].concat()).trim().parse().unwrap() };
-    running.until("/v1", |_| count(&[]) == sessions);
+    let (report, kept) = (place.path("report.json"), place.path("kept"));
+    let options = ["--report", report.to_str().unwrap()];
+    let first = Running::with(&place, &gateway(sessions, sessions, "198.51.100.0/24"), &options);
+    let count = |running: &Running, options: &[&str]| -> usize {
+        running.told([&["nat", "sessions", "count"], options].concat()).trim().parse().unwrap()
+    };
+    first.until("/v1", |_| count(&first, &[]) == sessions);
     let limit = sessions.to_string();
-    let listed: Value =
-        serde_json::from_str(&running.told(["nat", "sessions", "list", "--format", "json", "--limit", &limit])).unwrap();
+    let list = |options: &[&str]| -> Value {
+        let command = [&["nat", "sessions", "list", "--format", "json"], options].concat();
+        serde_json::from_str(&first.told(command)).unwrap()
+    };
+    let listed = list(&["--limit", &limit]);
     let listed = listed["sessions"]["sessions"].as_array().unwrap();
     let of = |key: &str| listed.iter().map(|session| session[key].as_str().unwrap().to_string()).collect::<BTreeSet<_>>();
     assert_eq!((listed.len(), of("flow").len()), (sessions, sessions), "each once");
     let host = ["--address", "192.168.1.170"];
-    assert_eq!(count(&host), sessions / HOSTS);
+    assert_eq!(count(&first, &host), sessions / HOSTS);
+    // As many as are asked for, and how many there are.
+    for (options, found) in [(&[][..], sessions), (&host[..], sessions / HOSTS)] {
+        let some = &list(&[&["--limit", "300"], options].concat())["sessions"];
+        assert_eq!((some["sessions"].as_array().unwrap().len(), &some["found"]), (300, &json!(found)));
+    }
     // Those that a packet opens again meanwhile may be met again.
-    let ended = running.ask([&["nat", "sessions", "remove"], &host[..]].concat()).err;
+    let ended = first.ask([&["nat", "sessions", "remove"], &host[..]].concat()).err;
     let ended: usize = ended.split(' ').next().unwrap().replace(',', "").parse().unwrap();
     assert!(ended >= sessions / HOSTS, "{ended}");
-    running.until("/v1", |_| count(&[]) == sessions);
-    assert_eq!(count(&host), sessions / HOSTS);
-    running.end();
+    first.until("/v1", |_| count(&first, &[]) == sessions);
+    assert_eq!(count(&first, &host), sessions / HOSTS);
+    let file = |running: &Running, what: &str| -> Value {
+        let said = ["nat", what, kept.to_str().unwrap(), "--format", "json"];
+        serde_json::from_str(&running.told(said)).unwrap()
+    };
+    assert_eq!(file(&first, "save"), json!({ "saved": sessions }));
+    first.end();
+    check_exact(&report);
+    // Another engine, whose hosts speak to others meanwhile, goes on with all of them.
+    let others = HOSTS * 4;
+    let second = Running::with(&place, &gateway(sessions, others, "198.51.101.0/24"), &options);
+    second.until("/v1", |_| count(&second, &[]) == others);
+    assert_eq!(file(&second, "restore"), json!({ "restored": sessions, "not-taken": {} }));
+    assert_eq!((count(&second, &[]), count(&second, &host)), (sessions + others, (sessions + others) / HOSTS));
+    second.end();
+    check_exact(&report);
+}
+
+/// All that was received was sent.
+fn check_exact(report: &std::path::Path) {
     let report: Value = serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap();
     assert_eq!((&report["dropped"], &report["received"]), (&json!({}), &report["sent"]));
 }

@@ -70,7 +70,7 @@ pub enum Reply {
     /// Sessions.
     Sessions {
         /// How many there are of what was asked for.
-        found: usize,
+        found: u64,
         /// Those, as many as were asked for.
         sessions: Vec<Shown>,
     },

@@ -293,10 +293,18 @@ impl<A: Flowing> Flows<A> {
         &self.sessions
     }
 
-    /// Lists sessions from a position on, each with the interface that its first packet came in by.
-    pub(super) fn list(&self, at: u32, now: u64, filter: &Filter, mut visit: impl FnMut(Record, u16)) -> Option<u32> {
+    /// Lists sessions from a position on, `room` at most, each with the interface that its first packet came in by. Returns how many more there
+    /// are.
+    pub(super) fn list(
+        &self,
+        at: u32,
+        now: u64,
+        filter: &Filter,
+        room: usize,
+        mut visit: impl FnMut(Record, u16),
+    ) -> (u64, Option<u32>) {
         let rx = |handle: Handle| self.origins.get(handle.place()).map_or(u16::MAX, |origin| origin.rx);
-        self.sessions.list(at, now, filter, |handle, record| visit(record, rx(handle)))
+        self.sessions.list_some(at, now, filter, room, |handle, record| visit(record, rx(handle)))
     }
 
     /// Removes sessions from a position on.

@@ -18,6 +18,8 @@ const LOOKS: usize = 1024;
 const LISTED: usize = 1000;
 /// Positions of a question from here on are of IPv6.
 const OF_IP6: u64 = 1 << 32;
+/// From this bit on a position says how many sessions are listed: what is only counted is no row of its own.
+const LISTED_AT: u32 = 33;
 
 /// The sessions of one worker.
 pub(super) struct Stores {
@@ -115,6 +117,8 @@ fn listed() -> usize {
 pub enum Row {
     /// One, and the interface of its first packet.
     Session(Record, u16),
+    /// So many that are not listed.
+    More(u64),
     /// So many have ended.
     Ended(u64),
 }
@@ -141,25 +145,37 @@ impl Sharded for Acl {
 
     fn visit(&self, shard: &mut Shard, question: &Question, at: u64, rows: &mut Rows<Row>) -> Option<u64> {
         let stores = shard.stores.as_mut()?;
-        let (now, place) = (stores.now, at as u32);
+        let (now, place, is_ip6, mut listed) = (stores.now, at as u32, at & OF_IP6 != 0, at >> LISTED_AT);
         let next = match question {
-            Question::Sessions { which, .. } => {
-                let push = |record, rx| rows.push(Row::Session(record, rx));
-                if at < OF_IP6 { stores.ip4.list(place, now, which, push) } else { stores.ip6.list(place, now, which, push) }
+            Question::Sessions { which, limit } => {
+                let room = limit.saturating_sub(listed as usize);
+                let push = |record, rx| {
+                    listed += 1;
+                    rows.push(Row::Session(record, rx));
+                };
+                let (more, next) = match is_ip6 {
+                    false => stores.ip4.list(place, now, which, room, push),
+                    true => stores.ip6.list(place, now, which, room, push),
+                };
+                if more > 0 {
+                    rows.push(Row::More(more));
+                }
+                next
             }
             Question::EndSessions { which } => {
                 let mut ended = 0;
-                let next = match at < OF_IP6 {
-                    true => stores.ip4.remove(place, which, &mut ended),
-                    false => stores.ip6.remove(place, which, &mut ended),
+                let next = match is_ip6 {
+                    false => stores.ip4.remove(place, which, &mut ended),
+                    true => stores.ip6.remove(place, which, &mut ended),
                 };
                 rows.push(Row::Ended(ended));
                 next
             }
         };
+        let listed = listed << LISTED_AT;
         match next {
-            Some(next) => Some(at & OF_IP6 | u64::from(next)),
-            None => (at < OF_IP6).then_some(OF_IP6),
+            Some(next) => Some(listed | at & OF_IP6 | u64::from(next)),
+            None => (!is_ip6).then_some(listed | OF_IP6),
         }
     }
 
@@ -169,13 +185,19 @@ impl Sharded for Acl {
             return Ok(Reply::Ended { sessions: ended.sum() });
         };
         let name = |rx: u16| self.interfaces.get(usize::from(rx)).map(|interface| interface.name.clone());
-        let found: usize = rows.iter().map(Vec::len).sum();
-        let shown = rows.into_iter().flatten().take(limit).filter_map(|row| match row {
-            Row::Session(Record { forward, state, age, idle, .. }, rx) => {
-                Some(Shown { flow: forward.to_string(), state, age, idle, rx: name(rx) })
+        let (mut found, mut sessions) = (0, Vec::new());
+        for row in rows.into_iter().flatten() {
+            match row {
+                Row::More(more) => found += more,
+                Row::Session(Record { forward, state, age, idle, .. }, rx) => {
+                    found += 1;
+                    if sessions.len() < limit {
+                        sessions.push(Shown { flow: forward.to_string(), state, age, idle, rx: name(rx) });
+                    }
+                }
+                Row::Ended(_) => {}
             }
-            Row::Ended(_) => None,
-        });
-        Ok(Reply::Sessions { found, sessions: shown.collect() })
+        }
+        Ok(Reply::Sessions { found, sessions })
     }
 }

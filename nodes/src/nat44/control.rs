@@ -24,6 +24,8 @@ const PART_ENDS: u64 = 1 << 32;
 
 /// Sessions of one answer, if the question does not say.
 const LISTED: usize = 1000;
+/// From this bit on the position of a list says how many sessions are in it: what is only counted is no row of its own.
+const LISTED_AT: u32 = 33;
 
 /// What a worker tells of its sessions. It alone writes.
 #[derive(Debug, Default)]
@@ -186,6 +188,8 @@ pub enum Row {
     Restored(Restored),
     /// One.
     Session(Record),
+    /// So many that are not listed.
+    More(u64),
     /// So many have ended.
     Ended(u64),
 }
@@ -236,7 +240,7 @@ pub enum Reply {
     /// Sessions.
     Sessions {
         /// How many there are of what was asked for.
-        found: usize,
+        found: u64,
         /// Those, as many as were asked for.
         sessions: Vec<Shown>,
     },
@@ -369,7 +373,18 @@ impl Sharded for Nat44 {
         }
         let Flows { sessions, behind, worker: ours, .. } = shard.flows.as_mut()?;
         let next = match question {
-            Question::Sessions { which, .. } => sessions.list(place, now, which, |_, record| rows.push(Row::Session(record))),
+            Question::Sessions { which, limit } => {
+                let mut listed = at >> LISTED_AT;
+                let room = limit.saturating_sub(listed as usize);
+                let (more, next) = sessions.list_some(place, now, which, room, |_, record| {
+                    listed += 1;
+                    rows.push(Row::Session(record));
+                });
+                if more > 0 {
+                    rows.push(Row::More(more));
+                }
+                return next.map(|next| listed << LISTED_AT | u64::from(next));
+            }
             Question::Save { worker, .. } if worker != ours => None,
             Question::Save { from, .. } if at == PART_ENDS => {
                 let end = saved::end_of_part(*from);
@@ -453,12 +468,19 @@ impl Sharded for Nat44 {
                 return Ok(Reply::Blocks { blocks });
             }
         };
-        let found = rows.iter().map(Vec::len).sum();
-        let sessions = rows.into_iter().flatten().take(limit).filter_map(|row| match row {
-            Row::Session(record) => shown(&record),
-            _ => None,
-        });
-        Ok(Reply::Sessions { found, sessions: sessions.collect() })
+        let mut found = 0;
+        let mut sessions = Vec::new();
+        for row in rows.into_iter().flatten() {
+            match row {
+                Row::More(more) => found += more,
+                Row::Session(record) => {
+                    found += 1;
+                    sessions.extend(Some(record).filter(|_| sessions.len() < limit).and_then(|record| shown(&record)));
+                }
+                _ => {}
+            }
+        }
+        Ok(Reply::Sessions { found, sessions })
     }
 }
 

@@ -55,6 +55,9 @@ pub struct Filter {
 
 impl Filter {
     fn fits<K: FlowKey>(&self, session: &Session<K>) -> bool {
+        if *self == Filter::default() {
+            return true;
+        }
         let flows = [session.forward.flow(), session.reverse.flow()];
         let is = |wanted: Option<State>| wanted.is_none_or(|state| state == session.state());
         is(self.state)
@@ -173,6 +176,29 @@ impl<K: FlowKey> Sessions<K> {
             }
         }
         (end < self.high).then_some(end)
+    }
+
+    /// As [`Sessions::list`], but visits the first `room` sessions only. Returns how many more there are, too.
+    pub fn list_some(
+        &self,
+        cursor: u32,
+        now: u64,
+        filter: &Filter,
+        mut room: usize,
+        mut visit: impl FnMut(Handle, Record),
+    ) -> (u64, Option<u32>) {
+        let (first, end) = self.step(cursor);
+        let mut more = 0;
+        for place in (first..end).filter(|place| self.fits(*place, filter) && !self.is_over(*place, now)) {
+            if room > 0 {
+                let session = &self.sessions[place as usize];
+                room -= 1;
+                visit(session.handle(place), self.record(session, now));
+            } else {
+                more += 1;
+            }
+        }
+        (more, (end < self.high).then_some(end))
     }
 
     /// As [`Sessions::list`], but removes them.
