@@ -4,7 +4,7 @@ use swath_api::Str;
 use swath_api::prelude::*;
 use swath_api::wire::IcmpCause;
 
-use crate::nat44::{self, Act, INSIDE, Nat44, Refusal, Space, Walk};
+use crate::nat44::{self, Act, INSIDE, Nat44, Refusal, Space, View, Walk};
 use crate::sessions::Key4;
 
 /// Translates the sources of packets.
@@ -86,7 +86,9 @@ impl Node for Nat44In2out {
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
-        let (now, nat) = (cx.now(), cx.table(self.table));
+        let (now, table) = (cx.now(), cx.table(self.table));
+        let known = table.known();
+        let nat = table.view(&known);
         let Nat44In2out { hairpin, waiting, space, .. } = self;
         if *hairpin && !frame.gather_be32::<16>(&mut space.destinations).iter().any(|destination| nat.is_ours(*destination)) {
             frame.all(Next::Other);
@@ -118,7 +120,8 @@ impl Node for Nat44In2out {
 
     fn owner(&self, frame: &mut Frame<'_, Owner>, cx: &Context<'_>) {
         let nat = cx.table(self.table);
-        frame.for_each(|packet| nat.owner_inside(packet.data(), self.hairpin));
+        let known = nat.known();
+        frame.for_each(|packet| nat.view(&known).owner_inside(packet.data(), self.hairpin));
     }
 
     fn adopt(&mut self, old: &mut Nat44In2out) {
@@ -129,13 +132,13 @@ impl Node for Nat44In2out {
 /// Does what is to be done with a packet that needed more than its session.
 #[cold]
 #[inline(never)]
-fn apply(nat: &Nat44, packet: &mut Packet<'_>, act: Act) -> Next {
+fn apply(nat: View<'_>, packet: &mut Packet<'_>, act: Act) -> Next {
     match act {
         Act::Translate(end) => nat44::translate::<INSIDE>(packet, end),
-        Act::Quote(end) => nat44::quote::<INSIDE>(packet, end, |source| nat.is_inside(source)),
+        Act::Quote(end) => nat44::quote::<INSIDE>(packet, end, |source| nat.table.is_inside(source)),
         Act::Address(address) => nat44::address::<INSIDE>(packet, address),
         Act::Other | Act::Wait => return Next::Other,
-        Act::Refuse(refusal) => return refuse(packet, refusal, nat.refusal()),
+        Act::Refuse(refusal) => return refuse(packet, refusal, nat.table.refusal()),
     }
     Next::Ok
 }

@@ -82,7 +82,9 @@ impl Node for Nat44Out2in {
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
-        let (now, nat) = (cx.now(), cx.table(self.table));
+        let (now, table) = (cx.now(), cx.table(self.table));
+        let known = table.known();
+        let nat = table.view(&known);
         let Nat44Out2in { waiting, space, .. } = self;
         let (translated, held, full) = (Next::Ok, Next::Waiting, Next::FragmentsFull);
         let walk = Walk { nat, space, waiting, now, translated, held, full };
@@ -106,7 +108,8 @@ impl Node for Nat44Out2in {
 
     fn owner(&self, frame: &mut Frame<'_, Owner>, cx: &Context<'_>) {
         let (now, nat) = (cx.now(), cx.table(self.table));
-        frame.for_each(|packet| nat.owner_outside(packet.data(), now));
+        let known = nat.known();
+        frame.for_each(|packet| nat.view(&known).owner_outside(packet.data(), now));
     }
 
     fn adopt(&mut self, old: &mut Nat44Out2in) {

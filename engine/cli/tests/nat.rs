@@ -174,3 +174,44 @@ fn sessions_outlive_the_engine() {
     third.end();
     assert_eq!(read(&kept).len(), 2);
 }
+
+/// What the documentation shows of forwards, on the shipped gateway.
+#[test]
+fn forwards_come_and_go() {
+    let path = common::graph("nat-gateway.yaml");
+    let template = path.parent().unwrap().join("templates/ip4-origin.yaml");
+    let include = format!("include: {}", template.display());
+    let graph = std::fs::read_to_string(&path).unwrap().replacen("include: templates/ip4-origin.yaml", &include, 1);
+    // An engine without anything to receive would end.
+    let traffic = "inside:  { driver: memory, generate: { packets: [udp 192.168.1.10:1 > 198.51.100.2:9], rate: 5 },";
+    let graph = graph.replacen("inside:  { driver: memory,", traffic, 1);
+    let document = std::fs::read_to_string(path.parent().unwrap().join("../docs/nat44-rfcs.md")).unwrap();
+    let shown: Vec<Vec<&str>> =
+        document.lines().filter_map(|line| line.strip_prefix("$ swath ")).map(|line| line.split(' ').collect()).collect();
+    let [add, list, del] = &shown[..] else { panic!("{shown:?}") };
+    let place = Place::new();
+    let running = Running::start(&place, &graph);
+    let of_settings = "tcp  203.0.113.2:443        192.168.1.11:443\nall  203.0.113.3            192.168.1.12\n";
+    assert_eq!(running.told(list), of_settings);
+    let said = running.ask(add);
+    assert_eq!((said.code, &*said.err), (0, "1 forward added to `nat`\n"));
+    assert_eq!(running.told(list), format!("{of_settings}tcp  203.0.113.2:8443       192.168.1.20:443\n"));
+    let json: Value = serde_json::from_str(&running.told(list.iter().chain(&["--format", "json"]))).unwrap();
+    let ours = serde_json::json!({
+        "inside": "192.168.1.20", "inside-port": 443, "outside": "203.0.113.2", "protocol": "tcp", "port": 8443,
+    });
+    assert_eq!((json["forwards"].as_array().unwrap().len(), &json["forwards"][2]), (3, &ours));
+    let again = running.ask(add);
+    assert!(again.code == 1 && again.err.contains("another `static` has it already"), "{}", again.err);
+    let said = running.ask(del);
+    assert_eq!((said.code, &*said.err), (0, "1 forward removed from `nat`\n"));
+    assert_eq!(running.told(list), of_settings);
+    let said = running.ask(del);
+    assert!(said.code == 1 && said.err.contains("there is no such forward"), "{}", said.err);
+    // What is half said is not sent.
+    for half in [&["nat", "forward", "del", "--port", "443"][..], &["nat", "forward", "add", "--protocol", "tcp", "--port", "443"]]
+    {
+        assert_eq!(running.ask(half).code, 64, "{half:?}");
+    }
+    running.end();
+}

@@ -273,6 +273,73 @@ fn from_outside_only_what_settings_name_is_reached() {
     }
 }
 
+/// Of hosts outside, and inside by the address outside; the ends of connections hear nothing more of each other when the forward has gone.
+#[test]
+fn ports_are_forwarded_while_it_runs() {
+    for workers in [1, 2] {
+        let Some(net) = hosts() else { return };
+        let place = common::Place::new();
+        let socket = place.path("control.sock");
+        let own = format!("version: 1\nengine: {{ workers: {workers}, api: {} }}\n", socket.display());
+        let changes = [("version: 1\n", own.as_str())];
+        let forward = |line: &str| {
+            let words = ["nat", "forward"].into_iter().chain(line.split(' '));
+            common::said_by(common::swath(words).arg("--socket").arg(&socket))
+        };
+        let done = |line: &str| {
+            let said = forward(line);
+            assert_eq!(said.code, 0, "{line}: {}", said.err);
+            said.out + &said.err
+        };
+        let of_settings = format!("tcp  {POOL}:5201       {WEB}:5201\nall  {OWN}            {MORE}\n");
+        let swath = start(&net, &changes);
+        let in_vain = || {
+            for name in ["b", "c"] {
+                assert_eq!(asks(&net, name, "0.2", &format!("tcp {POOL} 8022")), "silence", "{name}");
+                assert_eq!(asks(&net, name, "0.2", &format!("udp 53 {POOL} 8022")), "silence", "{name}");
+            }
+        };
+        assert_eq!(done("list"), of_settings);
+        in_vain();
+        for protocol in ["tcp", "udp"] {
+            let said = done(&format!("add --inside {WEB} --protocol {protocol} --port 8022 --inside-port 5202"));
+            assert_eq!(said, "1 forward added to `nat`\n");
+        }
+        let both = format!("tcp  {POOL}:8022       {WEB}:5202\nudp  {POOL}:8022       {WEB}:5202\n");
+        assert_eq!(done("list"), format!("{of_settings}{both}"));
+        let again = forward(&format!("add --inside {A} --protocol udp --port 8022"));
+        assert!(again.code == 1 && again.err.contains("another `static` has it already"), "{}", again.err);
+        assert_eq!(asks(&net, "c", "10", &format!("tcp {POOL} 8022")), "refused");
+        let server = Beside::ready(&net, "w", "serve 5202 100");
+        let clients = ["b", "c"].map(|name| Beside::start(&net, name, &format!("many {POOL} 8022 40000 50")));
+        assert_eq!(clients.map(Beside::end), ["50", "50"]);
+        assert_eq!(tries(&net, "a", &format!("many {POOL} 8022 40000 50")), "50");
+        assert_eq!(tries(&net, "c", &format!("udp 41000 {POOL} 8022 5000")), "answered");
+        assert_eq!(server.end_json(), json!({ "connections": 151, "different": 151, "from": [C, B, POOL] }));
+        for protocol in ["tcp", "udp"] {
+            assert_eq!(done(&format!("del --protocol {protocol} --port 8022")), "1 forward removed from `nat`\n");
+        }
+        assert_eq!(done("list"), of_settings);
+        in_vain();
+        assert_eq!(forward("del --protocol tcp --port 8022").code, 1);
+        assert_eq!(end_exact(&net, swath), json!({ "dnat": { "no-session": 8 } }), "{workers}");
+        // What is open ends.
+        let swath = start(&net, &changes);
+        for protocol in ["tcp", "udp"] {
+            done(&format!("add --inside {WEB} --protocol {protocol} --port 8022 --inside-port 5202"));
+        }
+        let server = Beside::ready(&net, "w", "push 5202");
+        let client = Beside::ready(&net, "c", &format!("hold {POOL} 8022 41000 0.5"));
+        for protocol in ["tcp", "udp"] {
+            done(&format!("del --protocol {protocol} --port 8022"));
+        }
+        server.end();
+        assert_eq!(client.end(), "tcp: timed out udp: timed out");
+        let (report, _) = swath.end();
+        assert!(report["dropped"]["snat"]["no-session"].as_u64() >= Some(1), "{report}");
+    }
+}
+
 /// The hops that `traceroute` sees, each asked for by a run of its own.
 ///
 /// With `-I` and `-T` one run asks for all of them by one raw socket. The kernel queues an error for such a socket, and then, in `raw_err`, sets

@@ -15,8 +15,9 @@ use crate::sessions::{Filter, Flow, FlowKey, Key4, Record, Sessions, State};
 use super::blocks::{BlockCounts, GivenBlock};
 use super::deterministic::{Block, Deterministic};
 use super::flows::{Behind, Flows, Refused4, is_of_inside};
+use super::forwards::{self, Outside};
 use super::saved::{self, NOT_TAKEN, Restored};
-use super::settings::{Filtering, Mapping, Pooling};
+use super::settings::{Filtering, Forward, Mapping, Pooling};
 use super::{End, Nat44, Shard};
 
 /// The position of a slice in which a worker says where its sessions go on: behind all places.
@@ -117,6 +118,12 @@ pub(super) fn figures(workers: &[Arc<Counts>], capacity: u32, in_blocks: bool, l
 pub enum Command {
     /// Says how large the table is.
     Show {},
+    /// Lists hosts and ports that are reached from outside, as `static` of the settings and commands have made them.
+    Forwards {},
+    /// Adds a host or a port that is reached from outside, as one of `static`. A session that has its port ends with its next packet.
+    AddForward(Forward),
+    /// Removes one, of the settings, too. Its sessions end with their next packets.
+    RemoveForward(Outside),
     /// With `deterministic`: the address and ports outside of an inside address.
     OutsideOf {
         /// The inside address.
@@ -225,6 +232,13 @@ pub enum Reply {
         #[serde(skip_serializing_if = "Option::is_none")]
         port_blocks: Option<[u64; 2]>,
     },
+    /// Done.
+    Done {},
+    /// Hosts and ports that are reached from outside, in the order in which they were made.
+    Forwards {
+        /// Those.
+        forwards: Vec<forwards::Shown>,
+    },
     /// The ports of an inside address: what `outside-of` and `inside-of` say.
     #[serde(rename_all = "kebab-case")]
     Ports {
@@ -312,6 +326,9 @@ impl Nat44 {
     pub(super) fn carry_out(&self, command: Command) -> Result<Reply, ConfigError> {
         match command {
             Command::Show {} => Ok(self.show()),
+            Command::Forwards {} => Ok(Reply::Forwards { forwards: self.forwards.list() }),
+            Command::AddForward(forward) => self.forwards.add(&forward, &self.rules).map(|()| Reply::Done {}),
+            Command::RemoveForward(which) => self.forwards.remove(&which, &self.rules).map(|()| Reply::Done {}),
             Command::OutsideOf { inside } => self.ports_of(inside),
             Command::InsideOf { outside } => {
                 let all = self.deterministic()?;

@@ -9,11 +9,13 @@ use super::act::{Act, Refusal};
 use super::blocks::{Blocks, Note};
 use super::datagrams::First;
 use super::deterministic::Block;
+use super::forwards::Known;
 use super::mappings::Mappings;
 use super::pool::{Ports, Range};
 use super::rate::Rates;
 use super::settings::{Filtering, Mapping, Pooling, PortBlocks, Rules};
-use super::{End, INSIDE, Nat44, OUTSIDE, Target, chosen, fragment_key};
+use super::view::{Target, View, fragment_key};
+use super::{End, INSIDE, OUTSIDE, chosen};
 
 /// What belongs to sessions, and goes with them.
 pub(super) struct Behind {
@@ -38,6 +40,8 @@ pub(super) struct Flows {
     pub(super) worker: u32,
     /// Whether there may be sessions that were permitted by other rules.
     has_old: bool,
+    /// Of what is known: see [`Known::epoch`].
+    epoch: u16,
 }
 
 /// What was refused, by reason.
@@ -51,19 +55,13 @@ pub(super) struct Refused4 {
 }
 
 impl Flows {
-    pub(super) fn new(rules: &Rules, worker: u32) -> std::io::Result<Flows> {
+    pub(super) fn new(rules: &Rules, known: &Known, worker: u32) -> std::io::Result<Flows> {
         // A new session has its place before another one gives way to it.
         let capacity = rules.sessions.capacity + 1;
         let counters = |limit: Option<u32>| limit.map(|limit| Sources::new(capacity, limit)).transpose();
         let depends = rules.filtering == Filtering::AddressDependent && rules.mapping == Mapping::EndpointIndependent;
         let mut ports = ports(rules, worker);
-        for forward in rules.statics.ports() {
-            let place = rules.pool.find(forward.outside.address);
-            let is_ours = |place: &usize| rules.owner_of_port(*place, forward.outside.port) == Some(Owner::worker(worker));
-            if let Some(place) = place.filter(is_ours) {
-                ports.reserve(place, forward.outside, forward.protocol);
-            }
-        }
+        own_ports((rules, known), worker).for_each(|(place, end, protocol)| ports.reserve(place, end, protocol));
         let mappings = if rules.mapping == Mapping::EndpointIndependent { capacity } else { 1 };
         let behind = Behind {
             mappings: Mappings::new(mappings, Seed::random())?,
@@ -79,8 +77,9 @@ impl Flows {
             seed: Seed::random(),
             now: 0,
         };
-        let sessions = Sessions::new(rules.sessions, Seed::random())?;
-        Ok(Flows { sessions, behind, totals: Refused4::default(), worker, has_old: false })
+        let mut sessions = Sessions::new(rules.sessions, Seed::random())?;
+        sessions.set_epoch(known.epoch);
+        Ok(Flows { sessions, behind, totals: Refused4::default(), worker, has_old: false, epoch: known.epoch })
     }
 
     /// With blocks that are noted there.
@@ -92,7 +91,7 @@ impl Flows {
     }
 
     /// Goes on with the sessions of the table before, which are asked for again when their next packets come.
-    pub(super) fn adopt(&mut self, old: &mut Flows, epoch: u16) {
+    pub(super) fn adopt(&mut self, old: &mut Flows) {
         let (behind, before) = (&mut self.behind, &mut old.behind);
         std::mem::swap(&mut self.sessions, &mut old.sessions);
         std::mem::swap(&mut behind.mappings, &mut before.mappings);
@@ -105,20 +104,39 @@ impl Flows {
         let Behind { mappings, ports, .. } = behind;
         ports.adopt(&mut before.ports, |end, protocol| mappings.of_outside(end, protocol).is_some());
         self.totals = old.totals;
-        self.sessions.set_epoch(epoch);
+        self.sessions.set_epoch(self.epoch);
+        self.has_old = true;
+    }
+
+    /// Goes on with what is known now of addresses outside; sessions are asked for again when their next packets come.
+    #[inline]
+    pub(super) fn sync(&mut self, rules: &Rules, known: &Known) {
+        if known.epoch != self.epoch {
+            self.go_over(rules, known);
+        }
+    }
+
+    #[cold]
+    fn go_over(&mut self, rules: &Rules, known: &Known) {
+        let Behind { mappings, ports, .. } = &mut self.behind;
+        let is_used = |end, protocol| mappings.of_outside(end, protocol).is_some();
+        ports.reserve_others(own_ports((rules, known), self.worker), is_used);
+        self.epoch = known.epoch;
+        self.sessions.set_epoch(known.epoch);
         self.has_old = true;
     }
 
     /// What was found, if it is permitted still; a session that is not ends.
     #[inline(never)]
-    fn ask_again(&mut self, nat: &Nat44, found: Found) -> Found {
+    fn ask_again(&mut self, nat: View<'_>, found: Found) -> Found {
         let Some(session) = self.sessions.old(found) else { return found };
         let (forward, reverse) = (session.forward(), session.reverse());
         let (inside, outside) = if is_of_inside(&forward) { (forward, reverse) } else { (reverse, forward) };
         let (inside, outside) = (End::from(inside.source_end()), End::from(outside.destination_end()));
         let protocol = forward.protocol();
-        let mapped = || match nat.rules.mapping {
-            Mapping::EndpointDependent => true,
+        let mapped = || match nat.table.rules.mapping {
+            // From outside, only who may reach a static one opens any.
+            Mapping::EndpointDependent => is_of_inside(&forward),
             Mapping::EndpointIndependent => self.behind.mappings.of_outside(outside, protocol).is_some(),
         };
         if nat.allows((inside, outside), protocol, self.worker) && (nat.is_static(outside, protocol) || mapped()) {
@@ -222,8 +240,8 @@ impl Flows {
     }
 
     /// Opens a session for a packet that leaves, and says what its source becomes.
-    fn leave(&mut self, nat: &Nat44, probe: &Probe<Key4>, target: Target, now: u64) -> Result<End, Refusal> {
-        let (rules, protocol, inside) = (&nat.rules, probe.key.protocol(), End::from(probe.key.source_end()));
+    fn leave(&mut self, nat: View<'_>, probe: &Probe<Key4>, target: Target, now: u64) -> Result<End, Refusal> {
+        let (rules, protocol, inside) = (&nat.table.rules, probe.key.protocol(), End::from(probe.key.source_end()));
         if !self.sessions.opens(probe) {
             return Err(Refusal::NoSession);
         }
@@ -244,8 +262,8 @@ impl Flows {
     }
 
     /// The mapping of what is inside, a new one if it has none.
-    fn mapping(&mut self, nat: &Nat44, inside: End, protocol: IpProtocol) -> Result<(End, u32), Refusal> {
-        let (rules, behind) = (&nat.rules, &mut self.behind);
+    fn mapping(&mut self, nat: View<'_>, inside: End, protocol: IpProtocol) -> Result<(End, u32), Refusal> {
+        let (rules, behind) = (&nat.table.rules, &mut self.behind);
         if let Some(place) = behind.mappings.of_inside(inside, protocol) {
             let outside = behind.mappings.get(place).map(|mapped| mapped.outside()).ok_or(Refusal::NoSession)?;
             if !self.has_old || nat.allows((inside, outside), protocol, self.worker) {
@@ -305,9 +323,9 @@ impl Flows {
     }
 
     /// Opens a session for a packet that comes in, and says what its destination becomes.
-    fn enter(&mut self, nat: &Nat44, probe: &Probe<Key4>, target: Target, now: u64) -> Result<End, Refusal> {
+    fn enter(&mut self, nat: View<'_>, probe: &Probe<Key4>, target: Target, now: u64) -> Result<End, Refusal> {
         let outside = End::from(probe.key.destination_end());
-        if nat.is_inside(probe.key.source_end().0) {
+        if nat.table.is_inside(probe.key.source_end().0) {
             return Err(Refusal::Spoofed);
         }
         let (inside, mapping) = match target {
@@ -318,7 +336,7 @@ impl Flows {
                 let mappings = &self.behind.mappings;
                 let place = mappings.of_outside(outside, probe.key.protocol()).ok_or(Refusal::NoSession)?;
                 let inside = mappings.get(place).map(|mapped| mapped.inside()).ok_or(Refusal::NoSession)?;
-                let may_answer = match nat.rules.filtering {
+                let may_answer = match nat.table.rules.filtering {
                     Filtering::EndpointIndependent => true,
                     Filtering::AddressDependent => self.behind.knows(outside, &probe.key),
                     Filtering::AddressAndPortDependent => false,
@@ -422,7 +440,7 @@ impl Behind {
 /// What packets are asked about.
 #[derive(Clone, Copy)]
 pub(super) struct Asking<'a> {
-    pub(super) nat: &'a Nat44,
+    pub(super) nat: View<'a>,
     /// Whether only packets from inside to the outside of others inside are meant.
     pub(super) hairpin: bool,
     pub(super) now: u64,
@@ -434,7 +452,7 @@ impl Asking<'_> {
         let (source, destination) = (probe.key.source_end().0, probe.key.destination_end().0);
         let own = if SIDE == INSIDE { source } else { destination };
         let concerned = self.nat.concerns::<SIDE>(source, destination) && (!self.hairpin || self.nat.is_ours(destination));
-        match self.nat.datagrams.find(&probe.key, self.now) {
+        match self.nat.table.datagrams.find(&probe.key, self.now) {
             _ if !concerned => Act::Other,
             Some(First::Address(address)) if address == own => Act::Other,
             Some(First::Address(address)) => Act::Address(address),
@@ -446,11 +464,20 @@ impl Asking<'_> {
     fn learn<const SIDE: u16>(&self, probe: &Probe<Key4>, first: &Key4, act: Act) {
         let own = if SIDE == INSIDE { probe.key.source_end() } else { probe.key.destination_end() };
         match act {
-            Act::Translate(end) => self.nat.datagrams.translated(first, end.address, self.now),
-            Act::Other => self.nat.datagrams.translated(first, own.0, self.now),
+            Act::Translate(end) => self.nat.table.datagrams.translated(first, end.address, self.now),
+            Act::Other => self.nat.table.datagrams.translated(first, own.0, self.now),
             _ => {}
         }
     }
+}
+
+/// The ports of a worker that are forwarded: the place of the address, and the end.
+fn own_ports<'a>((rules, known): (&'a Rules, &'a Known), worker: u32) -> impl Iterator<Item = (usize, End, IpProtocol)> + 'a {
+    known.statics.ports().filter_map(move |forward| {
+        let place = rules.pool.find(forward.outside.address)?;
+        let is_own = rules.owner_of_port(place, forward.outside.port) == Some(Owner::worker(worker));
+        is_own.then_some((place, forward.outside, forward.protocol))
+    })
 }
 
 /// The ports of a worker: its part of all, or those of its hosts.

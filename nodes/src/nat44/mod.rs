@@ -12,6 +12,7 @@ mod control;
 mod datagrams;
 mod deterministic;
 mod flows;
+mod forwards;
 mod mappings;
 mod pool;
 mod rate;
@@ -19,28 +20,31 @@ mod rewrite;
 mod saved;
 mod settings;
 mod statics;
+mod view;
 mod walk;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::Guard;
 use swath_api::flow::word_hash;
 use swath_api::prelude::*;
-use swath_api::wire::{Header, IcmpCause, IpProtocol, Ipv4, icmp};
+use swath_api::wire::IcmpCause;
 use swath_api::{JournalReader, Records, Str};
 
 pub(crate) use act::{Act, Refusal};
 pub use control::{Command, Question, Reply, Row};
 pub(crate) use rewrite::{address, quote, translate};
 pub use settings::Config;
+pub(crate) use view::View;
 pub(crate) use walk::{Space, Walk};
 
-use crate::sessions::{Event, FlowKey, Key4, Probe, quoted4};
+use crate::sessions::Key4;
 
 use blocks::Note;
 use control::Counts;
 use datagrams::{Datagrams, First};
 use flows::Flows;
-use pool::Ports;
+use forwards::{Forwards, Known};
 use settings::{Rules, Told};
 
 /// The zone of keys of packets as they are inside.
@@ -74,26 +78,11 @@ impl From<(u32, u16)> for End {
     }
 }
 
-/// What a packet is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Target {
-    /// Nothing that is translated.
-    Other,
-    /// A static mapping, whose other end this is.
-    Static(End),
-    /// A port of the pool.
-    Pool,
-}
-
 /// The table.
 pub struct Nat44 {
     rules: Rules,
-    // Those that hosts inside are known by, in order, with the first and the last of them.
-    addresses: Vec<u32>,
-    span: (u32, u32),
+    forwards: Forwards,
     datagrams: Arc<Datagrams>,
-    // Which rules these are: sessions that others have permitted are asked for again.
-    epoch: u16,
     waiting_fragments: usize,
     // By worker.
     counts: Vec<Arc<Counts>>,
@@ -128,104 +117,26 @@ impl Nat44 {
     /// How often sessions that are over are removed, and fragments looked at that wait.
     pub(crate) const TICK: std::time::Duration = std::time::Duration::from_millis(5);
 
+    /// What is known of addresses outside just now.
+    #[inline]
+    pub(crate) fn known(&self) -> Guard<Arc<Known>> {
+        self.forwards.now()
+    }
+
+    /// The table with what is known.
+    #[inline]
+    pub(crate) fn view<'a>(&'a self, known: &'a Known) -> View<'a> {
+        View { table: self, known }
+    }
+
     /// Whether an address is inside.
     pub(crate) fn is_inside(&self, address: u32) -> bool {
         self.rules.inside.iter().any(|prefix| prefix.contains(address))
     }
 
-    /// Whether an address is one that hosts inside are known by.
-    #[inline(always)]
-    pub(crate) fn is_ours(&self, address: u32) -> bool {
-        let (first, last) = self.span;
-        (first..=last).contains(&address) && self.addresses.binary_search(&address).is_ok()
-    }
-
     /// Whether a packet is from inside and for somebody who is not.
     fn leaves(&self, source: u32, destination: u32) -> bool {
         self.is_inside(source) && !self.is_inside(destination)
-    }
-
-    /// What a packet from inside is for.
-    fn leaving(&self, probe: &Probe<Key4>, hairpin: bool) -> Target {
-        let (source, destination) = (End::from(probe.key.source_end()), probe.key.destination_end().0);
-        // The answer to a query for the router itself comes back by the session, too.
-        let is_ours = || match probe.key.protocol() {
-            IpProtocol::ICMP => self.is_ours(destination),
-            _ => self.target(probe) != Target::Other,
-        };
-        if !self.leaves(source.address, destination) || hairpin && !is_ours() {
-            return Target::Other;
-        }
-        self.rules.statics.outside_of(source, probe.key.protocol()).map_or(Target::Pool, Target::Static)
-    }
-
-    /// Whether a session between these ends may be on this worker.
-    fn allows(&self, (inside, outside): (End, End), protocol: IpProtocol, worker: u32) -> bool {
-        if !self.is_inside(inside.address) {
-            return false;
-        }
-        match self.rules.statics.outside_of(inside, protocol) {
-            Some(fixed) => fixed == outside && self.rules.owner_of_inside(inside.address) == Owner::worker(worker),
-            None => {
-                let place = self.rules.pool.find(outside.address);
-                let owner = place.and_then(|place| self.rules.owner_of_port(place, outside.port));
-                Ports::has_protocol(protocol) && !self.is_static(outside, protocol) && owner == Some(Owner::worker(worker))
-            }
-        }
-    }
-
-    /// Whether what is outside is that of a static mapping.
-    fn is_static(&self, outside: End, protocol: IpProtocol) -> bool {
-        self.rules.statics.inside_of(outside, protocol).is_some()
-    }
-
-    /// What a packet from outside is for.
-    fn target(&self, probe: &Probe<Key4>) -> Target {
-        self.target_of(probe.key.destination_end().into(), probe.key.protocol())
-    }
-
-    fn target_of(&self, outside: End, protocol: IpProtocol) -> Target {
-        if let Some(inside) = self.rules.statics.inside_of(outside, protocol) {
-            return Target::Static(inside);
-        }
-        let place = self.rules.pool.find(outside.address);
-        let is_pool = place.is_some_and(|place| self.rules.pool.has(place, outside.port));
-        if is_pool && Ports::has_protocol(protocol) { Target::Pool } else { Target::Other }
-    }
-
-    /// The probe of a packet that is not plain TCP or UDP.
-    fn read_special<const SIDE: u16>(&self, packet: &[u8]) -> Probe<Key4> {
-        let probe = Probe::<Key4>::read(packet, SIDE);
-        match probe.event {
-            Event::IcmpError => self.of_error::<SIDE>(packet),
-            Event::Query if SIDE == OUTSIDE => asked_outside(probe),
-            Event::Answer if SIDE == INSIDE => asked_outside(probe),
-            Event::Malformed => malformed(packet, SIDE),
-            _ => probe,
-        }
-    }
-
-    /// The probe of an ICMP error: its key is that of packets which answer what it quotes.
-    fn of_error<const SIDE: u16>(&self, packet: &[u8]) -> Probe<Key4> {
-        let none = nobodys(SIDE);
-        let Ok((ip, rest)) = Ipv4::parse(packet) else { return none };
-        let message = ip.payload(rest);
-        let about = about(ip, message, SIDE);
-        let concerned = match about {
-            Some(key) => self.concerns::<SIDE>(key.source_end().0, key.destination_end().0),
-            None => self.concerns::<SIDE>(ip.src_bits(), ip.dst_bits()),
-        };
-        match about {
-            _ if !concerned => none,
-            Some(key) if rewrite::is_good_error(message) => Probe { key, event: Event::IcmpError, ..none },
-            Some(key) => Probe { key, ..none },
-            None => malformed(packet, SIDE),
-        }
-    }
-
-    /// Whether a packet of these addresses is one to translate.
-    fn concerns<const SIDE: u16>(&self, source: u32, destination: u32) -> bool {
-        if SIDE == INSIDE { self.leaves(source, destination) } else { self.is_ours(destination) }
     }
 
     /// What a host is told that gets no port or no session.
@@ -254,45 +165,6 @@ impl Nat44 {
         self.datagrams.timeout()
     }
 
-    /// The worker that a packet from inside belongs to.
-    pub(crate) fn owner_inside(&self, packet: &[u8], hairpin: bool) -> Owner {
-        let Some((ip, message)) = headers(packet) else { return Owner::ANY };
-        let (source, destination) = match about(ip, message, INSIDE) {
-            Some(key) => (key.source_end().0, key.destination_end().0),
-            None => (ip.src_bits(), ip.dst_bits()),
-        };
-        let concerned = self.leaves(source, destination) && (!hairpin || self.is_ours(destination));
-        if concerned { self.rules.owner_of_inside(source) } else { Owner::ANY }
-    }
-
-    /// The worker that a packet from outside belongs to.
-    pub(crate) fn owner_outside(&self, packet: &[u8], now: u64) -> Owner {
-        let Some((ip, message)) = headers(packet) else { return Owner::ANY };
-        if !self.is_ours(ip.dst_bits()) {
-            return Owner::ANY;
-        }
-        let datagram = || fragment_key(packet, OUTSIDE);
-        if ip.fragment_offset() > 0 {
-            return match self.datagrams.find(&datagram(), now) {
-                Some(First::At(owner)) => owner,
-                _ => Owner::ANY,
-            };
-        }
-        let key = about(ip, message, OUTSIDE).unwrap_or_else(|| Probe::<Key4>::read(packet, OUTSIDE).key);
-        let (outside, protocol) = (End::from(key.destination_end()), key.protocol());
-        let owner = match self.rules.statics.inside_of(outside, protocol) {
-            Some(inside) => self.rules.owner_of_inside(inside.address),
-            None => {
-                let place = self.rules.pool.find(outside.address);
-                place.and_then(|place| self.rules.owner_of_port(place, outside.port)).unwrap_or(Owner::ANY)
-            }
-        };
-        if ip.more_fragments() && owner != Owner::ANY {
-            self.datagrams.on_its_way(&datagram(), owner, now);
-        }
-        owner
-    }
-
     /// What workers have noted, in the order of time as far as it is read.
     fn read_notes(&self, max: usize) -> Records {
         let mut all = Records { subject: "nat".into(), file: self.rules.block_log.clone(), ..Records::default() };
@@ -313,72 +185,13 @@ impl Nat44 {
     fn take(&self, worker: u32) -> Option<Flows> {
         let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
         let made = flows.get_mut(worker as usize).and_then(Option::take);
-        made.or_else(|| Flows::new(&self.rules, worker).ok())
+        made.or_else(|| Flows::new(&self.rules, &self.known(), worker).ok())
     }
 }
 
 /// The address of the pool that a host gets.
 fn chosen(inside: u32, count: usize) -> usize {
     ((u64::from(word_hash(inside.into(), BY_ADDRESS)) * count as u64) >> 32) as usize
-}
-
-fn headers(packet: &[u8]) -> Option<(&Ipv4, &[u8])> {
-    let (ip, rest) = Ipv4::parse(packet).ok()?;
-    Some((ip, ip.payload(rest)))
-}
-
-/// The probe of a packet that is not to be translated.
-fn nobodys(side: u16) -> Probe<Key4> {
-    Probe { key: Key4::new(0, 0, IpProtocol(0), side), event: Event::Malformed, first_fragment: false }
-}
-
-/// Of a query that a host outside asks, or of its answer.
-fn asked_outside(probe: Probe<Key4>) -> Probe<Key4> {
-    Probe { key: with_zone(probe.key, probe.key.zone() | ASKED_OUTSIDE), ..probe }
-}
-
-/// A key with another zone.
-fn with_zone(key: Key4, zone: u16) -> Key4 {
-    let (source, destination) = (key.source_end(), key.destination_end());
-    let addresses = u64::from(source.0) << 32 | u64::from(destination.0);
-    Key4::new(addresses, u32::from(source.1) << 16 | u32::from(destination.1), key.protocol(), zone)
-}
-
-/// The probe of what no host sends: of its addresses.
-fn malformed(packet: &[u8], side: u16) -> Probe<Key4> {
-    let addresses = packet.first_chunk().map_or(0, |header| addresses(Ipv4::from_array(header)));
-    let key = Key4::new(addresses, 0, IpProtocol(0), side);
-    Probe { key, event: Event::Malformed, first_fragment: false }
-}
-
-fn addresses(ip: &Ipv4) -> u64 {
-    u64::from(ip.src_bits()) << 32 | u64::from(ip.dst_bits())
-}
-
-/// What the fragments of a packet are known by.
-fn fragment_key(packet: &[u8], side: u16) -> Key4 {
-    let ip = packet.first_chunk().map_or(Ipv4::default(), |header| *Ipv4::from_array(header));
-    Key4::fragment(addresses(&ip), ip.id(), ip.protocol(), side)
-}
-
-/// For an ICMP error, the key of packets that answer what it quotes. Errors that hosts must not be told by others (RFC 5508 REQ-10, RFC 6633)
-/// are about nothing, nor is one that is not for the sender of what it quotes (RFC 5927 §4).
-fn about(ip: &Ipv4, message: &[u8], side: u16) -> Option<Key4> {
-    let told = [icmp::DESTINATION_UNREACHABLE, icmp::TIME_EXCEEDED, icmp::PARAMETER_PROBLEM];
-    if ip.protocol() != IpProtocol::ICMP || ip.fragment_offset() > 0 || !told.contains(message.first()?) {
-        return None;
-    }
-    let quote = message.get(8..)?;
-    let quoted = quoted4(quote, side)?;
-    (quoted.source_end().0 == ip.dst_bits()).then(|| with_zone(quoted.reversed(), side | who_asked(quote, side)))
-}
-
-/// [`ASKED_OUTSIDE`] if an error from `side` quotes an ICMP query of a host outside, or an answer to one.
-fn who_asked(quote: &[u8], side: u16) -> u16 {
-    let Some(ip) = quote.first_chunk().map(Ipv4::from_array) else { return 0 };
-    let is_query = quote.get(ip.header_len()).is_some_and(|kind| [icmp::ECHO_REQUEST, icmp::TIMESTAMP].contains(kind));
-    // The other side has sent it.
-    if ip.protocol() == IpProtocol::ICMP && is_query == (side == INSIDE) { ASKED_OUTSIDE } else { 0 }
 }
 
 impl Table for Nat44 {
@@ -390,11 +203,12 @@ impl Table for Nat44 {
              behind their first one, in any order. Hosts and ports that are `static` are reached from outside. What it does for each \
              requirement of RFC 4787, RFC 5382, RFC 5508 and RFC 7857 is in docs/nat44-rfcs.md.\n\n\
              When settings change, sessions go on: one whose host, pool address, port or static mapping they do not allow any more \
-             ends with its next packet. How many sessions there can be, how long they last, `mapping`, `filtering` and `per-user` \
+             ends with its next packet. So it is with forwards that `swath nat forward` adds and removes. How many sessions there can be, how long they last, `mapping`, `filtering` and `per-user` \
              cannot change while the table keeps sessions.",
         )
         .carries("sessions, mappings and ports")
         .reads(&[const { Str::new("show") }, const { Str::new("outside-of") }, const { Str::new("inside-of") }, const { Str::new("sessions") }, const { Str::new("blocks") }, const { Str::new("save") }])
+        .loses("forwards added or removed by commands")
         .example(include_str!("../../examples/nat44.yaml"));
     type Config = Config;
     type Shard = Shard;
@@ -402,7 +216,7 @@ impl Table for Nat44 {
     type Reply = Reply;
 
     fn new(config: Config, setup: &mut TableSetup<'_>) -> Result<Nat44, ConfigError> {
-        let rules = config.check(setup)?;
+        let (rules, statics) = config.check(setup)?;
         let old = setup.old::<Nat44>().filter(|_| setup.in_use());
         old.as_ref().map_or(Ok(()), |old| rules.check_same_stores(&old.rules))?;
         let counts: Vec<Arc<Counts>> = match &old {
@@ -421,22 +235,18 @@ impl Table for Nat44 {
                 readers.into_iter().map(Mutex::new).collect()
             }
         };
+        let epoch = old.as_ref().map_or(0, |old| old.known().epoch.wrapping_add(1));
+        let forwards = Forwards::new(Known::new(&rules.pool, statics, epoch));
         let mut journals = journals.into_iter();
         let flows = (0..workers).map(|worker| {
-            let made = Flows::new(&rules, worker).map(|flows| flows.noting_in(journals.next()));
+            let made = Flows::new(&rules, &forwards.now(), worker).map(|flows| flows.noting_in(journals.next()));
             made.map(Some).map_err(|error| ConfigError::at("sessions", format!("there is no memory for so many sessions: {error}")))
         });
         let flows = Mutex::new(flows.collect::<Result<_, _>>()?);
         let datagrams = Datagrams::new(config.fragmented_packets, config.fragment_timeout.nanoseconds());
-        let known = old.as_ref().filter(|old| old.datagrams.is_like(&datagrams)).map(|old| Arc::clone(&old.datagrams));
-        let datagrams = known.unwrap_or_else(|| Arc::new(datagrams));
-        let epoch = old.as_ref().map_or(0, |old| old.epoch.wrapping_add(1));
-        let mut addresses: Vec<u32> = rules.pool.addresses().iter().map(|entry| entry.address).collect();
-        addresses.extend(rules.statics.addresses());
-        addresses.sort_unstable();
-        addresses.dedup();
-        let span = addresses.first().copied().zip(addresses.last().copied()).unwrap_or((1, 0));
-        Ok(Nat44 { rules, addresses, span, datagrams, epoch, waiting_fragments: config.waiting_fragments, counts, notes, flows })
+        let like = old.as_ref().filter(|old| old.datagrams.is_like(&datagrams)).map(|old| Arc::clone(&old.datagrams));
+        let datagrams = like.unwrap_or_else(|| Arc::new(datagrams));
+        Ok(Nat44 { rules, forwards, datagrams, waiting_fragments: config.waiting_fragments, counts, notes, flows })
     }
 
     fn shard(&self, worker: u32) -> Shard {
@@ -446,9 +256,15 @@ impl Table for Nat44 {
 
     fn adopt(&self, shard: &mut Shard, old: &mut Shard) {
         if let (Some(flows), Some(before)) = (&mut shard.flows, &mut old.flows) {
-            flows.adopt(before, self.epoch);
+            flows.adopt(before);
         }
         shard.now = old.now;
+    }
+
+    fn sync(&self, shard: &mut Shard) {
+        if let Some(flows) = &mut shard.flows {
+            flows.sync(&self.rules, &self.known());
+        }
     }
 
     fn command(&self, command: Command) -> Result<Reply, ConfigError> {

@@ -1,8 +1,10 @@
 //! The addresses outside with their ports: whose they are, and which are free.
 
-use swath_api::Owner;
+use std::net::Ipv4Addr;
+
 use swath_api::flow::mix;
 use swath_api::wire::IpProtocol;
+use swath_api::{ConfigError, Owner};
 
 use super::End;
 
@@ -41,6 +43,18 @@ impl Pool {
         match &self.addresses[..] {
             [only] => (only.address == address).then_some(0),
             several => several.binary_search_by_key(&address, |entry| entry.address).ok(),
+        }
+    }
+
+    /// The address that is meant: the one that is named, or the only one.
+    ///
+    /// # Errors
+    /// There is no only one.
+    pub(super) fn one(&self, named: Option<Ipv4Addr>) -> Result<u32, ConfigError> {
+        match (named, &self.addresses[..]) {
+            (Some(named), _) => Ok(named.to_bits()),
+            (None, [only]) => Ok(only.address),
+            (None, _) => Err(ConfigError::at("outside", "the pool has not one address: say which is meant")),
         }
     }
 
@@ -172,17 +186,41 @@ impl Ports {
         for (other, port) in old.reserved.drain(..) {
             let address = old.addresses[other / KINDS];
             let Ok(place) = self.addresses.binary_search(&address) else { continue };
-            let row = place * KINDS + other % KINDS;
-            if !is_used(End { address, port }, PROTOCOLS[other % KINDS]) {
-                self.clear(row, port);
+            self.unreserve_row(place * KINDS + other % KINDS, port, &is_used);
+        }
+        fresh.into_iter().for_each(|(row, port)| self.reserve_row(row, port));
+    }
+
+    /// Other ports are taken for good, from now on. `is_used` says which of those before somebody has.
+    pub(super) fn reserve_others(
+        &mut self,
+        ports: impl Iterator<Item = (usize, End, IpProtocol)>,
+        is_used: impl Fn(End, IpProtocol) -> bool,
+    ) {
+        let mut reserved = std::mem::take(&mut self.reserved);
+        reserved.drain(..).for_each(|(row, port)| self.unreserve_row(row, port, &is_used));
+        self.reserved = reserved;
+        for (place, end, protocol) in ports {
+            if let Some(row) = row(place, protocol).filter(|row| self.is_part(*row, end.port)) {
+                self.reserve_row(row, end.port);
             }
         }
-        for (row, port) in fresh {
-            if !self.is_taken(row, port) {
-                self.take(row, port);
-            }
-            self.reserved.push((row, port));
+    }
+
+    /// A port was reserved.
+    fn unreserve_row(&mut self, row: usize, port: u16, is_used: impl Fn(End, IpProtocol) -> bool) {
+        let end = End { address: self.addresses[row / KINDS], port };
+        if !is_used(end, PROTOCOLS[row % KINDS]) {
+            self.clear(row, port);
         }
+    }
+
+    /// A port is reserved, which somebody may have.
+    fn reserve_row(&mut self, row: usize, port: u16) {
+        if !self.is_taken(row, port) {
+            self.take(row, port);
+        }
+        self.reserved.push((row, port));
     }
 
     fn count_free(&self, row: usize) -> u32 {

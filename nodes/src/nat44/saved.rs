@@ -96,11 +96,12 @@ impl Nat44 {
     }
 
     fn put_back(&self, flows: &mut Flows, record: &Record, keys: (Key4, Key4), now: u64) -> Result<(), NotTaken> {
+        let known = self.known();
+        let view = self.view(&known);
         let (inside, outside) = (End::from(keys.0.source_end()), End::from(keys.1.destination_end()));
         let protocol = keys.0.protocol();
-        let statics = &self.rules.statics;
-        let is_static = statics.inside_of(outside, protocol) == Some(inside);
-        if !is_static && (!self.allows((inside, outside), protocol, flows.worker) || !self.is_own_port(inside, outside)) {
+        let is_static = view.known.statics.inside_of(outside, protocol) == Some(inside);
+        if !is_static && (!view.allows((inside, outside), protocol, flows.worker) || !self.is_own_port(inside, outside)) {
             return Err(NotTaken::NotAllowed);
         }
         if flows.sessions.len() >= self.rules.sessions.capacity as usize {

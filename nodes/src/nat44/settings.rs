@@ -195,7 +195,7 @@ pub(super) enum Told {
 /// A host or a port that is reached from outside.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct Forward {
+pub struct Forward {
     /// The inside address.
     inside: Ipv4Addr,
     /// The address outside. Default: the only one of the pool. Without a `port` it is the host's alone, for all protocols.
@@ -213,13 +213,26 @@ pub(super) struct Forward {
 }
 
 /// A protocol whose ports are forwarded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-enum Transport {
+pub(super) enum Transport {
     /// TCP.
     Tcp,
     /// UDP.
     Udp,
+}
+
+impl Transport {
+    pub(super) fn number(self) -> IpProtocol {
+        match self {
+            Transport::Tcp => IpProtocol::TCP,
+            Transport::Udp => IpProtocol::UDP,
+        }
+    }
+
+    pub(super) fn of(number: IpProtocol) -> Option<Transport> {
+        [Transport::Tcp, Transport::Udp].into_iter().find(|known| known.number() == number)
+    }
 }
 
 /// How sessions are kept.
@@ -286,7 +299,6 @@ impl PerUser {
 pub(super) struct Rules {
     pub(super) inside: Vec<Prefix4>,
     pub(super) pool: Pool,
-    pub(super) statics: Statics,
     pub(super) mapping: Mapping,
     pub(super) filtering: Filtering,
     pub(super) pooling: Pooling,
@@ -339,7 +351,7 @@ impl Rules {
 
 impl Config {
     /// Checks what serde cannot.
-    pub(super) fn check(&self, setup: &mut TableSetup<'_>) -> Result<Rules, ConfigError> {
+    pub(super) fn check(&self, setup: &mut TableSetup<'_>) -> Result<(Rules, Statics), ConfigError> {
         let inside_interfaces = interfaces("inside", &self.inside, setup)?;
         let outside_interfaces = interfaces("outside", &self.outside, setup)?;
         if let Some(both) = self.outside.iter().position(|name| self.inside.contains(name)) {
@@ -379,10 +391,9 @@ impl Config {
         let workers = setup.workers().max(1);
         let Keeping { capacity, pick_up: pickup, make_room, timeouts } = self.sessions;
         let sessions = Settings { pickup, make_room, timeouts, ..Settings::new(capacity.div_ceil(workers), Pairing::Translated) };
-        Ok(Rules {
+        let rules = Rules {
             inside,
             pool,
-            statics,
             mapping: self.mapping,
             filtering: self.filtering,
             pooling: self.pooling,
@@ -396,7 +407,8 @@ impl Config {
             capacity,
             port_seed: self.port_seed,
             workers,
-        })
+        };
+        Ok((rules, statics))
     }
 
     fn inside_prefixes(&self, interfaces: &[u16], setup: &TableSetup<'_>) -> Result<Vec<Prefix4>, ConfigError> {
@@ -488,12 +500,8 @@ impl Config {
 }
 
 impl Forward {
-    fn check(&self, pool: &Pool, prefixes: &[Prefix4]) -> Result<Static, ConfigError> {
-        let outside = match (self.outside, pool.addresses()) {
-            (Some(outside), _) => outside.to_bits(),
-            (None, [only]) => only.address,
-            (None, _) => return Err(ConfigError::at("outside", "the pool has not one address: say which is meant")),
-        };
+    pub(super) fn check(&self, pool: &Pool, prefixes: &[Prefix4]) -> Result<Static, ConfigError> {
+        let outside = pool.one(self.outside)?;
         let inside = self.inside.to_bits();
         if !prefixes.iter().any(|prefix| prefix.contains(inside)) {
             return Err(ConfigError::at("inside", format!("`{}` is not inside", self.inside)));
@@ -507,8 +515,7 @@ impl Forward {
                 return Err(ConfigError::at("outside", text));
             }
             (None, None, None) => (IpProtocol(0), 0),
-            (Some(Transport::Tcp), Some(port), _) => (IpProtocol::TCP, port),
-            (Some(Transport::Udp), Some(port), _) => (IpProtocol::UDP, port),
+            (Some(protocol), Some(port), _) => (protocol.number(), port),
             (None, ..) => return Err(ConfigError::at("protocol", "which port is forwarded: `tcp` or `udp`")),
             (_, None, _) => return Err(ConfigError::at("port", "which port is forwarded")),
         };

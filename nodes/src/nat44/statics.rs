@@ -14,13 +14,14 @@ pub(super) struct Static {
     pub(super) outside: End,
 }
 
-/// All of them; they do not change.
-#[derive(Debug, Default)]
+/// All of them.
+#[derive(Debug, Default, Clone)]
 pub(super) struct Statics {
     by_inside: HashMap<u64, End>,
     by_outside: HashMap<u64, End>,
+    // Addresses outside, in order.
     addresses: Vec<u32>,
-    ports: Vec<Static>,
+    entries: Vec<Static>,
 }
 
 impl Statics {
@@ -39,24 +40,33 @@ impl Statics {
         if let Err(at) = self.addresses.binary_search(&outside.address) {
             self.addresses.insert(at, outside.address);
         }
-        if protocol != IpProtocol(0) {
-            self.ports.push(entry);
-        }
+        self.entries.push(entry);
         Ok(())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.addresses.is_empty()
+    /// The same without the one of an address and port outside; `None` if there is none.
+    pub(super) fn without(&self, outside: End, protocol: IpProtocol) -> Option<Statics> {
+        let is_it = |entry: &Static| (entry.outside, entry.protocol) == (outside, protocol);
+        let mut less = Statics::default();
+        for entry in self.entries.iter().filter(|entry| !is_it(entry)) {
+            // They were there together.
+            less.add(*entry).ok()?;
+        }
+        (less.entries.len() < self.entries.len()).then_some(less)
     }
 
-    /// The addresses outside, in order.
-    pub(super) fn addresses(&self) -> &[u32] {
-        &self.addresses
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// All of them, in the order in which they were added.
+    pub(super) fn entries(&self) -> &[Static] {
+        &self.entries
     }
 
     /// Ports that are forwarded.
-    pub(super) fn ports(&self) -> &[Static] {
-        &self.ports
+    pub(super) fn ports(&self) -> impl Iterator<Item = &Static> {
+        self.entries.iter().filter(|entry| entry.protocol != IpProtocol(0))
     }
 
     /// What is outside for what is inside.

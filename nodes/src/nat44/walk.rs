@@ -7,7 +7,8 @@ use crate::sessions::{self, Key4, Query};
 
 use super::act::{Act, Refusal};
 use super::flows::{Asking, Flows};
-use super::{Nat44, Shard, fragment_key, rewrite};
+use super::view::{View, fragment_key};
+use super::{Shard, rewrite};
 
 /// Space for the packets of a frame, kept so that it need not be made for each.
 pub(crate) struct Space {
@@ -23,7 +24,7 @@ impl Default for Space {
 
 /// A node's side of it: where packets go whose translation is not a matter of its own.
 pub(crate) struct Walk<'a, N> {
-    pub(crate) nat: &'a Nat44,
+    pub(crate) nat: View<'a>,
     pub(crate) space: &'a mut Space,
     /// Fragments that wait for the first one, by what their packet is known by, and until when.
     pub(crate) waiting: &'a mut Held<(Key4, u64)>,
@@ -72,7 +73,7 @@ impl<N: Edges> Walk<'_, N> {
             );
             return;
         }
-        let (mut queries, due) = (queries.iter(), now + nat.fragment_timeout());
+        let (mut queries, due) = (queries.iter(), now + nat.table.fragment_timeout());
         frame.for_each_hold(waiting, held, full, |packet| {
             // There are as many as packets.
             let Some(query) = queries.next() else { return Verdict::Go(others(packet, Act::Other)) };
@@ -90,7 +91,7 @@ impl<N: Edges> Walk<'_, N> {
 /// Translates a packet that needs nothing but its session. `false`, and nothing has changed, if it is another one.
 #[inline(always)]
 fn go_on<const SIDE: u16, const HAIRPIN: bool>(
-    nat: &Nat44,
+    nat: View<'_>,
     flows: &mut Flows,
     packet: &mut Packet<'_>,
     query: &Query<Key4>,
@@ -102,7 +103,7 @@ fn go_on<const SIDE: u16, const HAIRPIN: bool>(
 
 /// Of those that leave, a hairpin means only some, though the sessions of all are known to it.
 #[inline(always)]
-fn is_meant<const HAIRPIN: bool>(nat: &Nat44, packet: &Packet<'_>) -> bool {
+fn is_meant<const HAIRPIN: bool>(nat: View<'_>, packet: &Packet<'_>) -> bool {
     !HAIRPIN || nat.is_ours(destination(packet))
 }
 

@@ -8,6 +8,7 @@ mod blocks;
 mod churn;
 mod collisions;
 mod document;
+mod forwards;
 mod fragments;
 mod hostile;
 mod packets;

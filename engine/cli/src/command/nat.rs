@@ -3,11 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use swath_ctl::{restore, save};
 
 use super::filter::{SessionsCommand, sessions};
-use super::{TableArgs, done, text_of, write_json};
+use super::{RemoteTable, TableArgs, done, text_of, write_json};
 use crate::args::Format;
 use crate::exit::{Exit, Failure};
 use crate::figures::{counted, grouped};
@@ -28,6 +28,8 @@ Examples:
   swath nat save sessions.nat
   swath nat restore sessions.nat
   swath nat blocks --outside 203.0.113.2:20000
+  swath nat forward add --inside 192.168.1.20 --protocol tcp --port 443
+  swath nat forward del --protocol tcp --port 443
   swath nat sessions remove --port 53 --protocol udp")]
 pub struct NatArgs {
     #[command(subcommand)]
@@ -63,6 +65,58 @@ pub enum NatCommand {
     /// List, count or end sessions
     #[command(subcommand)]
     Sessions(SessionsCommand),
+    /// List, add or remove hosts and ports that are reached from outside
+    #[command(subcommand)]
+    Forward(ForwardCommand),
+}
+
+/// What to do with hosts and ports that are reached from outside. It takes effect at once, and lasts until the engine stops or a reload changes the
+/// settings of the table.
+#[derive(Debug, clap::Subcommand)]
+pub enum ForwardCommand {
+    /// List them, those of the settings, too
+    List,
+    /// Add one; a session that has its port ends with its next packet
+    Add {
+        /// The inside address
+        #[arg(long, value_name = "ADDRESS")]
+        inside: Ipv4Addr,
+        #[command(flatten)]
+        outside: OutsideArgs,
+        /// The port inside [default: as outside]
+        #[arg(long, value_name = "PORT", requires = "port")]
+        inside_port: Option<u16>,
+    },
+    /// Remove one, of the settings, too; its sessions end with their next packets
+    Del {
+        #[command(flatten)]
+        outside: OutsideArgs,
+    },
+}
+
+/// An address outside, or a port of it.
+#[derive(Debug, clap::Args)]
+pub struct OutsideArgs {
+    /// The address outside [default: the only one of the pool]
+    #[arg(long, value_name = "ADDRESS")]
+    pub outside: Option<Ipv4Addr>,
+    /// The protocol of the port
+    #[arg(long, value_parser = ["tcp", "udp"], requires = "port")]
+    pub protocol: Option<String>,
+    /// The port outside; without it all of the address is meant
+    #[arg(long, requires = "protocol")]
+    pub port: Option<u16>,
+}
+
+impl OutsideArgs {
+    fn to_json(&self) -> Map<String, Value> {
+        let words = [
+            ("outside", self.outside.map(|address| address.to_string().into())),
+            ("protocol", self.protocol.clone().map(Value::from)),
+            ("port", self.port.map(Value::from)),
+        ];
+        words.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?))).collect()
+    }
 }
 
 /// Does something with address translation.
@@ -97,8 +151,42 @@ pub fn nat(args: &NatArgs, terminal: &Terminal) -> Result<Exit, Failure> {
             done(&json!({ "restored": restored.taken, "not-taken": restored.not_taken }), &words, format, terminal)?;
         }
         NatCommand::Sessions(command) => sessions(&mut table, command, format, terminal)?,
+        NatCommand::Forward(command) => forward(&mut table, command, format, terminal)?,
     }
     Ok(Exit::Ok)
+}
+
+fn forward(table: &mut RemoteTable, command: &ForwardCommand, format: Format, terminal: &Terminal) -> Result<(), Failure> {
+    let (asked, words) = match command {
+        ForwardCommand::List => {
+            let answer: Value = table.command(&json!({ "forwards": {} }))?;
+            let forwards = &answer["forwards"]["forwards"];
+            return if format == Format::Json {
+                write_json(&json!({ "forwards": forwards }), terminal)
+            } else {
+                terminal.data(&forwards.as_array().into_iter().flatten().map(line).collect::<String>())
+            };
+        }
+        ForwardCommand::Add { inside, outside, inside_port } => {
+            let mut asked = outside.to_json();
+            asked.insert("inside".into(), inside.to_string().into());
+            asked.extend(inside_port.map(|port| ("inside-port".into(), port.into())));
+            (json!({ "add-forward": asked }), "added to")
+        }
+        ForwardCommand::Del { outside } => (json!({ "remove-forward": outside.to_json() }), "removed from"),
+    };
+    let answer: Value = table.command(&asked)?;
+    done(&answer, &format!("1 forward {words} `{}`", table.name), format, terminal)
+}
+
+/// From where outside to where inside.
+fn line(forward: &Value) -> String {
+    let end = |address: &str, port: &str| match forward[port].as_u64() {
+        Some(port) => format!("{}:{port}", text_of(&forward[address])),
+        None => text_of(&forward[address]),
+    };
+    let protocol = forward["protocol"].as_str().unwrap_or("all");
+    format!("{protocol:<3}  {:<21}  {}\n", end("outside", "port"), end("inside", "inside-port"))
 }
 
 /// A line for each block.
