@@ -323,16 +323,20 @@ impl Rules {
             // The ports of each host follow from inside prefixes and pool, too.
             ("deterministic", self.deterministic != old.deterministic),
             ("port-blocks", self.port_blocks != old.port_blocks),
-            // Blocks have their places by those of its addresses.
-            ("pool", self.port_blocks.is_some() && self.pool != old.pool),
             ("per-user", self.per_user != old.per_user),
             ("sessions", self.sessions != old.sessions),
         ];
         let text = "cannot change while the table keeps sessions: give the table another name, which ends them, or start again";
-        match differs.into_iter().find(|(_, differs)| *differs) {
-            Some((path, _)) => Err(ConfigError::at(path, text)),
-            None => Ok(()),
+        if let Some((path, _)) = differs.into_iter().find(|(_, differs)| *differs) {
+            return Err(ConfigError::at(path, text));
         }
+        if self.port_blocks.is_some() && self.pool != old.pool {
+            let text = "with `port-blocks` the pool cannot change while the table keeps sessions, since blocks are known by their places in \
+                        it. Save them (`swath nat save FILE`), give the table another name, and restore those that the new pool \
+                        allows (`swath nat restore FILE`)";
+            return Err(ConfigError::at("pool", text));
+        }
+        Ok(())
     }
 
     /// The worker of an inside address.

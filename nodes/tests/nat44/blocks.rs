@@ -230,6 +230,39 @@ fn blocks_go_on_with_other_settings() {
     }
 }
 
+/// Who gives the table another name with another pool, as the refusal of the one without says, goes on with all sessions of the addresses that
+/// are still there, with their ports and blocks.
+#[test]
+fn another_pool_has_another_name() {
+    let blocks = |pool: &str| format!("port-blocks: {{ size: 64, per-user: 1 }}\n    pool: [{pool}]");
+    for workers in [1, 3] {
+        let mut net = Net::with(workers, &blocks("203.0.113.2, 203.0.113.8"));
+        let hosts: Vec<Address> = (0..60).map(|host| [10, 0, 0, host]).collect();
+        let outside: Vec<_> = hosts.iter().map(|host| source(&net.leaves(&udp((*host, 4000), (R, 53))))).collect();
+        let saved = net.saved();
+        let refusal = net.rig.apply(&graph(workers, &blocks("203.0.113.8, 203.0.113.9"))).expect_err("refused");
+        assert!(refusal.contains("with `port-blocks` the pool cannot change") && refusal.contains("another name"), "{refusal}");
+        let other = graph(workers, &blocks("203.0.113.8, 203.0.113.9")).replace("\n  nat:\n", "\n  nat2:\n");
+        net.rig.apply(&other).expect("a graph");
+        let ask = |net: &mut Net, command: String| -> serde_json::Value {
+            net.wait(SECOND / 100);
+            serde_json::from_str(&net.rig.engine().command("nat2", &command).expect("an answer")).expect("JSON")
+        };
+        let answer = ask(&mut net, serde_json::json!({ "restore": { "sessions": saved, "elapsed": "1s" } }).to_string());
+        let kept: Vec<usize> = (0..60).filter(|host| outside[*host].0 == [203, 0, 113, 8]).collect();
+        assert!(kept.len() > 5 && kept.len() < 55, "{}", kept.len());
+        let expected = serde_json::json!({ "restored": kept.len(), "not-taken": { "not-allowed": 60 - kept.len() } });
+        assert_eq!(answer["restored"], expected);
+        let given = ask(&mut net, r#"{"blocks": {}}"#.into())["blocks"]["blocks"].as_array().map(Vec::len);
+        assert_eq!(given, Some(kept.len()));
+        for host in 0..60 {
+            let now = source(&net.leaves(&udp((hosts[host], 4000), (R, 53))));
+            assert!(!kept.contains(&host) || now == outside[host], "{host}: {:?} is {now:?}", outside[host]);
+            assert!([[203, 0, 113, 8], [203, 0, 113, 9]].contains(&now.0));
+        }
+    }
+}
+
 /// Nobody reads for long: what is not told is counted.
 #[test]
 fn what_is_not_read_in_time_is_counted() {

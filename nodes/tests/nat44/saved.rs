@@ -10,7 +10,7 @@ use crate::{A, B, Net, R, S, SECOND, X};
 
 impl Net {
     /// All sessions as they are saved, worker by worker.
-    fn saved(&mut self) -> Vec<Value> {
+    pub fn saved(&mut self) -> Vec<Value> {
         let (mut all, mut worker, mut workers) = (Vec::new(), 0, 1);
         while worker < workers {
             let mut next = Some(0);
