@@ -207,7 +207,7 @@ impl Table for Nat44 {
              cannot change while the table keeps sessions.",
         )
         .carries("sessions, mappings and ports")
-        .reads(&[const { Str::new("show") }, const { Str::new("outside-of") }, const { Str::new("inside-of") }, const { Str::new("sessions") }, const { Str::new("blocks") }, const { Str::new("save") }])
+        .reads(&[const { Str::new("show") }, const { Str::new("forwards") }, const { Str::new("outside-of") }, const { Str::new("inside-of") }, const { Str::new("sessions") }, const { Str::new("blocks") }, const { Str::new("save") }])
         .loses("forwards added or removed by commands")
         .example(include_str!("../../examples/nat44.yaml"));
     type Config = Config;
