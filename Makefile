@@ -49,7 +49,7 @@ test-long: deps asan valgrind
 	SWATH_TEST_SCALE=20 SWATH_KERNEL_FRAMES=20000 PROPTEST_CASES=20000 $(CARGO) test --profile fast $(WORKSPACE) --no-fail-fast
 endif
 
-## make bench [CASE=ip4-1 or 'acl-*']: graph cost in TSC cycles per packet; with CASE=workers, overload, overload-af-packet, wake, scrape or
+## make bench [CASE=ip4-1 or 'acl-*']: graph cost in TSC cycles per packet; with CASE=workers, overload, overload-af-packet, reload, wake, scrape or
 ## workers-instructions what several workers, or one under load or at rest, do; with CASE=af-xdp the router between devices, and with CASE=af-xdp-deny a list
 ## in the kernel beside one in the graph, as root.
 ## Wants an idle machine.

@@ -14,6 +14,7 @@ mod classifiers;
 mod create;
 mod kernel;
 mod measure;
+mod reload;
 mod rig;
 mod rte_acl;
 mod scrape;
@@ -63,12 +64,13 @@ struct Arguments {
 
 /// What is measured of workers as threads, or of several: name, meaning, and how.
 type Threads = (&'static str, &'static str, fn() -> Result<(), String>);
-const THREADS: [Threads; 6] = [
+const THREADS: [Threads; 7] = [
     ("workers", "packets per second by 1 and 2 workers, with and without a handoff", workers::scale),
     ("overload", "what is forwarded of up to ten times what can be", workers::overload),
     ("overload-af-packet", "the same on devices of the kernel; as root", kernel::report),
     ("scrape", "what it costs the workers of 100 nodes that somebody looks at their metrics", scrape::report),
     ("workers-instructions", "instructions and cache misses per packet of 1, 2, 4 and 8 workers", workers::instructions),
+    ("reload", "what a NAT gateway loses when another graph is applied, beside Click; as root", reload::report),
     ("wake", "how long packets wait for a worker that sleeps, and what it costs to be idle", wake::report),
 ];
 
