@@ -50,8 +50,8 @@ test-long: deps asan valgrind
 endif
 
 ## make bench [CASE=ip4-1 or 'acl-*']: graph cost in TSC cycles per packet; with CASE=workers, overload, overload-af-packet, reload, wake, scrape or
-## workers-instructions what several workers, or one under load or at rest, do; with CASE=af-xdp the router between devices, and with CASE=af-xdp-deny a list
-## in the kernel beside one in the graph, as root.
+## workers-instructions what several workers, or one under load or at rest, do; with CASE=af-xdp the router between devices, with CASE=af-xdp-deny a list
+## in the kernel beside one in the graph, and with CASE=af-xdp-kernel the router beside the kernel's own, as root.
 ## Wants an idle machine.
 bench:
 	$(CARGO) build --release -p swath-bench $(if $(filter af-xdp%,$(CASE)),-p swath)

@@ -11,6 +11,7 @@ use swath_ctl::api::Runtime;
 
 use super::cores::schedstat;
 use super::network::{IN, OUT};
+use super::versus::{self, Work};
 
 /// Who forwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Kind {
     Router,
     /// A list of `swath run` that drops what comes in: the node alone, or the program in the kernel for it.
     Deny { offload: bool },
+    /// The router with some work to do on the way.
+    With(Work),
 }
 
 /// The programs, and the core that they run on.
@@ -55,6 +58,9 @@ impl Programs {
         for offload in [false, true] {
             std::fs::write(programs.deny(offload), deny(core, offload)).map_err(|error| error.to_string())?;
         }
+        for work in Work::ALL {
+            std::fs::write(programs.with(work), versus::graph(core, work)).map_err(|error| error.to_string())?;
+        }
         let source = at("forwarder.c");
         std::fs::write(&source, include_str!("forwarder.c")).map_err(|error| error.to_string())?;
         let mut compiler = Command::new("cc");
@@ -70,13 +76,21 @@ impl Programs {
         self.place.join(if offload { "offload.yaml" } else { "deny.yaml" })
     }
 
+    fn with(&self, work: Work) -> PathBuf {
+        self.place.join(format!("{work:?}.yaml"))
+    }
+
     pub fn start(&self, kind: Kind) -> Result<Forwarder<'_>, String> {
         let mut command = Command::new("taskset");
         command.args(["-c", &self.cores]);
         match kind {
             Kind::Bare => command.arg(&self.bare).args([IN, OUT, &self.core.to_string()]),
-            Kind::Router | Kind::Deny { .. } => {
-                let graph = if let Kind::Deny { offload } = kind { self.deny(offload) } else { self.graph.clone() };
+            Kind::Router | Kind::Deny { .. } | Kind::With(_) => {
+                let graph = match kind {
+                    Kind::Deny { offload } => self.deny(offload),
+                    Kind::With(work) => self.with(work),
+                    _ => self.graph.clone(),
+                };
                 command.arg(&self.swath).arg("run").arg(graph).args(["--stats", "none", "--report"]).arg(&self.report);
                 command.arg("--api").arg(&self.api)
             }

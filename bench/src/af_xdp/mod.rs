@@ -12,6 +12,7 @@ mod network;
 mod object_tests;
 mod statistics;
 mod traffic;
+mod versus;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -29,7 +30,8 @@ use traffic::{Counts, Traffic, UNDER_WAY};
 /// A case: name, meaning, and how it runs within a namespace of its own.
 type XdpCase = (&'static str, &'static str, fn(Options, usize) -> Result<(), String>);
 /// All of them.
-pub const CASES: [XdpCase; 2] = [(NAME, ABOUT, run), (deny::NAME, deny::ABOUT, deny::run)];
+pub const CASES: [XdpCase; 3] =
+    [(NAME, ABOUT, run), (deny::NAME, deny::ABOUT, deny::run), (versus::NAME, versus::ABOUT, versus::run)];
 
 const NAME: &str = "af-xdp";
 const ABOUT: &str = "IPv4 router on AF_XDP over a bare AF_XDP forwarder: packets per second, as a ratio (root)";
@@ -72,7 +74,7 @@ fn prepare(core: usize) -> Result<(Programs, Traffic, usize), String> {
     let other = *cores.iter().find(|other| **other != core).ok_or("it needs two cores")?;
     measure::claim_core(other)?;
     network::lay().map_err(|error| format!("it needs root, iproute2 and ethtool: {error}"))?;
-    Ok((Programs::new(core, &cores)?, Traffic::new()?, other))
+    Ok((Programs::new(core, &cores)?, Traffic::new(false)?, other))
 }
 
 /// The case, within that namespace.

@@ -40,6 +40,8 @@ volatile const __u32 device = 0;
 volatile const __u8 headers[HEADERS] = {};
 // What a router makes of the addresses of Ethernet.
 volatile const __u8 routed[ETH_ALEN] = {};
+// Whether sources are translated on the way.
+volatile const __u8 translated = 0;
 
 static __always_inline volatile struct counter *counter(__u32 which)
 {
@@ -75,7 +77,7 @@ int absorb(struct xdp_md *ctx)
 	// Addresses, protocol and ports: what the kernel sends of its own accord is none of ours.
 #pragma unroll
 	for (int byte = 26; byte < 38; byte++)
-		if (at[byte] != headers[byte])
+		if (at[byte] != headers[byte] && !(translated && (byte < 30 || byte == 34 || byte == 35)))
 			return XDP_PASS;
 	if (at[22] + 1 == headers[22] && at[0] == routed[0] && at[1] == routed[1] && at[2] == routed[2] && at[3] == routed[3] &&
 	    at[4] == routed[4] && at[5] == routed[5])

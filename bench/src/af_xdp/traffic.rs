@@ -51,8 +51,8 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Loads both, and puts the sink in its place.
-    pub fn new() -> Result<Traffic, String> {
+    /// Loads both, and puts the sink in its place, which is told whether sources are translated on the way.
+    pub fn new(translated: bool) -> Result<Traffic, String> {
         let device = index(INTO)?;
         let frame = frame();
         let headers: [u8; HEADERS] = *frame.first_chunk().ok_or("a frame has headers")?;
@@ -60,6 +60,7 @@ impl Traffic {
             .override_global("device", &device, true)
             .override_global("headers", &headers, true)
             .override_global("routed", &NEXT_HOP_MAC, true)
+            .override_global("translated", &u8::from(translated), true)
             .load(OBJECT)
             .map_err(words)?;
         let counters = Array::try_from(program.take_map("counters").ok_or("there are no counters")?).map_err(words)?;
