@@ -12,7 +12,6 @@ use super::denials::Denials;
 use super::program::Loaded;
 use super::random::Rng;
 use super::sieve::{Counts, Shape};
-use super::random::Rng;
 use super::socket::unbound;
 
 /// Of `enum xdp_action` in linux/bpf.h.
