@@ -38,7 +38,9 @@ fn crates_know_only_what_they_may() {
     let set = |names: &[&str]| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
     assert_eq!(depends_on("engine/api"), set(&[]));
     assert_eq!(depends_on("engine/core"), set(&["swath-api"]));
-    assert_eq!(depends_on("engine/io"), set(&["swath-api", "swath-core"]));
+    assert_eq!(depends_on("engine/dpdk-abi"), set(&[]));
+    assert_eq!(depends_on("engine/dpdk"), set(&["swath-dpdk-abi"]));
+    assert_eq!(depends_on("engine/io"), set(&["swath-api", "swath-core", "swath-dpdk-abi"]));
     assert_eq!(depends_on("engine/ctl"), set(&["swath-api", "swath-core"]));
     assert_eq!(depends_on("nodes"), set(&["swath-api"]));
     assert_eq!(depends_on("engine/cli"), set(&["swath-api", "swath-core", "swath-ctl", "swath-io", "swath-nodes"]));
