@@ -1,6 +1,6 @@
 //! The DPDK driver: a library of its own, linked to DPDK, that Swath opens when a graph first names `driver: dpdk`, `memif` or `vhost-user`.
 //!
-//! Between both is the C interface of `swath-dpdk-abi`. Swath's pool stays the only owner of chunks: the [mempool](memory) of DPDK is a view of it.
+//! Between both is the C interface of `swath-dpdk-abi`. Swath's pool stays the only owner of chunks: the mempool of DPDK is a view of it.
 //!
 //! All of this crate is `unsafe` by its nature: it is what lies between two interfaces of C.
 

@@ -15,7 +15,7 @@
 //! The devices of a process share one environment of DPDK (EAL), which is started with the first of them and stays. `eal` adds to its arguments;
 //! they cannot change before swath is started again. There are no secondary processes: chunks of a thread's own cache are not theirs.
 //!
-//! [`memif`](memif) and [`vhost_user`](vhost) are devices of DPDK with settings of their own.
+//! [`memif`] and [`vhost-user`](vhost) are devices of DPDK with settings of their own.
 //!
 //! At the end they say `{device, driver, link-changes, missed, transmit-errors}`.
 
