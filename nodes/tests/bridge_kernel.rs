@@ -195,5 +195,7 @@ fn the_kernels_bridge_does_the_same() {
         let [ours, theirs] = [&our_flows, &their_flows].map(|flows| flows.get(flow).cloned().unwrap_or_default());
         assert!(ours == theirs, "port {}: ours {:#?}, the kernel's {:#?}", flow.0, show(&ours), show(&theirs));
     }
-    assert!(ours.iter().all(|frames| frames.len() > 200), "hardly anything was forwarded");
+    // A port may by chance have no station, and so get floods alone.
+    let counts: Vec<usize> = ours.iter().map(Vec::len).collect();
+    assert!(counts.iter().all(|count| *count > 50), "hardly anything was forwarded: {counts:?}");
 }

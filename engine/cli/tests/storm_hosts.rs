@@ -15,10 +15,10 @@ use common::hosts::{Net, Swath};
 use serde_json::{Value, json};
 use swath_ctl::Client;
 
-/// Graphs that are applied; a thousand with `SWATH_TEST_SCALE=5` and more.
+/// Graphs that are applied; a thousand with `SWATH_TEST_SCALE=20`, as `make test-long` has it.
 fn changes() -> usize {
     let scale = std::env::var("SWATH_TEST_SCALE").ok().and_then(|scale| scale.parse::<f64>().ok()).unwrap_or(1.0);
-    (200.0 * scale.clamp(0.1, 5.0)) as usize
+    (50.0 * scale.clamp(0.4, 20.0)) as usize
 }
 
 /// Packets per second that are tried first, and as long as nothing is lost, twice as many.
