@@ -70,6 +70,8 @@ fn main() {
         .allowlist_var("SWATH_.*|RTE_PKTMBUF_HEADROOM|RTE_MEMPOOL_F_.*|RTE_MEMPOOL_CACHE_MAX_SIZE|RTE_MAX_ETHPORTS")
         .allowlist_type("rte_pktmbuf_pool_private")
         .opaque_type("rte_mbuf")
+        // Those of C headers are no documentation in Markdown.
+        .generate_comments(false)
         .derive_default(true)
         .layout_tests(true)
         .rust_target("1.85".parse().unwrap_or_default());
