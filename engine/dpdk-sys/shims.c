@@ -6,8 +6,6 @@
 
 int swath_rte_errno(void) { return rte_errno; }
 
-unsigned swath_rte_lcore_id(void) { return rte_lcore_id(); }
-
 uint16_t swath_rte_eth_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
 	return rte_eth_rx_burst(port, queue, packets, count);
@@ -47,12 +45,7 @@ int swath_rte_eth_dev_get_port(const char *devargs, uint16_t *port)
 	return -1;
 }
 
-const unsigned SWATH_LCORE_ID_ANY = LCORE_ID_ANY;
-const uint64_t SWATH_RX_IP_CKSUM_MASK = RTE_MBUF_F_RX_IP_CKSUM_MASK;
-const uint64_t SWATH_RX_IP_CKSUM_GOOD = RTE_MBUF_F_RX_IP_CKSUM_GOOD;
-const uint64_t SWATH_RX_IP_CKSUM_BAD = RTE_MBUF_F_RX_IP_CKSUM_BAD;
 const uint64_t SWATH_RX_VLAN_STRIPPED = RTE_MBUF_F_RX_VLAN_STRIPPED;
-const uint64_t SWATH_RX_OFFLOAD_IPV4_CKSUM = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
 const uint64_t SWATH_RSS_IP = RTE_ETH_RSS_IP;
 const uint64_t SWATH_RSS_TCP = RTE_ETH_RSS_TCP;
 const uint64_t SWATH_RSS_UDP = RTE_ETH_RSS_UDP;

@@ -20,7 +20,6 @@
 
 /* Functions that DPDK has in its headers only. Each does what the one does whose name it has behind `swath_`, if nothing else is said. */
 int swath_rte_errno(void);
-unsigned swath_rte_lcore_id(void);
 uint16_t swath_rte_eth_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
 uint16_t swath_rte_eth_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
 void swath_rte_pktmbuf_free(struct rte_mbuf *packet);
@@ -50,10 +49,7 @@ enum {
 };
 
 /* Macros, and what has another name in another release. */
-extern const unsigned SWATH_LCORE_ID_ANY;
-extern const uint64_t SWATH_RX_IP_CKSUM_MASK, SWATH_RX_IP_CKSUM_GOOD, SWATH_RX_IP_CKSUM_BAD;
 extern const uint64_t SWATH_RX_VLAN_STRIPPED;
-extern const uint64_t SWATH_RX_OFFLOAD_IPV4_CKSUM;
 extern const uint64_t SWATH_RSS_IP, SWATH_RSS_TCP, SWATH_RSS_UDP;
 
 #endif

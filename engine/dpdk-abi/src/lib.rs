@@ -216,9 +216,4 @@ pub struct Library {
     pub link: unsafe extern "C" fn(port: *mut c_void) -> Link,
     /// What the device has counted.
     pub counts: unsafe extern "C" fn(port: *mut c_void) -> Counts,
-    /// All that the device counts, under its own names (`xstats`).
-    pub statistics: unsafe extern "C" fn(port: *mut c_void, visit: Visit, context: *mut c_void),
 }
-
-/// Is told a statistic: its name, which is UTF-8 of `length` bytes, and its value.
-pub type Visit = unsafe extern "C" fn(context: *mut c_void, name: *const u8, length: usize, value: u64);

@@ -28,7 +28,6 @@ static LIBRARY: Library = Library {
     revive: port::revive,
     link: port::link,
     counts: statistics::counts,
-    statistics: statistics::statistics,
 };
 
 /// What the library can do.
