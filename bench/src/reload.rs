@@ -16,6 +16,9 @@ const PACKETS: u64 = 100_000;
 const RATE: u64 = 50_000;
 const FLOWS: u64 = 1000;
 const ROUNDS: usize = 10;
+/// The core of the gateway, and that of what sends and receives: on one core they would take turns of milliseconds.
+const ROUTER: usize = 1;
+const ENDS: usize = 0;
 /// How often it is looked what has arrived.
 const LOOK: Duration = Duration::from_micros(200);
 /// What says that this process is in the namespace.
@@ -34,6 +37,7 @@ fn gateway(which: usize) -> String {
     };
     format!(
         "version: 1
+engine: {{ cores: [{ROUTER}] }}
 interfaces:
   in:  {{ driver: af-packet, device: in1, mac: '02:00:00:00:00:01', addresses: [10.0.0.254/8] }}
   out: {{ driver: af-packet, device: out0, mac: '02:00:00:00:00:02', addresses: [203.0.113.2/24] }}
@@ -61,6 +65,7 @@ nodes:
 fn generator() -> String {
     format!(
         "version: 1
+engine: {{ cores: [{ENDS}] }}
 interfaces:
   make: {{ driver: memory, generate: {{ flows: {{ sources: [10.0.0.0/16], destinations: [198.51.100.0/24], count: {FLOWS}, dst-mac: '02:00:00:00:00:01' }}, stamp: true, rate: {RATE}, limit: {PACKETS} }} }}
   net:  {{ driver: af-packet, device: in0 }}
@@ -71,14 +76,19 @@ nodes:
     )
 }
 
-const SINK: &str = "version: 1
+fn sink() -> String {
+    format!(
+        "version: 1
+engine: {{ cores: [{ENDS}] }}
 interfaces:
-  net:  { driver: af-packet, device: out1 }
-  look: { driver: memory, sink: { check: stamps } }
+  net:  {{ driver: af-packet, device: out1 }}
+  look: {{ driver: memory, sink: {{ check: stamps }} }}
 nodes:
-  rx: { kind: rx, interface: net, to: tx }
-  tx: { kind: tx, interface: look }
-";
+  rx: {{ kind: rx, interface: net, to: tx }}
+  tx: {{ kind: tx, interface: look }}
+"
+    )
+}
 
 /// Engines that are started from text, and may be told another one.
 struct Bench {
@@ -110,7 +120,7 @@ impl Bench {
 
     /// Offers the packets, with a swap in their middle or without.
     fn round(&self, swap: bool) -> Result<Round, String> {
-        let mut sink = self.start(SINK)?;
+        let mut sink = self.start(&sink())?;
         let mut router = self.start(&gateway(0))?;
         let mut source = self.start(&generator())?;
         let start = Instant::now();
