@@ -15,7 +15,7 @@ pub fn prefetch<T>(value: &T) {
 
 /// Asks for the cache line at an address, which may be any: a prefetch does not fault.
 #[inline(always)]
-pub(crate) fn prefetch_at(address: *const u8) {
+pub fn prefetch_at(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

@@ -40,8 +40,7 @@ mod x86;
 mod tests;
 
 pub use bits::{chosen8, nonzero4, rank8, within8};
-pub(crate) use cpu::prefetch_at;
-pub use cpu::{prefetch, prefetch_slice, tsc};
+pub use cpu::{prefetch, prefetch_at, prefetch_slice, tsc};
 pub use select::{Selection, all_supported, kernels, selection};
 pub use types::{ETHER_TYPES_MAX, EthCheck, EthRewrite, ForwardIds, Ip4Class};
 

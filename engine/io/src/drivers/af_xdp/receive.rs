@@ -6,8 +6,9 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, OnceLock};
 
 use libc::xdp_desc;
+use swath_api::kernel::prefetch_at;
 use swath_api::memory::{DATA, HEAD, LINE, WINDOW};
-use swath_api::{Cache, Desc, Lane, Pool, Vector};
+use swath_api::{Cache, Desc, Lane, Pool, VECTOR, Vector};
 use swath_core::driver::{Io, Offloaded, Received, RxQueue};
 
 use super::checksum;
@@ -21,6 +22,11 @@ use crate::drivers::kernel::watch::{Mailbox, Status};
 
 /// Chunks that are missing in the fill ring before it is filled again; of a short one, half of it.
 const FILL: usize = 64;
+/// Frames that are taken at once of those which the kernel copies. To send one costs it fifty times what a graph does, so that nothing is
+/// gained by long vectors, while who waits for an answer waits for all of its vector to be sent.
+const COPIED: usize = 64;
+/// Frames whose headers are under way to the cache while others are looked at.
+const AHEAD: usize = 8;
 /// The bits of an address that name the chunk; those above are the offset in it.
 const CHUNK: u64 = libc::XSK_UNALIGNED_BUF_ADDR_MASK;
 
@@ -195,11 +201,25 @@ impl ReceiveQueue {
         }
     }
 
+    /// Asks for the headers of a frame that is yet to be taken: the kernel may have written them on another core.
+    #[inline]
+    fn prefetch(&self, base: *const u8, behind: usize) {
+        if let Some(xdp_desc { addr, .. }) = self.side.rx.peek(behind) {
+            let start = (addr & CHUNK) + (addr >> libc::XSK_UNALIGNED_BUF_OFFSET_SHIFT);
+            prefetch_at(base.wrapping_add(start as usize));
+        }
+    }
+
     /// Takes chunks that the kernel has written a frame to.
     fn take_chunks(&mut self, packets: &mut Vector, most: usize, received: &mut Received, cache: &mut Cache) {
         let (base, stride) = (cache.pool().region().base(), cache.pool().region().geometry().stride as usize);
         let (mut taken, mut completed) = (0, 0);
-        for _ in 0..most {
+        let ready = self.side.rx.ready().min(most);
+        for next in 0..ready.min(AHEAD) {
+            self.prefetch(base, next);
+        }
+        for _ in 0..ready {
+            self.prefetch(base, AHEAD);
             let Some(xdp_desc { addr, len, .. }) = self.side.rx.read() else { break };
             // What it has not been given, it cannot give back.
             let Some(position) = self.side.out.remove(addr & CHUNK) else { continue };
@@ -275,7 +295,7 @@ impl RxQueue for ReceiveQueue {
         if events != self.seen {
             self.refresh(events);
         }
-        let most = max.min(packets.room());
+        let most = max.min(packets.room()).min(if self.side.socket.zero_copy { VECTOR } else { COPIED });
         let mut received = Received::default();
         if let Memory::Pool(pool) = self.side.socket.memory() {
             debug_assert!(Arc::ptr_eq(pool, packets.pool()));

@@ -151,25 +151,36 @@ impl<T: Entry> Consumer<T> {
         Some(Consumer { ring, next, written: next })
     }
 
+    /// Entries that can be read.
+    #[inline]
+    pub fn ready(&mut self) -> usize {
+        // Acquired: what was written before the index is seen with it.
+        self.written = self.ring.word(self.ring.at.producer).load(Ordering::Acquire);
+        // Never more than the ring holds, whatever the index says.
+        if self.written.wrapping_sub(self.next) > self.ring.size {
+            self.written = self.next;
+        }
+        self.written.wrapping_sub(self.next) as usize
+    }
+
+    /// The entry behind so many others, which is not read by this. `None` of one that was not there when somebody last looked.
+    #[inline]
+    pub fn peek(&self, behind: usize) -> Option<T> {
+        let known = self.written.wrapping_sub(self.next) as usize;
+        // SAFETY: the entry lies in the mapping (`entry`), any pattern is one, and the kernel has written it before it moved its index to
+        // behind it; it writes there again only after `release`.
+        (behind < known).then(|| unsafe { self.ring.entry(self.next.wrapping_add(behind as u32)).read() })
+    }
+
     /// The next entry.
     #[inline]
     pub fn read(&mut self) -> Option<T> {
-        if self.next == self.written {
-            // Acquired: what was written before the index is seen with it.
-            self.written = self.ring.word(self.ring.at.producer).load(Ordering::Acquire);
-            // Never more than the ring holds, whatever the index says.
-            if self.written.wrapping_sub(self.next) > self.ring.size {
-                self.written = self.next;
-            }
-            if self.next == self.written {
-                return None;
-            }
+        if self.next == self.written && self.ready() == 0 {
+            return None;
         }
-        // SAFETY: the entry lies in the mapping (`entry`), any pattern is one, and the kernel has written it before it moved its index to
-        // behind it; it writes there again only after `release`.
-        let entry = unsafe { self.ring.entry(self.next).read() };
+        let entry = self.peek(0);
         self.next = self.next.wrapping_add(1);
-        Some(entry)
+        entry
     }
 
     /// Gives what was read back to the kernel.
