@@ -2,7 +2,8 @@
 //!
 //! Read [`Node`] first: a node decides a `Next` for each packet of a [`Frame`], and the engine moves the packets. Then the ways to
 //! walk a frame, on [`Frame`]; the enum of edges and drop reasons, at [`edges!`]; shared state, at [`Table`]; header views, in
-//! [`wire`]; and how to test a node with a table of packets, in [`testkit`].
+//! [`wire`]; and how to test a node with a table of packets, in [`testkit`]. What makes a library of nodes a plugin is
+//! [`export_nodes!`].
 //!
 //! A node's crate can `forbid(unsafe_code)`. The `unsafe` of this one is in `memory`, `packet`, `frame`, `abi`, `text` and `kernel`.
 
@@ -31,8 +32,9 @@ pub mod units;
 pub mod wire;
 
 pub use abi::{
-    Call, Called, Interfaces, Keeper, NodeHost, NodeInstance, NodeKind, Outbox, Question, TableHost, TableInstance, TableKind,
-    TableTies, Tables, Wishes, WorkerTables,
+    ABI, Call, Called, Host, Interfaces, Keeper, LAYOUT, Library, MAGIC, MINOR, NodeHost, NodeInstance, NodeKind, Outbox, Question,
+    Running, SYMBOL, TableHost, TableInstance, TableKind, TableTies, Tables, TypeKey, Wishes, WorkerTables, c_header, frozen,
+    plugin, running,
 };
 pub use edges::{Branch, EdgeClass, EdgeInfo, Edges, MAX_EDGES, NamedEdges, layer, reserved};
 pub use frame::{Emit, Frame, Held, Verdict};
@@ -48,7 +50,7 @@ pub use packet::{
     Desc, HandoffGauge, HandoffReceiver, HandoffSender, INBOX, Lane, Mask, Meta, NO_INTERFACE, Nexts, Packet, Slot, SlotInfo,
     SlotName, VECTOR, Vector, handoff,
 };
-pub use setup::{ConfigError, Context, Handle, Interface, Setup, TypeKey};
+pub use setup::{ConfigError, Context, Handle, Interface, Setup};
 pub use sharded::{Rows, SLICE, Sharded};
 pub use table::{Figure, Table, TableInfo};
 pub use table_setup::{Serves, TableRef, TableSetup};

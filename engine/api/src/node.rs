@@ -65,6 +65,10 @@ pub trait Node: Sized + Send + 'static {
     /// Edges and drop reasons together, by [`edges!`](crate::edges).
     type Next: Edges;
 
+    /// The version of what [`Node::save`] writes; 0 for a kind that another build of a plugin cannot go on from. Raise it when that changes,
+    /// and let [`Node::restore`] read the older ones, too.
+    const STATE_VERSION: u32 = 0;
+
     /// Makes the instance of one worker, on the control thread.
     ///
     /// # Errors
@@ -101,6 +105,23 @@ pub trait Node: Sized + Send + 'static {
     /// handles, which belong to the graph that they were made for. What is left in `old` a control thread drops.
     fn adopt(&mut self, old: &mut Self) {
         let _ = old;
+    }
+
+    /// Writes its state for an instance of another build of the plugin, which takes its place: a piece, from position `at` on, which is 0 at
+    /// first. Returns where the next piece begins, which is above 0; `None` after the last. A worker waits for it: what is long takes long.
+    /// Within a build it is [`Node::adopt`] that is called.
+    fn save(&mut self, at: u64, piece: &mut Vec<u8>) -> Option<u64> {
+        let _ = (at, piece);
+        None
+    }
+
+    /// Takes over a piece that [`Node::save`] of another build has written, which is of this state version.
+    ///
+    /// # Errors
+    /// It cannot be read: the node goes on with what it has.
+    fn restore(&mut self, version: u32, piece: &[u8]) -> Result<(), ConfigError> {
+        let _ = (version, piece);
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::abi::{Known, RawContext, RawSetup, RawTable};
+use crate::abi::{Known, RawContext, RawSetup, RawTable, TypeKey};
 use crate::edges::Edges;
 use crate::frame::Held;
 use crate::offload::{NO_EDGE, Offload, ROLES};
@@ -87,14 +87,6 @@ impl Interface {
     }
 }
 
-/// Which Rust type of which build of this crate something is: what is compared before a pointer is believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(C)]
-pub struct TypeKey {
-    id: [u64; 2],
-    library: usize,
-}
-
 impl TypeKey {
     /// The key of no type.
     pub(crate) const NONE: TypeKey = TypeKey { id: [0; 2], library: 0 };
@@ -138,6 +130,12 @@ impl<'a> Setup<'a> {
         Setup { raw, interfaces }
     }
 
+    /// The name of the node in the graph.
+    pub fn name(&self) -> &'a str {
+        // SAFETY: `new`'s contract: it is the text of a `str`.
+        unsafe { std::str::from_utf8_unchecked(self.raw.name.as_slice()) }
+    }
+
     /// The worker that the instance is for, from 0.
     pub fn worker(&self) -> u32 {
         self.raw.worker
@@ -160,7 +158,7 @@ impl<'a> Setup<'a> {
     pub fn interface(&self, path: &str, name: &str) -> Result<u16, ConfigError> {
         let index = self.interfaces.find(path, name)?;
         // SAFETY: `new`'s contract: there is a flag for each interface, and `index` is that of one.
-        unsafe { *self.raw.found_interfaces.add(index.into()) = true };
+        unsafe { *self.raw.found_interfaces.add(index.into()) = 1 };
         Ok(index)
     }
 
@@ -178,12 +176,13 @@ impl<'a> Setup<'a> {
     /// [`owned`](crate::Info::owned): a filter whose table keeps no sessions, say. There is no handoff before it, then, and
     /// [`Node::owner`](crate::Node::owner) is not asked. To be said for each worker alike; the first one's word counts.
     pub fn any_worker(&mut self) {
-        self.raw.any_worker = true;
+        self.raw.any_worker = 1;
     }
 
     /// Asks the drivers of the interfaces whose packets the node gets to do some of its work beforehand, where they can: see [`Offload`].
     /// All its packets have to come from nodes that receive, otherwise the graph is refused, at the setting `offload`. `edges` are those
-    /// that packets would be dropped by, by role; `prefixes` is how long the list in the table is, of IPv4 and of IPv6.
+    /// that packets would be dropped by, by role; `prefixes` is how long the list in the table is, of IPv4 and of IPv6. No driver does so
+    /// for a kind of a plugin: its node sees each packet.
     pub fn offload<T: Table, N: Edges>(
         &mut self,
         work: &'static str,
@@ -191,7 +190,9 @@ impl<'a> Setup<'a> {
         edges: [Option<N>; ROLES],
         prefixes: [usize; 2],
     ) {
-        self.raw.offload = Offload {
+        // SAFETY: it is null, or an `Offload` of this build that is good during 'a and nobody else's.
+        let Some(offload) = (unsafe { self.raw.native.cast::<Offload>().as_mut() }) else { return };
+        *offload = Offload {
             work: Str::new(work),
             table: table.index as u16,
             edges: edges.map(|edge| edge.map_or(NO_EDGE, N::id)),
@@ -207,7 +208,7 @@ impl<'a> Setup<'a> {
         let tables = self.tables();
         let index = find_table::<T>(tables, path, name)?;
         // SAFETY: `new`'s contract: there is a flag for each table, and `index` is that of one.
-        unsafe { *self.raw.found_tables.add(index) = true };
+        unsafe { *self.raw.found_tables.add(index) = 1 };
         Ok(Handle { index: index as u32, table: PhantomData })
     }
 
@@ -229,7 +230,7 @@ impl<'a> Setup<'a> {
         let info = name.info();
         // SAFETY: `new`'s contract.
         let slots = unsafe { std::slice::from_raw_parts(self.raw.slots, self.raw.slot_count) };
-        let found = slots.iter().find(|slot| slot.info == info);
+        let found = slots.iter().find(|slot| slot.is(&info));
         found
             .map(|slot| Slot::at(slot.at))
             .ok_or_else(|| ConfigError::new(format!("the node uses the slot `{}` and does not declare it in its INFO", info.name)))
@@ -239,7 +240,7 @@ impl<'a> Setup<'a> {
     /// their order says nothing. What is wrong with one is said at the path `to.NAME`.
     pub fn edges(&self) -> impl ExactSizeIterator<Item = &'a str> {
         // SAFETY: `new`'s contract.
-        let names = unsafe { std::slice::from_raw_parts(self.raw.edges, self.raw.edge_count) };
+        let names = unsafe { std::slice::from_raw_parts(self.raw.edges.first, self.raw.edges.len) };
         // SAFETY: `new`'s contract: each is the text of a `str`, which lives during 'a.
         names.iter().map(|name| unsafe { std::str::from_utf8_unchecked(name.as_slice()) })
     }

@@ -28,6 +28,10 @@ pub trait Table: Sized + Send + Sync + 'static {
     /// The answer.
     type Reply: Serialize;
 
+    /// The version of what [`Table::save`] writes; 0 for a kind that another build of a plugin cannot go on from. Raise it when that changes,
+    /// and let [`Table::restore`] read the older ones, too.
+    const STATE_VERSION: u32 = 0;
+
     /// Makes the table, on the control thread.
     ///
     /// # Errors
@@ -53,6 +57,25 @@ pub trait Table: Sized + Send + Sync + 'static {
     /// and leave in `old` what is not needed any more: a control thread drops it.
     fn adopt(&self, shard: &mut Self::Shard, old: &mut Self::Shard) {
         let _ = (shard, old);
+    }
+
+    /// Writes its state for a table of another build of the plugin, which takes its place: a piece, from position `at` on, which is 0 at first.
+    /// Returns where the next piece begins, which is above 0; `None` after the last. Asked twice: without a shard, on a control thread and while
+    /// workers still use the table, for what they share; and on each worker with its shard, when it goes over. Within a build it is
+    /// [`Table::succeed`] and [`Table::adopt`] that are called.
+    fn save(&self, shard: Option<&mut Self::Shard>, at: u64, piece: &mut Vec<u8>) -> Option<u64> {
+        let _ = (shard, at, piece);
+        None
+    }
+
+    /// Takes over a piece that [`Table::save`] of another build has written, which is of this state version; with a shard if that was written of
+    /// one.
+    ///
+    /// # Errors
+    /// It cannot be read: the table goes on with what it has.
+    fn restore(&self, shard: Option<&mut Self::Shard>, version: u32, piece: &[u8]) -> Result<(), ConfigError> {
+        let _ = (shard, version, piece);
+        Ok(())
     }
 
     /// Called with the shard of a worker that will not look at the table until its next [`Table::sync`], because it is stopped.

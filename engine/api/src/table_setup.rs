@@ -1,28 +1,20 @@
 //! What a table finds when it is made, and how tables are found by name.
 
-use std::cell::Cell;
+use std::ffi::c_void;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::abi::{Known, RawTable, TableInstance};
-use crate::setup::{ConfigError, Interface, TypeKey};
+use crate::abi::{Bytes, Known, RawTable, RawTableSetup, TypeKey};
+use crate::setup::{ConfigError, Interface};
 use crate::table::Table;
 
 /// What a table finds when it is made.
 pub struct TableSetup<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) interfaces: &'a Known,
-    pub(crate) tables: &'a [RawTable],
-    pub(crate) kind: &'a str,
-    pub(crate) siblings: usize,
-    pub(crate) workers: u32,
-    pub(crate) in_use: bool,
-    pub(crate) used: &'a [Cell<bool>],
-    pub(crate) old: Option<&'a Arc<TableInstance>>,
-    pub(crate) serves: Option<Serves>,
-    pub(crate) warnings: Vec<ConfigError>,
+    raw: &'a mut RawTableSetup,
+    interfaces: Rc<Known>,
 }
 
 /// The interfaces that a table serves.
@@ -36,21 +28,41 @@ pub struct Serves {
     pub by_address: bool,
 }
 
-impl TableSetup<'_> {
+impl<'a> TableSetup<'a> {
+    /// # Safety
+    /// All pointers of the raw setup are good during `'a`, its texts are those of `str`s, and there is a flag for each table, which nothing else
+    /// reaches.
+    pub(crate) unsafe fn new(raw: &'a mut RawTableSetup) -> TableSetup<'a> {
+        // SAFETY: the caller's contract.
+        let interfaces = unsafe { Known::of(raw.interfaces) };
+        TableSetup { raw, interfaces }
+    }
+
     /// The table's name.
-    pub fn name(&self) -> &str {
-        self.name
+    pub fn name(&self) -> &'a str {
+        // SAFETY: `new`'s contract.
+        unsafe { std::str::from_utf8_unchecked(self.raw.name.as_slice()) }
+    }
+
+    fn kind(&self) -> &'a str {
+        // SAFETY: `new`'s contract.
+        unsafe { std::str::from_utf8_unchecked(self.raw.kind.as_slice()) }
+    }
+
+    fn tables(&self) -> &'a [RawTable] {
+        // SAFETY: `new`'s contract.
+        unsafe { std::slice::from_raw_parts(self.raw.tables, self.raw.table_count) }
     }
 
     /// How many workers there are.
     pub fn workers(&self) -> u32 {
-        self.workers
+        self.raw.workers
     }
 
     /// Whether the table will be used. If not, it is made only to see whether it can be: it has to refuse what it would refuse
     /// otherwise, and should not take much memory for it.
     pub fn in_use(&self) -> bool {
-        self.in_use
+        self.raw.in_use != 0
     }
 
     /// All interfaces, by index; shared by all tables that keep them.
@@ -69,13 +81,13 @@ impl TableSetup<'_> {
                 let find = |(i, name): (usize, &String)| self.interfaces.find(&format!("{path}[{i}]"), name);
                 names.iter().enumerate().map(find).collect::<Result<_, _>>()?
             }
-            None if self.siblings <= 1 => {
+            None if self.raw.siblings <= 1 => {
                 let all = self.interfaces().iter().enumerate().filter(|(_, interface)| !interface.is_vacant());
                 all.map(|(index, _)| index as u16).collect()
             }
-            None => return Err(ConfigError::serves_which(path, self.kind)),
+            None => return Err(ConfigError::serves_which(path, self.kind())),
         };
-        self.serves = Some(Serves { path: path.into(), interfaces: interfaces.clone(), by_address: false });
+        self.say_serves(path, &interfaces, false);
         Ok(interfaces)
     }
 
@@ -86,8 +98,16 @@ impl TableSetup<'_> {
     /// As [`TableSetup::serves`].
     pub fn serves_addresses(&mut self, path: &str, names: Option<&[String]>) -> Result<Vec<u16>, ConfigError> {
         let interfaces = self.serves(path, names)?;
-        self.serves.iter_mut().for_each(|serves| serves.by_address = true);
+        self.say_serves(path, &interfaces, true);
         Ok(interfaces)
+    }
+
+    fn say_serves(&mut self, path: &str, interfaces: &[u16], by_address: bool) {
+        if let Some(serves) = self.raw.serves {
+            let path = Bytes::new(path.as_bytes());
+            // SAFETY: `new`'s contract; the path and the indexes are alive during the call.
+            unsafe { serves(self.raw.to, path, interfaces.as_ptr(), interfaces.len(), by_address.into()) };
+        }
     }
 
     /// The index of the interface that the setting at `path` names.
@@ -100,15 +120,20 @@ impl TableSetup<'_> {
 
     /// Says that something in the settings, at a place as `routes[3]`, is allowed and hardly meant.
     pub fn warn(&mut self, path: &str, message: &str) {
-        self.warnings.push(ConfigError::at(path, message));
+        if let Some(warn) = self.raw.warn {
+            // SAFETY: `new`'s contract; both texts are alive during the call.
+            unsafe { warn(self.raw.to, Bytes::new(path.as_bytes()), Bytes::new(message.as_bytes())) };
+        }
     }
 
     /// The table whose place this one will take if the graph runs, under the same name and of the same kind: to go on with what it knows. It
     /// is in use, and goes on as it is if the graph is refused: share with it what workers change ([`Arc`]), and change nothing in it before
     /// [`Table::succeed`].
     pub fn old<T: Table>(&self) -> Option<TableRef<T>> {
-        let old = self.old.filter(|old| old.key() == TypeKey::of::<T>())?;
-        Some(TableRef { instance: Arc::clone(old), table: PhantomData })
+        let old = &self.raw.old;
+        let same = !old.is_refused() && old.key == TypeKey::of::<T>();
+        // SAFETY: the key is that of T, and the table is alive while the setup is.
+        same.then(|| unsafe { TableRef::new(old) })
     }
 
     /// Another table, kept alive by the reference. Its kind must be among [`TableInfo::uses`](crate::TableInfo::uses).
@@ -116,38 +141,60 @@ impl TableSetup<'_> {
     /// # Errors
     /// As [`Setup::table`](crate::Setup::table).
     pub fn table<T: Table>(&self, path: &str, name: Option<&str>) -> Result<TableRef<T>, ConfigError> {
-        let index = find_table::<T>(self.tables, path, name)?;
-        self.used[index].set(true);
-        let instance = self.tables[index].instance.cast::<TableInstance>();
-        // SAFETY: `find_table` has compared the type key, which is that of this build of the crate: the pointer is from `Arc::as_ptr`
-        // of an `Arc<TableInstance>` of ours, alive while the setup is. The count that is added is the one that `from_raw` takes over.
-        let instance = unsafe {
-            Arc::increment_strong_count(instance);
-            Arc::from_raw(instance)
-        };
-        Ok(TableRef { instance, table: PhantomData })
+        let index = find_table::<T>(self.tables(), path, name)?;
+        // SAFETY: `new`'s contract: there is a flag for each table.
+        unsafe { *self.raw.used.add(index) = 1 };
+        // SAFETY: `find_table` has compared the type key; the table is alive while the setup is.
+        Ok(unsafe { TableRef::new(&self.tables()[index]) })
     }
 }
 
 impl fmt::Debug for TableSetup<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TableSetup({})", self.name)
+        write!(f, "TableSetup({})", self.name())
     }
 }
 
 /// The shared part of a table, held by another table.
 pub struct TableRef<T> {
-    instance: Arc<TableInstance>,
+    shared: *const c_void,
+    instance: *const c_void,
+    release: Option<unsafe extern "C" fn(*const c_void)>,
     table: PhantomData<fn() -> T>,
+}
+
+// SAFETY: it is a counted reference to a `T: Table`, which is `Send + Sync`; the host's functions may be called from any thread.
+unsafe impl<T: Table> Send for TableRef<T> {}
+// SAFETY: as above.
+unsafe impl<T: Table> Sync for TableRef<T> {}
+
+impl<T: Table> TableRef<T> {
+    /// # Safety
+    /// The description is of a table whose key is that of `T`, and which is alive.
+    unsafe fn new(raw: &RawTable) -> TableRef<T> {
+        if let Some(retain) = raw.retain {
+            // SAFETY: the table is alive by the caller's contract.
+            unsafe { retain(raw.instance) };
+        }
+        TableRef { shared: raw.shared, instance: raw.instance, release: raw.release, table: PhantomData }
+    }
+}
+
+impl<T> Drop for TableRef<T> {
+    fn drop(&mut self) {
+        if let Some(release) = self.release {
+            // SAFETY: `new` has counted this reference, which is dropped once.
+            unsafe { release(self.instance) };
+        }
+    }
 }
 
 impl<T: Table> Deref for TableRef<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: `TableSetup::table` and `TableSetup::old`, the only constructors, have compared the type key; the instance is alive
-        // through the `Arc`.
-        unsafe { &*self.instance.shared().cast::<T>() }
+        // SAFETY: `new`'s contract; the table is alive through the reference.
+        unsafe { &*self.shared.cast::<T>() }
     }
 }
 

@@ -132,7 +132,8 @@ impl TestKit {
         let kind = NodeKind::of::<T>();
         let TestKit { pool, interfaces, tables, edges: named } = &self;
         let interfaces = &Interfaces::new(interfaces.clone());
-        let host = NodeHost { worker: 0, workers: 1, interfaces, tables, slots: &slots, edges: named, pool, keeper: None };
+        let host =
+            NodeHost { name: "node", worker: 0, workers: 1, interfaces, tables, slots: &slots, edges: named, pool, keeper: None };
         let (instance, _) = kind.create(config.as_bytes(), &host)?;
         let shared: Vec<_> = self.tables.instances().iter().flatten().cloned().collect();
         Ok(NodeKit {

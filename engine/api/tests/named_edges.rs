@@ -123,6 +123,7 @@ fn ids_follow_and_what_is_none_is_no_reserved_id() {
     let pool = pool();
     let (interfaces, tables) = (Interfaces::new(Vec::new()), Tables::new());
     let host = NodeHost {
+        name: "node",
         worker: 0,
         workers: 1,
         interfaces: &interfaces,

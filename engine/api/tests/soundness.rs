@@ -231,8 +231,17 @@ fn a_copy_keeps_what_nodes_before_it_wrote() {
     let slots = [(CLASS.info(), 16)];
     let make = |kind: swath_api::NodeKind| {
         let (interfaces, tables) = (&swath_api::Interfaces::new(Vec::new()), &swath_api::Tables::new());
-        let host =
-            swath_api::NodeHost { worker: 0, workers: 1, interfaces, tables, slots: &slots, edges: &[], pool: &pool, keeper: None };
+        let host = swath_api::NodeHost {
+            name: "node",
+            worker: 0,
+            workers: 1,
+            interfaces,
+            tables,
+            slots: &slots,
+            edges: &[],
+            pool: &pool,
+            keeper: None,
+        };
         kind.create(b"{}", &host).unwrap().0
     };
     let (mut marker, mut reader) = (make(swath_api::NodeKind::of::<Marker>()), make(swath_api::NodeKind::of::<Reader>()));

@@ -4,10 +4,11 @@ use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::node::{NodeKind, NodeVTable};
+use super::fault::{Running, within};
+use super::node::{NodeKind, Origin};
+use super::raw::{Bytes, RawFrame, RawOutbox, RawPool, Sink};
 use super::{DONE, WorkerTables};
 use crate::edges::{Edges, reserved};
-use crate::frame::{RawFrame, RawOutbox, RawPool};
 use crate::memory::{Cache, Pool};
 use crate::node::Info;
 use crate::offload::ROLES;
@@ -60,17 +61,20 @@ impl Keeper {
             keeper.pool.give_back(positions);
         }
         let (pool, capacity) = (Arc::as_ptr(&self.pool).cast(), self.pool.region().geometry().chunks);
-        RawPool { host: Arc::into_raw(Arc::clone(self)).cast(), pool, capacity, retain, release, give_back }
+        let host = Arc::into_raw(Arc::clone(self)).cast();
+        RawPool { host, pool, capacity, retain: Some(retain), release: Some(release), give_back: Some(give_back) }
     }
 }
 
 /// An instance of a node.
 pub struct NodeInstance {
-    vtable: &'static NodeVTable,
+    kind: NodeKind,
     // Null of a vacant one, which is faulty from the start and for good: so it is never called.
     instance: *mut c_void,
     faulty: bool,
     keeper: Arc<Keeper>,
+    // Of a library's kind: what is said if the process dies in it.
+    place: Option<Box<Running>>,
 }
 
 // SAFETY: the instance is a `T: Node`, and `Node: Send`.
@@ -153,28 +157,36 @@ impl Outbox {
         }
     }
 
-    fn filled(&mut self, raw: &RawOutbox, cache: &mut Cache, called: &mut Called) {
+    /// Takes over what the call has left in it. `false` if its counts cannot be: then nothing is in it, and the chunks stay where they were.
+    fn filled(&mut self, raw: &RawOutbox, (room, spares): (u32, u32), cache: &mut Cache, called: &mut Called) -> bool {
+        let left = spares.checked_sub(raw.made).filter(|left| *left == raw.spares);
+        let adds_up = raw.len <= room && raw.made.checked_add(raw.released) == Some(raw.len);
+        let (true, Some(_)) = (adds_up, left) else {
+            self.nexts.fill(0, 0);
+            return false;
+        };
         let left = cache.stack().len() - raw.made as usize;
         cache.stack().truncate(left);
-        // SAFETY: `Emit` has put `len` packets there, each of a chunk that it took from the cache (which has just forgotten as many as
-        // were made) or from a `Held`.
+        // SAFETY: `Emit`, or a library in its place, has put `len` packets there, each of a chunk that it took from the cache (which has just
+        // forgotten as many as were made) or that it had kept.
         unsafe { self.packets.set_len(raw.len as usize) };
         self.nexts.raw(raw.len as usize);
         (called.made, called.released) = (raw.made, raw.released);
         (called.no_room, called.no_buffer) = (raw.no_room, raw.no_buffer);
+        true
     }
 }
 
 impl NodeInstance {
     /// Of what `create` of the vtable has made.
-    pub(super) fn new(vtable: &'static NodeVTable, instance: *mut c_void, keeper: Arc<Keeper>) -> NodeInstance {
-        NodeInstance { vtable, instance, faulty: false, keeper }
+    pub(super) fn new(kind: NodeKind, instance: *mut c_void, keeper: Arc<Keeper>, place: Option<Box<Running>>) -> NodeInstance {
+        NodeInstance { kind, instance, faulty: false, keeper, place }
     }
 
     /// An instance that does nothing, in the place of one that is to come: what it is called with gets the id [`reserved::FAULT`].
     pub fn vacant(kind: NodeKind, pool: &Arc<Pool>) -> NodeInstance {
         let keeper = Arc::new(Keeper::new(pool));
-        NodeInstance { vtable: kind.vtable(), instance: std::ptr::null_mut(), faulty: true, keeper }
+        NodeInstance { kind, instance: std::ptr::null_mut(), faulty: true, keeper, place: None }
     }
 
     /// Where packets go that it throws away.
@@ -184,7 +196,7 @@ impl NodeInstance {
 
     /// What the kind says of itself.
     pub fn info(&self) -> &'static Info {
-        &self.vtable.info
+        self.kind.info()
     }
 
     /// Whether it has panicked: it is not called any more, and its packets get the id [`reserved::FAULT`].
@@ -206,20 +218,24 @@ impl NodeInstance {
             return called;
         }
         let mut raw_outbox = outbox.raw(room, cache);
+        let given = (raw_outbox.room, raw_outbox.spares);
         let mut frame = RawFrame::new(&mut raw_outbox, packets, nexts);
         let context = tables.context(now);
+        let process = self.kind.parts().entries.process;
         // SAFETY: the instance is of this vtable; the frame names the vector's own arrays and packets, which nobody else touches
         // during the call; the context's tables are alive, and the shards are this worker's.
-        let code = unsafe { (self.vtable.process)(self.instance, &raw mut frame, &raw const context) };
-        (called.taken, called.taken_id) = (frame.taken, frame.taken_id);
-        outbox.filled(&raw_outbox, cache, &mut called);
+        let code = within(&self.place, || unsafe { process(self.instance, &raw mut frame, &raw const context) });
+        let RawFrame { taken, taken_id, decided, .. } = frame;
+        let fits = outbox.filled(&raw_outbox, given, cache, &mut called);
         called.held_dropped = self.keeper.take_dropped();
-        if called.taken > 0 {
+        if taken > 0 {
             packets.close_gaps(nexts);
+            called.taken = (len - packets.len()) as u32;
+            called.taken_id = taken_id;
         }
-        self.faulty = code != DONE;
+        self.faulty = code != DONE || !fits || called.taken != taken;
         called.panicked = self.faulty;
-        if self.faulty || !frame.decided {
+        if self.faulty || decided == 0 {
             nexts.fill(packets.len(), reserved::FAULT);
         }
         called
@@ -233,15 +249,15 @@ impl NodeInstance {
         assert!(len <= VECTOR, "a node sees at most 256 packets at once");
         packets.assert_pool(cache.pool());
         let mut done = false;
-        if !self.faulty {
+        if let (false, Some(owner)) = (self.faulty, self.kind.parts().entries.owner) {
             // Without room and chunks: nothing can be made or kept here.
             let mut raw_outbox = outbox.raw(0, cache);
             let mut frame = RawFrame::new(&mut raw_outbox, packets, owners);
             let context = tables.context(now);
             // SAFETY: as in `process`.
-            let code = unsafe { (self.vtable.owner)(self.instance, &raw mut frame, &raw const context) };
-            self.faulty = code != DONE;
-            done = code == DONE && frame.decided;
+            let code = within(&self.place, || unsafe { owner(self.instance, &raw mut frame, &raw const context) });
+            self.faulty = code != DONE || frame.taken != 0;
+            done = !self.faulty && frame.decided != 0;
         }
         if !done {
             owners.fill(len, Owner::ANY.id());
@@ -252,49 +268,70 @@ impl NodeInstance {
     pub fn tick(&mut self, call: Call<'_>) -> Called {
         let Call { outbox, room, cache, tables, now } = call;
         let mut called = Called::default();
-        if self.faulty {
+        let Some(tick) = self.kind.parts().entries.tick.filter(|_| !self.faulty) else {
             outbox.nexts.fill(0, 0);
             return called;
-        }
+        };
         let mut raw = outbox.raw(room, cache);
+        let given = (raw.room, raw.spares);
         let context = tables.context(now);
         // SAFETY: as in `process`.
-        let code = unsafe { (self.vtable.tick)(self.instance, &raw mut raw, &raw const context) };
-        outbox.filled(&raw, cache, &mut called);
+        let code = within(&self.place, || unsafe { tick(self.instance, &raw mut raw, &raw const context) });
+        let fits = outbox.filled(&raw, given, cache, &mut called);
         called.held_dropped = self.keeper.take_dropped();
-        self.faulty = code != DONE;
+        self.faulty = code != DONE || !fits;
         called.panicked = self.faulty;
         called
     }
 
     /// Tells the node of packets that a driver has dropped in its place, by role.
     pub fn offloaded(&mut self, packets: [u64; ROLES], tables: &mut WorkerTables, now: u64) {
-        if self.faulty {
-            return;
-        }
+        let (false, Origin::BuiltIn { own: offloaded }) = (self.faulty, self.kind.parts().origin) else { return };
         let context = tables.context(now);
         // SAFETY: as in `process`.
-        let code = unsafe { (self.vtable.offloaded)(self.instance, &raw const packets, &raw const context) };
+        let code = unsafe { offloaded(self.instance, &raw const packets, &raw const context) };
         self.faulty = code != DONE;
     }
 
-    /// Has this instance take over the state of the one that it replaces. `false` if they are not of the same kind and build, or it
-    /// panicked.
+    /// Has this instance take over the state of the one that it replaces: at once if both are of one kind and build, or else piece by piece, as
+    /// the other writes it and this one reads it. `false` if they are of two kinds, or one of both panicked or refused; what was carried until
+    /// then stays.
     pub fn adopt(&mut self, old: &mut NodeInstance) -> bool {
-        if (self.vtable.key)() != (old.vtable.key)() || old.faulty || self.faulty {
+        if self.faulty || old.faulty {
             return false;
         }
+        if !self.kind.is_same(&old.kind) {
+            return self.kind.converts(&old.kind) && self.convert(old);
+        }
+        let Some(adopt) = self.kind.parts().entries.adopt else { return true };
         // SAFETY: both are instances of the type that the key names, and two.
-        self.faulty = unsafe { (self.vtable.adopt)(self.instance, old.instance) } != DONE;
+        self.faulty = within(&self.place, || unsafe { adopt(self.instance, old.instance) }) != DONE;
         !self.faulty
+    }
+
+    fn convert(&mut self, old: &mut NodeInstance) -> bool {
+        let (before, after) = (old.kind.parts(), self.kind.parts());
+        let (Some(save), Some(restore)) = (before.entries.save, after.entries.restore) else { return false };
+        let (save, restore) = (
+            |at, sink: &Sink, next: &mut u64| {
+                // SAFETY: the instance is of the kind that saves; sink and number are good during the call.
+                within(&old.place, || unsafe { save(old.instance, at, sink, next) })
+            },
+            |piece: &[u8], sink: &Sink| {
+                // SAFETY: the instance is of the kind that restores; the bytes and the sink are good during the call.
+                within(&self.place, || unsafe { restore(self.instance, before.state_version, Bytes::new(piece), sink) })
+            },
+        );
+        super::convert::all(save, restore)
     }
 }
 
 impl Drop for NodeInstance {
     fn drop(&mut self) {
         if !self.instance.is_null() {
+            let destroy = self.kind.parts().entries.destroy;
             // SAFETY: the instance is of this vtable, and dropped once.
-            unsafe { (self.vtable.destroy)(self.instance) };
+            within(&self.place, || unsafe { destroy(self.instance) });
         }
     }
 }

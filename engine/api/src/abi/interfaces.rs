@@ -7,40 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Bytes;
+use super::raw::{Bytes, RawAddress, RawInterface, RawInterfaces};
 use crate::setup::{ConfigError, Interface};
 use crate::wire::MacAddr;
-
-/// An address of an interface with the length of its subnet's prefix.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct RawAddress {
-    /// In network order; of IPv4 the first four.
-    octets: [u8; 16],
-    /// 4 or 6.
-    version: u8,
-    prefix_len: u8,
-}
-
-/// An interface.
-#[repr(C)]
-struct RawInterface {
-    name: Bytes,
-    mac: [u8; 6],
-    mtu: u16,
-    addresses: *const RawAddress,
-    address_count: usize,
-}
-
-/// All interfaces of a graph, by index.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct RawInterfaces {
-    /// Different for each list of a process, so that a library knows one that it has read.
-    id: u64,
-    first: *const RawInterface,
-    count: usize,
-}
 
 /// All interfaces of a graph as they are handed to nodes and tables, by index.
 #[derive(Debug)]
@@ -78,10 +47,6 @@ impl Interfaces {
     /// As they cross to a node.
     pub(super) fn raw(&self) -> RawInterfaces {
         RawInterfaces { id: self.id, first: self.raw.as_ptr(), count: self.raw.len() }
-    }
-
-    pub(super) fn known(&self) -> &Known {
-        &self.known
     }
 }
 

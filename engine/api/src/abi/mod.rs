@@ -1,12 +1,28 @@
 //! The one vtable that all nodes and tables go through, built in or from a plugin: `#[repr(C)]`, and nothing but C data and bytes
 //! crosses it. Each entry catches panics on its own side.
+//!
+//! `raw` and `raw_table` have the structures; `header` writes them in C. The rest is both sides of them: what calls the author's code
+//! (`Shims`), and what the engine calls. `library` is what a library exports, and `plugin` what its author needs to export it.
 
+mod convert;
+mod examine;
+mod fault;
+mod header;
 mod instance;
 mod interfaces;
+mod layout;
+mod library;
 mod node;
+pub mod plugin;
 mod question;
+mod raw;
+mod raw_table;
+mod sinks;
 mod table;
+mod table_kind;
+mod table_shims;
 mod tables;
+mod worker_tables;
 
 use std::any::Any;
 use std::ffi::c_void;
@@ -14,116 +30,24 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::de::DeserializeOwned;
 
-use crate::frame::RawPool;
-use crate::offload::Offload;
-use crate::packet::SlotInfo;
-use crate::setup::{ConfigError, TypeKey};
+use crate::setup::ConfigError;
 
+pub use fault::{Running, running};
+pub use header::{c_header, frozen};
 pub use instance::{Call, Called, Keeper, NodeInstance, Outbox};
 pub use interfaces::Interfaces;
-pub(crate) use interfaces::{Known, RawInterfaces};
+pub(crate) use interfaces::Known;
+pub use library::{ABI, Host, LAYOUT, Library, MAGIC, MINOR, SYMBOL};
 pub use node::{NodeHost, NodeKind, Wishes};
 pub use question::Question;
-pub use table::{TableHost, TableInstance, TableKind, TableTies, WorkerTables};
-pub(crate) use tables::RawTable;
+use raw::Sink;
+pub use raw::TypeKey;
+pub(crate) use raw::{Bytes, RawContext, RawFrame, RawOutbox, RawPool, RawSetup, RawTable};
+pub(crate) use raw_table::RawTableSetup;
+pub use table::TableInstance;
+pub use table_kind::{TableHost, TableKind, TableTies};
 pub use tables::Tables;
-
-/// Borrowed bytes.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Bytes {
-    first: *const u8,
-    len: usize,
-}
-
-impl Bytes {
-    pub(super) fn new(bytes: &[u8]) -> Bytes {
-        Bytes { first: bytes.as_ptr(), len: bytes.len() }
-    }
-
-    /// # Safety
-    /// What it was made of must be alive during `'a`.
-    pub(crate) unsafe fn as_slice<'a>(&self) -> &'a [u8] {
-        // SAFETY: made of a slice in `new`, alive by the caller's contract.
-        unsafe { std::slice::from_raw_parts(self.first, self.len) }
-    }
-}
-
-/// Where a callee leaves bytes: an error's path and message, a schema, a reply.
-#[repr(C)]
-pub(super) struct Sink {
-    to: *mut c_void,
-    put: unsafe extern "C" fn(*mut c_void, Bytes, Bytes),
-}
-
-impl Sink {
-    pub(super) fn put(&self, path: &str, message: &str) {
-        // SAFETY: the host made both parts, for the time of the call.
-        unsafe { (self.put)(self.to, Bytes::new(path.as_bytes()), Bytes::new(message.as_bytes())) };
-    }
-
-    pub(super) fn collect(to: &mut ConfigError) -> Sink {
-        unsafe extern "C" fn put(to: *mut c_void, path: Bytes, message: Bytes) {
-            // SAFETY: `to` is the ConfigError below, which outlives the call; the bytes are alive during it.
-            unsafe {
-                let text = |bytes: Bytes| String::from_utf8_lossy(bytes.as_slice()).into_owned();
-                *to.cast::<ConfigError>() = ConfigError::at(text(path), text(message));
-            }
-        }
-        Sink { to: (&raw mut *to).cast(), put }
-    }
-}
-
-/// A slot with its place.
-#[repr(C)]
-pub(crate) struct RawSlot {
-    pub info: SlotInfo,
-    pub at: u16,
-}
-
-/// What a node finds when it is made; the last fields are its wishes.
-#[repr(C)]
-pub(crate) struct RawSetup {
-    pub worker: u32,
-    pub workers: u32,
-    pub interfaces: RawInterfaces,
-    pub tables: *const RawTable,
-    pub table_count: usize,
-    pub slots: *const RawSlot,
-    pub slot_count: usize,
-    /// Texts: the names of the named edges.
-    pub edges: *const Bytes,
-    pub edge_count: usize,
-    pub pool: RawPool,
-    pub receive: u16,
-    pub tick_every: u64,
-    pub any_worker: bool,
-    pub offload: Offload,
-    /// One for each table, and one for each interface: set where the node has found it.
-    pub found_tables: *mut bool,
-    pub found_interfaces: *mut bool,
-}
-
-/// A table as one worker sees it.
-#[repr(C)]
-pub(crate) struct RawEntry {
-    pub key: TypeKey,
-    /// Both are null, and the key that of no type, where nothing is.
-    pub shared: *const c_void,
-    pub shard: *mut c_void,
-}
-
-impl RawEntry {
-    pub(crate) const VACANT: RawEntry = RawEntry { key: TypeKey::NONE, shared: std::ptr::null(), shard: std::ptr::null_mut() };
-}
-
-/// What a node finds when it is called.
-#[repr(C)]
-pub(crate) struct RawContext {
-    pub now: u64,
-    pub tables: *const RawEntry,
-    pub table_count: u32,
-}
+pub use worker_tables::WorkerTables;
 
 /// What an entry answers when all went well.
 pub(super) const DONE: i32 = 0;
@@ -131,7 +55,9 @@ pub(super) const DONE: i32 = 0;
 pub(super) const PANICKED: i32 = 1;
 
 /// The JSON Schema of settings.
-pub(super) extern "C" fn schema<C: schemars::JsonSchema>(sink: &Sink) {
+pub(super) unsafe extern "C" fn schema<C: schemars::JsonSchema>(sink: *const Sink) {
+    // SAFETY: the host's sink is good during this call.
+    let sink = unsafe { &*sink };
     let made = catch_unwind(|| serde_json::to_string(&schemars::schema_for!(C)));
     match made {
         Ok(Ok(text)) => sink.put("", &text),
@@ -162,7 +88,9 @@ fn settings_with_path<C: DeserializeOwned>(bytes: &[u8]) -> Result<C, ConfigErro
 }
 
 /// Whether these are settings of the type, whatever they say.
-pub(super) unsafe extern "C" fn check<C: DeserializeOwned>(config: Bytes, error: &Sink) -> i32 {
+pub(super) unsafe extern "C" fn check<C: DeserializeOwned>(config: Bytes, error: *const Sink) -> i32 {
+    // SAFETY: the host's sink is good during this call.
+    let error = unsafe { &*error };
     let checked = contain(|| {
         // SAFETY: the host's bytes are good during this call.
         settings::<C>(unsafe { config.as_slice() }).map(drop)

@@ -4,69 +4,83 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::fault::{Running, within};
 use super::instance::Keeper;
-use super::{
-    Bytes, DONE, Interfaces, NodeInstance, RawContext, RawSetup, RawSlot, Sink, Tables, check, contain, into_raw, outcome, schema,
-    settings,
+use super::library::Library;
+use super::raw::{
+    Bytes, NodeVTable, RawContext, RawEdge, RawEdges, RawFrame, RawInfo, RawOutbox, RawSetup, RawSlot, RawSlotInfo, RawSlots,
+    RawTexts, Sink, TypeKey,
 };
+use super::{DONE, Interfaces, NodeInstance, PANICKED, Tables, check, contain, into_raw, outcome, schema, settings};
 use crate::edges::{EdgeInfo, Edges};
-use crate::frame::{Emit, Frame, RawFrame, RawOutbox};
+use crate::frame::{Emit, Frame};
 use crate::memory::Pool;
 use crate::node::{Info, Node};
 use crate::offload::{Offload, ROLES};
 use crate::owner::Ownership;
 use crate::packet::{NO_INTERFACE, SlotInfo};
-use crate::setup::{ConfigError, Context, Setup, TypeKey};
-use crate::text::List;
+use crate::setup::{ConfigError, Context, Setup};
+use crate::text::{List, Str};
 
-#[repr(C)]
-pub(super) struct NodeVTable {
-    pub info: Info,
-    edges: List<EdgeInfo>,
-    /// Null if a graph may not name edges.
-    named: Option<&'static EdgeInfo>,
-    pub key: extern "C" fn() -> TypeKey,
-    schema: extern "C" fn(&Sink),
-    check: unsafe extern "C" fn(Bytes, &Sink) -> i32,
-    create: unsafe extern "C" fn(Bytes, *mut RawSetup, &Sink) -> *mut c_void,
-    pub process: unsafe extern "C" fn(*mut c_void, *mut RawFrame, *const RawContext) -> i32,
-    pub owner: unsafe extern "C" fn(*const c_void, *mut RawFrame, *const RawContext) -> i32,
-    pub tick: unsafe extern "C" fn(*mut c_void, *mut RawOutbox, *const RawContext) -> i32,
-    pub offloaded: unsafe extern "C" fn(*mut c_void, *const [u64; ROLES], *const RawContext) -> i32,
-    pub adopt: unsafe extern "C" fn(*mut c_void, *mut c_void) -> i32,
-    pub destroy: unsafe extern "C" fn(*mut c_void),
-}
-
-struct NodeShims<T>(std::marker::PhantomData<T>);
+/// The calls of the author's code.
+pub(super) struct NodeShims<T>(std::marker::PhantomData<T>);
 
 impl<T: Node> NodeShims<T> {
-    const VTABLE: NodeVTable = NodeVTable {
+    pub const VTABLE: NodeVTable = NodeVTable {
+        size: size_of::<NodeVTable>() as u32,
+        state_version: T::STATE_VERSION,
+        info: RawInfo::of(&T::INFO),
+        edges: RawEdges::of(T::Next::EDGES),
+        named: match T::Next::NAMED {
+            Some(named) => (&raw const *named).cast(),
+            None => std::ptr::null(),
+        },
+        key: Some(Self::key),
+        schema: Some(schema::<T::Config>),
+        check: Some(check::<T::Config>),
+        create: Some(Self::create),
+        process: Some(Self::process),
+        owner: Some(Self::owner),
+        tick: Some(Self::tick),
+        adopt: Some(Self::adopt),
+        save: Some(Self::save),
+        restore: Some(Self::restore),
+        destroy: Some(Self::destroy),
+    };
+
+    const PARTS: NodeParts = NodeParts {
         info: T::INFO,
         edges: List::new(T::Next::EDGES),
         named: T::Next::NAMED,
-        key: Self::key,
-        schema: schema::<T::Config>,
-        check: check::<T::Config>,
-        create: Self::create,
-        process: Self::process,
-        owner: Self::owner,
-        tick: Self::tick,
-        offloaded: Self::offloaded,
-        adopt: Self::adopt,
-        destroy: Self::destroy,
+        state_version: T::STATE_VERSION,
+        entries: NodeEntries {
+            key: Self::key,
+            create: Self::create,
+            process: Self::process,
+            owner: Some(Self::owner),
+            tick: Some(Self::tick),
+            adopt: Some(Self::adopt),
+            save: Some(Self::save),
+            restore: Some(Self::restore),
+            schema: Some(schema::<T::Config>),
+            check: Some(check::<T::Config>),
+            destroy: Self::destroy,
+        },
+        origin: Origin::BuiltIn { own: Self::offloaded },
     };
 
-    extern "C" fn key() -> TypeKey {
+    unsafe extern "C" fn key() -> TypeKey {
         TypeKey::of::<T>()
     }
 
-    unsafe extern "C" fn create(config: Bytes, setup: *mut RawSetup, error: &Sink) -> *mut c_void {
+    unsafe extern "C" fn create(config: Bytes, setup: *mut RawSetup, error: *const Sink) -> *mut c_void {
         let made = contain(|| {
             // SAFETY: the host's bytes and setup are good during this call.
             let (config, mut setup) = unsafe { (config.as_slice(), Setup::new(&mut *setup)) };
             T::new(settings(config)?, &mut setup)
         });
-        into_raw(made, error)
+        // SAFETY: the host's sink is good during this call.
+        into_raw(made, unsafe { &*error })
     }
 
     unsafe extern "C" fn process(node: *mut c_void, frame: *mut RawFrame, cx: *const RawContext) -> i32 {
@@ -111,6 +125,27 @@ impl<T: Node> NodeShims<T> {
         outcome(catch_unwind(AssertUnwindSafe(|| unsafe { (*new.cast::<T>()).adopt(&mut *old.cast::<T>()) })))
     }
 
+    unsafe extern "C" fn save(node: *mut c_void, at: u64, pieces: *const Sink, next: *mut u64) -> i32 {
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            let mut piece = Vec::new();
+            // SAFETY: as in `process`; the sink and the number are good during this call.
+            unsafe {
+                *next = (*node.cast::<T>()).save(at, &mut piece).unwrap_or(0);
+                (*pieces).put_bytes("", &piece);
+            }
+        }));
+        outcome(done)
+    }
+
+    unsafe extern "C" fn restore(node: *mut c_void, version: u32, piece: Bytes, error: *const Sink) -> i32 {
+        // SAFETY: as in `process`; the bytes are good during this call.
+        let done = contain(|| unsafe { (*node.cast::<T>()).restore(version, piece.as_slice()) });
+        let Err(refusal) = done else { return DONE };
+        // SAFETY: the host's sink is good during this call.
+        unsafe { &*error }.put(refusal.path(), refusal.message());
+        PANICKED
+    }
+
     unsafe extern "C" fn destroy(node: *mut c_void) {
         // SAFETY: made by `create` of this vtable, and destroyed once.
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(unsafe { Box::from_raw(node.cast::<T>()) })));
@@ -118,14 +153,122 @@ impl<T: Node> NodeShims<T> {
     }
 }
 
+impl RawInfo {
+    const fn of(info: &Info) -> RawInfo {
+        const fn slots(list: &List<SlotInfo>) -> RawSlots {
+            // `SlotInfo` and `RawSlotInfo` are laid out alike: asserted below.
+            RawSlots { first: list.as_slice().as_ptr().cast(), len: list.as_slice().len() }
+        }
+        RawInfo {
+            kind: Bytes::text(info.kind),
+            summary: Bytes::text(info.summary),
+            about: Bytes::text(info.about),
+            input: Bytes::text(info.input),
+            carries: Bytes::text(info.carries),
+            example: Bytes::text(info.example),
+            reads: slots(&info.reads),
+            writes: slots(&info.writes),
+            uses: RawTexts::of(info.uses),
+            ownership: info.ownership as u32,
+        }
+    }
+}
+
+// What is declared with types of Rust is read as what it is in C.
+const _: () = {
+    use std::mem::offset_of;
+    assert!(size_of::<Str>() == size_of::<Bytes>() && align_of::<Str>() == align_of::<Bytes>());
+    assert!(size_of::<SlotInfo>() == size_of::<RawSlotInfo>() && offset_of!(SlotInfo, size) == offset_of!(RawSlotInfo, bytes));
+    assert!(offset_of!(SlotInfo, name) == 0 && offset_of!(SlotInfo, align) == offset_of!(RawSlotInfo, align));
+    assert!(size_of::<EdgeInfo>() == size_of::<RawEdge>() && offset_of!(EdgeInfo, class) == offset_of!(RawEdge, class_id));
+    assert!(offset_of!(EdgeInfo, name) == offset_of!(RawEdge, name) && offset_of!(EdgeInfo, doc) == offset_of!(RawEdge, doc));
+    assert!(offset_of!(EdgeInfo, layer) == offset_of!(RawEdge, layer));
+};
+
+impl Bytes {
+    pub const fn text(text: Str) -> Bytes {
+        Bytes::new(text.as_str().as_bytes())
+    }
+}
+
+impl RawTexts {
+    pub const fn of(list: List<Str>) -> RawTexts {
+        // `Str` and `Bytes` are laid out alike: asserted above.
+        RawTexts { first: list.as_slice().as_ptr().cast(), len: list.as_slice().len() }
+    }
+}
+
+impl RawEdges {
+    const fn of(edges: &'static [EdgeInfo]) -> RawEdges {
+        // `EdgeInfo` and `RawEdge` are laid out alike: asserted above.
+        RawEdges { first: edges.as_ptr().cast(), len: edges.len() }
+    }
+}
+
+impl RawSlot {
+    pub(crate) fn is(&self, info: &SlotInfo) -> bool {
+        // SAFETY: the host keeps the name alive as long as the setup.
+        let name = unsafe { self.info.name.as_slice() };
+        name == info.name.as_str().as_bytes() && (self.info.bytes, self.info.align) == (info.size, info.align)
+    }
+}
+
+pub(super) type Create = unsafe extern "C" fn(Bytes, *mut RawSetup, *const Sink) -> *mut c_void;
+pub(super) type Process = unsafe extern "C" fn(*mut c_void, *mut RawFrame, *const RawContext) -> i32;
+type OwnerOf = unsafe extern "C" fn(*const c_void, *mut RawFrame, *const RawContext) -> i32;
+type Tick = unsafe extern "C" fn(*mut c_void, *mut RawOutbox, *const RawContext) -> i32;
+type Offloaded = unsafe extern "C" fn(*mut c_void, *const [u64; ROLES], *const RawContext) -> i32;
+type Save = unsafe extern "C" fn(*mut c_void, u64, *const Sink, *mut u64) -> i32;
+type Restore = unsafe extern "C" fn(*mut c_void, u32, Bytes, *const Sink) -> i32;
+
+/// The entries of a vtable, of which those are there that must be.
+#[derive(Clone, Copy)]
+pub(super) struct NodeEntries {
+    pub key: unsafe extern "C" fn() -> TypeKey,
+    pub create: Create,
+    pub process: Process,
+    pub owner: Option<OwnerOf>,
+    pub tick: Option<Tick>,
+    pub adopt: Option<unsafe extern "C" fn(*mut c_void, *mut c_void) -> i32>,
+    pub save: Option<Save>,
+    pub restore: Option<Restore>,
+    pub schema: Option<unsafe extern "C" fn(*const Sink)>,
+    pub check: Option<unsafe extern "C" fn(Bytes, *const Sink) -> i32>,
+    pub destroy: unsafe extern "C" fn(*mut c_void),
+}
+
+/// Where the code of a kind is.
+#[derive(Clone, Copy)]
+pub(super) enum Origin<B> {
+    /// In the program: with an entry that those of libraries have not.
+    BuiltIn { own: B },
+    /// In a library.
+    Library(&'static Library),
+}
+
+/// A kind as the engine knows it: its own words in Rust, and its entries.
+pub(super) struct NodeParts {
+    pub info: Info,
+    pub edges: List<EdgeInfo>,
+    pub named: Option<&'static EdgeInfo>,
+    pub state_version: u32,
+    pub entries: NodeEntries,
+    pub origin: Origin<Offloaded>,
+}
+
 /// A kind of node, as the registry lists it.
 #[derive(Clone, Copy)]
-pub struct NodeKind(&'static NodeVTable);
+pub struct NodeKind(&'static NodeParts);
 
 impl NodeKind {
     /// The kind that a type implements.
     pub const fn of<T: Node>() -> NodeKind {
-        NodeKind(&NodeShims::<T>::VTABLE)
+        NodeKind(&NodeShims::<T>::PARTS)
+    }
+
+    /// Of what a library exports, which was checked.
+    pub(super) fn from_parts(parts: &'static NodeParts) -> NodeKind {
+        NodeKind(parts)
     }
 
     /// What it says of itself.
@@ -133,13 +276,32 @@ impl NodeKind {
         &self.0.info
     }
 
-    pub(super) fn vtable(self) -> &'static NodeVTable {
+    pub(super) fn parts(self) -> &'static NodeParts {
         self.0
+    }
+
+    /// The library that its code is in, if that is not the program itself.
+    pub fn library(&self) -> Option<&'static Library> {
+        match self.0.origin {
+            Origin::BuiltIn { .. } => None,
+            Origin::Library(library) => Some(library),
+        }
     }
 
     /// Whether instances of both are of one type of one build: one can take over the state of the other.
     pub fn is_same(&self, other: &NodeKind) -> bool {
-        (self.0.key)() == (other.0.key)()
+        self.key() == other.key()
+    }
+
+    /// Whether an instance of this kind can go on with the state of one of another build of it, which it reads as that has written it.
+    pub fn converts(&self, old: &NodeKind) -> bool {
+        let saves = old.0.state_version != 0 && old.0.entries.save.is_some();
+        self.info().kind == old.info().kind && saves && self.0.state_version != 0 && self.0.entries.restore.is_some()
+    }
+
+    pub(super) fn key(&self) -> TypeKey {
+        // SAFETY: it takes nothing, and is there for as long as its library: for ever.
+        unsafe { (self.0.entries.key)() }
     }
 
     /// Its edges and drop reasons, by id.
@@ -152,11 +314,9 @@ impl NodeKind {
         self.0.named
     }
 
-    /// The JSON Schema of its settings.
+    /// The JSON Schema of its settings; of any, if a library says nothing of them.
     pub fn schema(&self) -> String {
-        let mut text = ConfigError::new("");
-        (self.0.schema)(&Sink::collect(&mut text));
-        text.message().to_string()
+        schema_by(self.0.entries.schema)
     }
 
     /// Whether settings, as JSON, have the form that the kind wants. What they mean is looked at by [`NodeKind::create`] alone.
@@ -164,10 +324,7 @@ impl NodeKind {
     /// # Errors
     /// The first mistake in them.
     pub fn check(&self, config: &[u8]) -> Result<(), ConfigError> {
-        let mut error = ConfigError::new("");
-        // SAFETY: the bytes are alive during the call.
-        let code = unsafe { (self.0.check)(Bytes::new(config), &Sink::collect(&mut error)) };
-        if code == DONE { Ok(()) } else { Err(error) }
+        check_by(self.0.entries.check, config)
     }
 
     /// Makes an instance. `config` is its settings as JSON.
@@ -175,33 +332,44 @@ impl NodeKind {
     /// # Errors
     /// What the kind says is wrong with the settings.
     pub fn create(&self, config: &[u8], host: &NodeHost<'_>) -> Result<(NodeInstance, Wishes), ConfigError> {
-        let slots: Vec<RawSlot> = host.slots.iter().map(|&(info, at)| RawSlot { info, at }).collect();
+        let slot = |(info, at): &(SlotInfo, u16)| {
+            let info = RawSlotInfo { name: Bytes::text(info.name), bytes: info.size, align: info.align };
+            RawSlot { info, at: *at }
+        };
+        let slots: Vec<RawSlot> = host.slots.iter().map(slot).collect();
         let edges: Vec<Bytes> = host.edges.iter().map(|name| Bytes::new(name.as_bytes())).collect();
         let tables = host.tables.raw();
         let keeper = host.keeper.map_or_else(|| Arc::new(Keeper::new(host.pool)), Arc::clone);
-        let mut found_tables = vec![false; tables.len()];
-        let mut found_interfaces = vec![false; host.interfaces.list().len()];
+        let mut found_tables = vec![0; tables.len()];
+        let mut found_interfaces = vec![0; host.interfaces.list().len()];
+        let mut offload = Offload::NONE;
         let mut setup = RawSetup {
+            size: size_of::<RawSetup>() as u32,
             worker: host.worker,
             workers: host.workers,
+            any_worker: 0,
+            name: Bytes::new(host.name.as_bytes()),
             interfaces: host.interfaces.raw(),
             tables: tables.as_ptr(),
             table_count: tables.len(),
             slots: slots.as_ptr(),
             slot_count: slots.len(),
-            edges: edges.as_ptr(),
-            edge_count: edges.len(),
+            edges: RawTexts { first: edges.as_ptr(), len: edges.len() },
             pool: keeper.reference(),
-            receive: NO_INTERFACE,
-            tick_every: 0,
-            any_worker: false,
-            offload: Offload::NONE,
             found_tables: found_tables.as_mut_ptr(),
             found_interfaces: found_interfaces.as_mut_ptr(),
+            receive: NO_INTERFACE,
+            tick_every: 0,
+            native: match self.0.origin {
+                Origin::BuiltIn { .. } => (&raw mut offload).cast(),
+                Origin::Library(_) => std::ptr::null_mut(),
+            },
         };
         let mut error = ConfigError::new("");
+        let place = self.place(host.name);
+        let (config, sink) = (Bytes::new(config), Sink::collect(&mut error));
         // SAFETY: everything that the setup points to is alive during the call.
-        let instance = unsafe { (self.0.create)(Bytes::new(config), &raw mut setup, &Sink::collect(&mut error)) };
+        let instance = within(&place, || unsafe { (self.0.entries.create)(config, &raw mut setup, &raw const sink) });
         let (tables, interfaces) = (indexes(&found_tables), indexes(&found_interfaces));
         // Of a node that refuses, too: what it is about is not without use.
         host.tables.mark_used(&tables);
@@ -210,15 +378,43 @@ impl NodeKind {
         }
         let receive = (setup.receive != NO_INTERFACE).then_some(setup.receive);
         let tick_every = (setup.tick_every != 0).then_some(setup.tick_every);
-        let owned = self.info().ownership == Ownership::Owned && !setup.any_worker;
-        let offload = (setup.offload != Offload::NONE).then_some(setup.offload);
+        let owned = self.info().ownership == Ownership::Owned && setup.any_worker == 0;
+        let offload = (offload != Offload::NONE).then_some(offload);
         let wishes = Wishes { receive, tick_every, owned, offload, tables, interfaces };
-        Ok((NodeInstance::new(self.0, instance, keeper), wishes))
+        let instance = NodeInstance::new(*self, instance, keeper, place);
+        if wishes.receive.is_some_and(|receive| usize::from(receive) >= host.interfaces.list().len()) {
+            return Err(ConfigError::new("this kind has a defect: it wants to receive from an interface that there is not"));
+        }
+        Ok((instance, wishes))
+    }
+
+    fn place(&self, name: &str) -> Option<Box<Running>> {
+        let library = self.library()?;
+        Some(Box::new(Running { class: "node", name: name.into(), kind: self.info().kind.as_str(), library: library.file() }))
     }
 }
 
-fn indexes(found: &[bool]) -> Vec<u16> {
-    found.iter().zip(0..).filter_map(|(found, index)| found.then_some(index)).collect()
+fn indexes(found: &[u8]) -> Vec<u16> {
+    found.iter().zip(0..).filter_map(|(found, index)| (*found != 0).then_some(index)).collect()
+}
+
+/// The JSON Schema that an entry puts; that of any settings, where there is no entry.
+pub(super) fn schema_by(schema: Option<unsafe extern "C" fn(*const Sink)>) -> String {
+    let Some(schema) = schema else { return r#"{"type":"object"}"#.into() };
+    let mut text = ConfigError::new("");
+    let sink = Sink::collect(&mut text);
+    // SAFETY: the sink is good during the call.
+    unsafe { schema(&raw const sink) };
+    text.message().to_string()
+}
+
+pub(super) fn check_by(check: Option<unsafe extern "C" fn(Bytes, *const Sink) -> i32>, config: &[u8]) -> Result<(), ConfigError> {
+    let Some(check) = check else { return Ok(()) };
+    let mut error = ConfigError::new("");
+    let sink = Sink::collect(&mut error);
+    // SAFETY: the bytes and the sink are alive during the call.
+    let code = unsafe { check(Bytes::new(config), &raw const sink) };
+    if code == DONE { Ok(()) } else { Err(error) }
 }
 
 impl std::fmt::Debug for NodeKind {
@@ -230,6 +426,8 @@ impl std::fmt::Debug for NodeKind {
 /// What an instance is made with.
 #[derive(Debug, Clone, Copy)]
 pub struct NodeHost<'a> {
+    /// Its name in the graph.
+    pub name: &'a str,
     /// The worker that it is for, from 0.
     pub worker: u32,
     /// How many workers there are.

@@ -5,18 +5,13 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::{Bytes, DONE, PANICKED, Sink, TableInstance, WorkerTables, contain, into_raw, outcome, settings};
+use super::raw::{Bytes, Sink};
+use super::raw_table::QuestionVTable;
+use super::table_kind::QuestionEntries;
+use super::table_shims::answered;
+use super::{DONE, TableInstance, WorkerTables, contain, into_raw, outcome, settings};
 use crate::setup::ConfigError;
 use crate::sharded::{Rows, Sharded};
-
-#[repr(C)]
-pub(super) struct QuestionVTable {
-    read: unsafe extern "C" fn(Bytes, &Sink) -> *mut c_void,
-    visit: unsafe extern "C" fn(*const c_void, *mut c_void, *mut c_void) -> i32,
-    collect: unsafe extern "C" fn(*mut c_void) -> bool,
-    answer: unsafe extern "C" fn(*const c_void, *const *mut c_void, usize, &Sink, &Sink) -> i32,
-    destroy: unsafe extern "C" fn(*mut c_void),
-}
 
 /// A question on its way through one shard.
 struct Asked<T: Sharded> {
@@ -30,6 +25,15 @@ pub(super) struct QuestionShims<T>(PhantomData<T>);
 
 impl<T: Sharded> QuestionShims<T> {
     pub const VTABLE: QuestionVTable = QuestionVTable {
+        size: size_of::<QuestionVTable>() as u32,
+        read: Some(Self::read),
+        visit: Some(Self::visit),
+        collect: Some(Self::collect),
+        answer: Some(Self::answer),
+        destroy: Some(Self::destroy),
+    };
+
+    pub const ENTRIES: QuestionEntries = QuestionEntries {
         read: Self::read,
         visit: Self::visit,
         collect: Self::collect,
@@ -37,13 +41,14 @@ impl<T: Sharded> QuestionShims<T> {
         destroy: Self::destroy,
     };
 
-    unsafe extern "C" fn read(question: Bytes, error: &Sink) -> *mut c_void {
+    unsafe extern "C" fn read(question: Bytes, error: *const Sink) -> *mut c_void {
         let read = contain(|| {
             // SAFETY: the host's bytes are good during this call.
             let question = settings(unsafe { question.as_slice() })?;
             Ok(Asked::<T> { question, at: Some(0), rows: Rows::new(), collected: Vec::new() })
         });
-        into_raw(read, error)
+        // SAFETY: the host's sink is good during this call.
+        into_raw(read, unsafe { &*error })
     }
 
     unsafe extern "C" fn visit(table: *const c_void, shard: *mut c_void, asked: *mut c_void) -> i32 {
@@ -58,14 +63,23 @@ impl<T: Sharded> QuestionShims<T> {
         outcome(done)
     }
 
-    unsafe extern "C" fn collect(asked: *mut c_void) -> bool {
-        // SAFETY: made by `read` of this vtable, and this thread's.
-        let asked = unsafe { &mut *asked.cast::<Asked<T>>() };
-        asked.rows.move_to(&mut asked.collected);
-        asked.at.is_none()
+    unsafe extern "C" fn collect(asked: *mut c_void) -> i32 {
+        let collected = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: made by `read` of this vtable, and this thread's.
+            let asked = unsafe { &mut *asked.cast::<Asked<T>>() };
+            asked.rows.move_to(&mut asked.collected);
+            asked.at.is_none()
+        }));
+        collected.map_or_else(|payload| -outcome(Err(payload)), i32::from)
     }
 
-    unsafe extern "C" fn answer(table: *const c_void, asked: *const *mut c_void, count: usize, reply: &Sink, error: &Sink) -> i32 {
+    unsafe extern "C" fn answer(
+        table: *const c_void,
+        asked: *const *mut c_void,
+        count: usize,
+        reply: *const Sink,
+        error: *const Sink,
+    ) -> i32 {
         let answer = contain(|| {
             // SAFETY: the table is of this vtable and alive; the host passes so many questions made by `read`, each once.
             let (table, asked) = unsafe { (&*table.cast::<T>(), std::slice::from_raw_parts(asked, count)) };
@@ -80,16 +94,8 @@ impl<T: Sharded> QuestionShims<T> {
             let question = question.ok_or_else(|| ConfigError::new("nobody was asked"))?;
             serde_json::to_string(&table.answer(question, rows)?).map_err(|error| ConfigError::new(error.to_string()))
         });
-        match answer {
-            Ok(answer) => {
-                reply.put("", &answer);
-                DONE
-            }
-            Err(refusal) => {
-                error.put(refusal.path(), refusal.message());
-                PANICKED
-            }
-        }
+        // SAFETY: the host's sinks are good during this call.
+        answered(answer, unsafe { (&*reply, &*error) })
     }
 
     unsafe extern "C" fn destroy(asked: *mut c_void) {
@@ -102,7 +108,7 @@ impl<T: Sharded> QuestionShims<T> {
 /// A question for the shard of one worker.
 pub struct Question {
     table: Arc<TableInstance>,
-    vtable: &'static QuestionVTable,
+    entries: &'static QuestionEntries,
     asked: *mut c_void,
     failed: bool,
 }
@@ -116,18 +122,20 @@ impl Question {
     /// # Errors
     /// It is none of those that the kind answers.
     pub fn read(table: &Arc<TableInstance>, question: &str) -> Option<Result<Question, ConfigError>> {
-        let vtable = table.questions()?;
+        let entries = table.questions()?;
         let mut error = ConfigError::new("");
-        // SAFETY: the bytes are alive during the call.
-        let asked = unsafe { (vtable.read)(Bytes::new(question.as_bytes()), &Sink::collect(&mut error)) };
-        Some(if asked.is_null() { Err(error) } else { Ok(Question { table: Arc::clone(table), vtable, asked, failed: false }) })
+        let sink = Sink::collect(&mut error);
+        // SAFETY: the bytes and the sink are alive during the call.
+        let asked = table.within(|| unsafe { (entries.read)(Bytes::new(question.as_bytes()), &raw const sink) });
+        Some(if asked.is_null() { Err(error) } else { Ok(Question { table: Arc::clone(table), entries, asked, failed: false }) })
     }
 
     /// On a worker: one slice of its shard.
     pub fn visit(&mut self, tables: &mut WorkerTables) {
         // SAFETY: the entry is that of the question's own table: shared part, shard and question are of one vtable; the shard is the
         // worker's, which calls this.
-        let code = tables.shard_of(&self.table).map(|(shared, shard)| unsafe { (self.vtable.visit)(shared, shard, self.asked) });
+        let visit = |(shared, shard)| self.table.within(|| unsafe { (self.entries.visit)(shared, shard, self.asked) });
+        let code = tables.shard_of(&self.table).map(visit);
         self.failed = code != Some(DONE);
     }
 
@@ -136,11 +144,15 @@ impl Question {
     /// # Errors
     /// The table failed: a defect of it, which the panic hook has described.
     pub fn collect(&mut self) -> Result<bool, ConfigError> {
-        if self.failed {
-            return Err(ConfigError::new(format!("`{}` has a defect: it panicked at this question", self.table.name())));
+        if !self.failed {
+            // SAFETY: made by `read` of this vtable.
+            match self.table.within(|| unsafe { (self.entries.collect)(self.asked) }) {
+                0 => return Ok(false),
+                1 => return Ok(true),
+                _ => self.failed = true,
+            }
         }
-        // SAFETY: made by `read` of this vtable.
-        Ok(unsafe { (self.vtable.collect)(self.asked) })
+        Err(ConfigError::new(format!("`{}` has a defect: it panicked at this question", self.table.name())))
     }
 
     /// The answer to what all workers were asked.
@@ -154,7 +166,10 @@ impl Question {
         let (mut reply, mut error) = (ConfigError::new(""), ConfigError::new(""));
         let (reply_sink, error_sink) = (Sink::collect(&mut reply), Sink::collect(&mut error));
         // SAFETY: all are of this vtable, and of this thread; the table is alive.
-        let code = unsafe { (first.vtable.answer)(first.table.shared(), asked.as_ptr(), asked.len(), &reply_sink, &error_sink) };
+        let code = first.table.within(|| unsafe {
+            let (reply, error) = (&raw const reply_sink, &raw const error_sink);
+            (first.entries.answer)(first.table.shared(), asked.as_ptr(), asked.len(), reply, error)
+        });
         if code == DONE { Ok(reply.message().to_string()) } else { Err(error) }
     }
 }
@@ -162,7 +177,7 @@ impl Question {
 impl Drop for Question {
     fn drop(&mut self) {
         // SAFETY: made by `read` of this vtable, and dropped once.
-        unsafe { (self.vtable.destroy)(self.asked) };
+        self.table.within(|| unsafe { (self.entries.destroy)(self.asked) });
     }
 }
 

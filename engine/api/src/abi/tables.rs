@@ -4,21 +4,8 @@ use std::cell::Cell;
 use std::ffi::c_void;
 use std::sync::Arc;
 
-use super::{Bytes, TableInstance};
-use crate::setup::TypeKey;
-
-/// What a table is to the nodes and tables that are made after it.
-#[repr(C)]
-pub(crate) struct RawTable {
-    pub name: Bytes,
-    /// Its kind; empty if nobody knows it.
-    pub kind: Bytes,
-    pub key: TypeKey,
-    /// Null for a table that was refused.
-    pub shared: *const c_void,
-    /// By [`Arc::as_ptr`] from an `Arc<TableInstance>` of the library that `key` names.
-    pub instance: *const c_void,
-}
+use super::TableInstance;
+use super::raw::{Bytes, RawTable, TypeKey};
 
 /// The kind of what is not there: no kind has it, and it is not an unknown one.
 const VACANT: &str = "-";
@@ -31,7 +18,35 @@ impl RawTable {
             key: TypeKey::NONE,
             shared: std::ptr::null(),
             instance: std::ptr::null(),
+            retain: None,
+            release: None,
         }
+    }
+
+    /// As it is told of to others, while the table is alive.
+    pub(super) fn of(table: &Arc<TableInstance>) -> RawTable {
+        unsafe extern "C" fn retain(instance: *const c_void) {
+            // SAFETY: `instance` is from `Arc::as_ptr` of an instance that is alive: the caller has seen it in a setup, or holds a count.
+            unsafe { Arc::increment_strong_count(instance.cast::<TableInstance>()) };
+        }
+        unsafe extern "C" fn release(instance: *const c_void) {
+            // SAFETY: as in `retain`, and the caller gives its count up.
+            unsafe { Arc::decrement_strong_count(instance.cast::<TableInstance>()) };
+        }
+        RawTable {
+            name: Bytes::new(table.name().as_bytes()),
+            kind: Bytes::new(table.info().kind.as_str().as_bytes()),
+            key: table.key(),
+            shared: table.shared(),
+            instance: Arc::as_ptr(table).cast(),
+            retain: Some(retain),
+            release: Some(release),
+        }
+    }
+
+    /// In the place of one that there is not.
+    pub(super) fn none() -> RawTable {
+        RawTable::unmade("", VACANT)
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -86,13 +101,7 @@ impl Tables {
     /// Puts one that was made at a place.
     pub fn put(&mut self, place: usize, table: Arc<TableInstance>) {
         self.grow(place + 1);
-        self.raw[place] = RawTable {
-            name: Bytes::new(table.name().as_bytes()),
-            kind: Bytes::new(table.info().kind.as_str().as_bytes()),
-            key: table.key(),
-            shared: table.shared(),
-            instance: Arc::as_ptr(&table).cast(),
-        };
+        self.raw[place] = RawTable::of(&table);
         self.instances[place] = Some(table);
     }
 

@@ -2,7 +2,8 @@
 
 use std::marker::PhantomData;
 
-use super::{Held, RawOutbox};
+use super::Held;
+use crate::abi::RawOutbox;
 use crate::edges::Edges;
 use crate::memory::{DATA, LINE, META_AT};
 use crate::packet::{Desc, Lane, Packet};

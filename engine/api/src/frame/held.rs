@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::c_void;
 
+use crate::abi::RawPool;
 use crate::packet::{Desc, Lane};
 
 /// What a node decides in [`Frame::for_each_hold`](super::Frame::for_each_hold).
@@ -95,34 +96,24 @@ impl<K> std::fmt::Debug for Held<K> {
     }
 }
 
-/// A counted reference to the host's pool which any build of this crate can hold: what `Held` gives its chunks back through.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct RawPool {
-    pub host: *const c_void,
-    /// Which pool it is; what the frames and outboxes of its packets say, too.
-    pub pool: *const c_void,
-    /// Chunks of the pool.
-    pub capacity: u32,
-    pub retain: unsafe extern "C" fn(*const c_void),
-    pub release: unsafe extern "C" fn(*const c_void),
-    pub give_back: unsafe extern "C" fn(*const c_void, *const u32, usize),
-}
-
 // SAFETY: the host's functions may be called from any thread: behind `host` is an `Arc<Pool>`.
 unsafe impl Send for RawPool {}
 
 impl RawPool {
     fn give_back(&self, positions: &[u32]) {
-        // SAFETY: `host` is alive as long as this reference counts.
-        unsafe { (self.give_back)(self.host, positions.as_ptr(), positions.len()) };
+        if let Some(give_back) = self.give_back {
+            // SAFETY: `host` is alive as long as this reference counts.
+            unsafe { give_back(self.host, positions.as_ptr(), positions.len()) };
+        }
     }
 }
 
 impl Clone for RawPool {
     fn clone(&self) -> RawPool {
-        // SAFETY: as in `give_back`.
-        unsafe { (self.retain)(self.host) };
+        if let Some(retain) = self.retain {
+            // SAFETY: as in `give_back`.
+            unsafe { retain(self.host) };
+        }
         RawPool {
             host: self.host,
             pool: self.pool,
@@ -136,7 +127,9 @@ impl Clone for RawPool {
 
 impl Drop for RawPool {
     fn drop(&mut self) {
-        // SAFETY: this reference was counted once, by whoever made it or by `clone`.
-        unsafe { (self.release)(self.host) };
+        if let Some(release) = self.release {
+            // SAFETY: this reference was counted once, by whoever made it or by `clone`.
+            unsafe { release(self.host) };
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::marker::PhantomData;
 
-use super::{Emit, Held, RawFrame, Verdict};
+use super::{Emit, Held, Verdict};
+use crate::abi::RawFrame;
 use crate::edges::{EdgeClass, Edges};
 use crate::kernel::{self, EthCheck, EthRewrite, ForwardIds, Ip4Class, kernels};
 use crate::packet::{Desc, Lane, PAD, Packet, VECTOR, differing};
@@ -62,7 +63,7 @@ impl<'a, N: Edges> Frame<'a, N> {
     #[inline]
     pub fn all(&mut self, next: N) {
         self.nexts().fill(next.id());
-        self.raw.decided = true;
+        self.raw.decided = 1;
     }
 
     /// Decides packet by packet.
@@ -73,7 +74,7 @@ impl<'a, N: Edges> Frame<'a, N> {
             // SAFETY: index < len.
             unsafe { *self.raw.next.add(index) = next.id() };
         }
-        self.raw.decided = true;
+        self.raw.decided = 1;
     }
 
     /// Decides packet by packet, with the power to send more packets.
@@ -87,7 +88,7 @@ impl<'a, N: Edges> Frame<'a, N> {
             // SAFETY: index < len.
             unsafe { *self.raw.next.add(index) = next.id() };
         }
-        self.raw.decided = true;
+        self.raw.decided = 1;
     }
 
     /// Decides packet by packet, and keeps some: they go into `held` and count as `taken`, which must be a variant of class *held*;
@@ -128,7 +129,7 @@ impl<'a, N: Edges> Frame<'a, N> {
             // SAFETY: index < len.
             unsafe { *self.raw.next.add(index) = id };
         }
-        self.raw.decided = true;
+        self.raw.decided = 1;
     }
 
     /// Sends more packets, and decides nothing.
@@ -201,7 +202,7 @@ impl<'a, N: Edges> Frame<'a, N> {
             // SAFETY: index < len.
             unsafe { *self.raw.next.add(index) = next.id() };
         }
-        self.raw.decided = true;
+        self.raw.decided = 1;
     }
 
     /// As [`Frame::decide`], of packets that begin and end where they did, and whose headers an earlier walk has read: cheaper, as nothing is
@@ -236,7 +237,7 @@ impl<'a, N: Edges> Frame<'a, N> {
                 *next.add(index) = decided.id();
             }
         }
-        self.raw.decided = true;
+        self.raw.decided = 1;
     }
 
     /// As [`Frame::decide`], without a look at the packets: no byte of them is loaded.
@@ -247,7 +248,7 @@ impl<'a, N: Edges> Frame<'a, N> {
     pub fn decide_lanes<K>(&mut self, values: &[K], mut decide: impl FnMut(&mut Lane, &K) -> N) {
         let len = self.len();
         assert!(values.len() >= len, "a value for each packet");
-        self.raw.decided = true;
+        self.raw.decided = 1;
         // SAFETY: both arrays have `len` entries, ours during 'a, and they are not the same memory.
         let (lanes, nexts) =
             unsafe { (std::slice::from_raw_parts_mut(self.raw.lanes, len), std::slice::from_raw_parts_mut(self.raw.next, len)) };
@@ -298,7 +299,7 @@ impl<'a, N: Edges> Frame<'a, N> {
         for (slot, (ethertype, next)) in known[..types.len()].iter_mut().zip(types) {
             *slot = (ethertype.0.to_be(), next.id());
         }
-        self.raw.decided = true;
+        self.raw.decided = 1;
         let (base, chunk, len) = (self.raw.base, self.raw.stride as usize, self.len());
         let check = |mac: &MacAddr| {
             let [a, b, c, d, e, f] = mac.octets();
@@ -353,7 +354,7 @@ impl<'a, N: Edges> Frame<'a, N> {
         for class in Ip4Class::ALL {
             ids[class as usize] = map(class).id();
         }
-        self.raw.decided = true;
+        self.raw.decided = 1;
         // SAFETY: the frame's arrays are as the kernels want them.
         unsafe { (kernels().ip4_check)(self.raw.base, self.raw.descs.cast(), self.raw.next, self.len(), &ids) };
     }
@@ -369,7 +370,7 @@ impl<'a, N: Edges> Frame<'a, N> {
             unresolved: unresolved.id(),
             bad: bad.id(),
         };
-        self.raw.decided = true;
+        self.raw.decided = 1;
         // SAFETY: the frame's arrays are as the kernels want them, and the slice has the number of entries that it has.
         unsafe {
             let (descs, lanes) = (self.raw.descs.cast(), self.raw.lanes.cast());

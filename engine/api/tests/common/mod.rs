@@ -113,7 +113,7 @@ pub fn instance<T: Node>(
     (worker, workers): (u32, u32),
 ) -> Result<(NodeInstance, Wishes), ConfigError> {
     let (interfaces, tables) = (&Interfaces::new(Vec::new()), &tables.iter().cloned().collect());
-    let host = NodeHost { worker, workers, interfaces, tables, slots: &[], edges: &[], pool, keeper: None };
+    let host = NodeHost { name: "node", worker, workers, interfaces, tables, slots: &[], edges: &[], pool, keeper: None };
     NodeKind::of::<T>().create(config.as_bytes(), &host)
 }
 

@@ -161,7 +161,20 @@ pub(crate) fn make(
                 let edges = part.without_refused(EdgePlan::names(node.edges));
                 let tables = &tables;
                 let slots = view.slots;
-                kind.create(settings, &NodeHost { worker: 0, workers, interfaces, tables, slots, edges: &edges, pool, keeper })
+                kind.create(
+                    settings,
+                    &NodeHost {
+                        name: &node.spec.name.value,
+                        worker: 0,
+                        workers,
+                        interfaces,
+                        tables,
+                        slots,
+                        edges: &edges,
+                        pool,
+                        keeper,
+                    },
+                )
             };
             teller.make(&part, make, Some(&|settings| kind.check(settings)), diagnostics)
         });

@@ -396,7 +396,8 @@ fn make_node(
     }
     let (edges, keeper) = (EdgePlan::names(&node.edges), ground.keepers.get(worker as usize));
     let workers = u32::from(plan.engine.workers);
-    let host = NodeHost { worker, workers, interfaces, tables, slots: &plan.slots, edges: &edges, pool, keeper };
+    let name = &node.spec.name.value;
+    let host = NodeHost { name, worker, workers, interfaces, tables, slots: &plan.slots, edges: &edges, pool, keeper };
     let created = node.kind.create(&node.spec.settings.to_json_bytes(), &host);
     diagnostics.ok(created.map_err(|error| Diagnostic::at_path(&node.spec.settings, error.path(), error.message())))
 }
