@@ -11,6 +11,7 @@
 
 mod abi;
 mod edges;
+pub mod filter;
 pub mod flow;
 mod frame;
 mod journal;

@@ -104,11 +104,11 @@ proptest! {
     #[test]
     fn no_text_and_no_packet_panics(text in r"((src|dst|host|net|port|tcp|\[|\]|\(|\)|and|or|not|10\.0\.0\.0/8|::1|len|<|80|&|tcp-syn|==|vlan|.) ?){0,12}",
                                     bytes in prop::collection::vec(any::<u8>(), 0..120), cut in 0..80usize) {
-        let _ = parse::parse(&text, true);
+        let _ = Expression::parse(&text, true);
         let framed = syn(frame().ipv6([1; 16], [2; 16], 64));
         for packet in [&bytes[..], &framed[..cut.min(framed.len())], &[&framed[..14], &bytes].concat()] {
-            view::ethernet(packet);
-            view::ip(packet);
+            View::of_frame(packet);
+            View::of_ip(packet);
         }
     }
 }

@@ -1,21 +1,21 @@
 //! What an expression becomes: tests, each of which says where to go on.
 
-/// What the tests know of a packet. What is cut off is not there.
+/// What an expression knows of a packet. What is cut off is not there.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct View {
-    pub len: usize,
+pub struct View {
+    pub(super) len: usize,
     /// Destination and source, in this order.
-    pub macs: Option<[[u8; 6]; 2]>,
-    pub ether_type: u16,
+    pub(super) macs: Option<[[u8; 6]; 2]>,
+    pub(super) ether_type: u16,
     /// The id of the outer VLAN tag.
-    pub vlan: Option<u16>,
-    pub network: Network,
-    pub dscp: u8,
+    pub(super) vlan: Option<u16>,
+    pub(super) network: Network,
+    pub(super) dscp: u8,
     /// Protocol, or next header behind the extension headers.
-    pub protocol: u8,
+    pub(super) protocol: u8,
     /// Source and destination; of fragments but the first there are none.
-    pub ports: Option<[u16; 2]>,
-    pub tcp_flags: Option<u8>,
+    pub(super) ports: Option<[u16; 2]>,
+    pub(super) tcp_flags: Option<u8>,
 }
 
 /// Source and destination.
@@ -137,20 +137,30 @@ impl Test {
 
 /// An expression as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Expression {
+pub struct Expression(pub(super) Term);
+
+/// It, or a part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Term {
     Test(Test),
-    Not(Box<Expression>),
-    And(Vec<Expression>),
-    Or(Vec<Expression>),
+    Not(Box<Term>),
+    And(Vec<Term>),
+    Or(Vec<Term>),
 }
 
 impl Expression {
     /// Tests in it.
-    pub(super) fn tests(&self) -> usize {
+    pub fn tests(&self) -> usize {
+        self.0.tests()
+    }
+}
+
+impl Term {
+    fn tests(&self) -> usize {
         match self {
-            Expression::Test(_) => 1,
-            Expression::Not(one) => one.tests(),
-            Expression::And(all) | Expression::Or(all) => all.iter().map(Expression::tests).sum(),
+            Term::Test(_) => 1,
+            Term::Not(one) => one.tests(),
+            Term::And(all) | Term::Or(all) => all.iter().map(Term::tests).sum(),
         }
     }
 }
@@ -164,8 +174,8 @@ struct Step {
 }
 
 /// Expressions in their order: all tests in one list, in which every way leads forward.
-#[derive(Debug, Default)]
-pub(super) struct Program {
+#[derive(Debug, Default, Clone)]
+pub struct Program {
     // Backwards: a test leads to lower indexes, so that it is made after those that it leads to. Verdicts are above `VERDICT`.
     steps: Vec<Step>,
     start: u32,
@@ -174,32 +184,33 @@ pub(super) struct Program {
 const VERDICT: u32 = 1 << 31;
 
 impl Program {
-    /// The program that answers with the index of the first expression that holds, or with `None`.
-    pub(super) fn new(expressions: &[Expression]) -> Program {
+    /// The program that answers with the index of the first expression that holds.
+    pub fn new(expressions: &[Expression]) -> Program {
         let mut program = Program::default();
         let mut next = VERDICT | expressions.len() as u32;
         for (index, expression) in expressions.iter().enumerate().rev() {
-            next = program.add(expression, VERDICT | index as u32, next);
+            next = program.add(&expression.0, VERDICT | index as u32, next);
         }
         program.start = next;
         program
     }
 
-    /// Adds an expression that leads to `yes` or `no`. Returns where it begins.
-    fn add(&mut self, expression: &Expression, yes: u32, no: u32) -> u32 {
-        match expression {
-            Expression::Test(test) => {
+    /// Adds a term that leads to `yes` or `no`. Returns where it begins.
+    fn add(&mut self, term: &Term, yes: u32, no: u32) -> u32 {
+        match term {
+            Term::Test(test) => {
                 self.steps.push(Step { test: *test, yes, no });
                 self.steps.len() as u32 - 1
             }
-            Expression::Not(one) => self.add(one, no, yes),
-            Expression::And(all) => all.iter().rev().fold(yes, |yes, one| self.add(one, yes, no)),
-            Expression::Or(all) => all.iter().rev().fold(no, |no, one| self.add(one, yes, no)),
+            Term::Not(one) => self.add(one, no, yes),
+            Term::And(all) => all.iter().rev().fold(yes, |yes, one| self.add(one, yes, no)),
+            Term::Or(all) => all.iter().rev().fold(no, |no, one| self.add(one, yes, no)),
         }
     }
 
     /// The index of the first expression that holds; their number if none does.
-    pub(super) fn run(&self, view: &View) -> usize {
+    #[inline]
+    pub fn run(&self, view: &View) -> usize {
         let mut at = self.start;
         while let Some(step) = self.steps.get(at as usize) {
             at = if step.test.holds(view) { step.yes } else { step.no };

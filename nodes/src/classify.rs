@@ -1,14 +1,10 @@
 //! `classify`: ways by expressions such as `udp port 53`.
 
-mod parse;
-mod program;
 #[cfg(test)]
 mod tests;
-mod view;
 
+use swath_api::filter::{Expression, Program, View};
 use swath_api::prelude::*;
-
-use program::Program;
 
 /// Tests of all rules of a node, at most.
 const MOST_TESTS: usize = 10_000;
@@ -74,7 +70,7 @@ impl Node for Classify {
          bytes; and beside these `dscp N`. Other than there, `vlan [N]` is a test like any other, IP is found behind VLAN tags and behind \
          IPv6 extension headers, and of a packet that is cut off all that is there can be asked.",
     )
-        .example(include_str!("../../examples/classify.yaml"));
+        .example(include_str!("../examples/classify.yaml"));
     type Config = Config;
     type Next = Branch<Next>;
 
@@ -82,7 +78,8 @@ impl Node for Classify {
         let (mut expressions, mut ways, mut tests) = (Vec::new(), Vec::new(), 0);
         for (at, rule) in config.rules.iter().enumerate() {
             let refuse = |key: &str, why: String| ConfigError::at(format!("rules[{at}].{key}"), why);
-            let expression = parse::parse(&rule.r#match, config.layer == Layer::Ethernet).map_err(|why| refuse("match", why))?;
+            let expression = Expression::parse(&rule.r#match, config.layer == Layer::Ethernet);
+            let expression = expression.map_err(|why| refuse("match", why.to_string()))?;
             tests += expression.tests();
             if tests > MOST_TESTS {
                 return Err(refuse("match", format!("the rules have more than {MOST_TESTS} tests")));
@@ -102,8 +99,8 @@ impl Node for Classify {
     fn process(&mut self, frame: &mut Frame<'_, Branch<Next>>, _: &mut Context<'_>) {
         frame.for_each(|packet| {
             let view = match self.layer {
-                Layer::Ethernet => view::ethernet(packet.data()),
-                Layer::Ip => view::ip(packet.data()),
+                Layer::Ethernet => View::of_frame(packet.data()),
+                Layer::Ip => View::of_ip(packet.data()),
             };
             self.ways.get(self.program.run(&view)).copied().unwrap_or(Branch::Fixed(Next::Default))
         });

@@ -1,18 +1,35 @@
 //! From bytes to what the tests know: each header once, and only as far as it is there.
 
-use swath_api::wire::{Eth, EtherType, Header, Ipv4, Ipv6, Vlan};
+use crate::wire::{Eth, EtherType, Header, Ipv4, Ipv6, Vlan};
 
 use super::program::{Network, View};
 
 /// A packet that starts with an Ethernet header. Addresses and protocols are looked for behind VLAN tags.
 pub(super) fn ethernet(frame: &[u8]) -> View {
-    let mut view = View { len: frame.len(), ..View::default() };
-    let Ok((eth, mut rest)) = Eth::parse(frame) else { return view };
+    let mut view = unknown(frame);
+    let Ok((eth, rest)) = Eth::parse(frame) else { return view };
     view.macs = frame.first_chunk::<12>().map(|macs| {
         let [a, b, c, d, e, f, g, h, i, j, k, l] = *macs;
         [[a, b, c, d, e, f], [g, h, i, j, k, l]]
     });
-    let mut ether_type = eth.ether_type();
+    content(eth.ether_type(), rest, &mut view);
+    view
+}
+
+/// A packet that starts behind the EtherType of a VLAN tag, with the tag's other half.
+pub(super) fn vlan(packet: &[u8]) -> View {
+    let mut view = unknown(packet);
+    content(EtherType::VLAN, packet, &mut view);
+    view
+}
+
+/// A packet of which nothing is known.
+pub(super) fn unknown(packet: &[u8]) -> View {
+    View { len: packet.len(), ..View::default() }
+}
+
+/// What an EtherType says that there is.
+fn content(mut ether_type: EtherType, mut rest: &[u8], view: &mut View) {
     while ether_type.is_vlan() {
         let Ok((tag, inner)) = Vlan::parse(rest) else { break };
         view.vlan = view.vlan.or(Some(tag.vid()));
@@ -20,17 +37,23 @@ pub(super) fn ethernet(frame: &[u8]) -> View {
     }
     view.ether_type = ether_type.0;
     match ether_type {
-        EtherType::IPV4 => ip4(rest, &mut view),
-        EtherType::IPV6 => ip6(rest, &mut view),
-        EtherType::ARP => arp(rest, &mut view),
+        EtherType::IPV4 => ip4(rest, view),
+        EtherType::IPV6 => ip6(rest, view),
+        EtherType::ARP => addresses(rest, view),
         _ => {}
     }
+}
+
+/// An ARP message.
+pub(super) fn arp(message: &[u8]) -> View {
+    let mut view = View { ether_type: EtherType::ARP.0, ..unknown(message) };
+    addresses(message, &mut view);
     view
 }
 
 /// A packet that starts with an IPv4 or an IPv6 header.
 pub(super) fn ip(packet: &[u8]) -> View {
-    let mut view = View { len: packet.len(), ..View::default() };
+    let mut view = unknown(packet);
     match packet.first().map(|first| first >> 4) {
         Some(4) => ip4(packet, &mut view),
         Some(6) => ip6(packet, &mut view),
@@ -62,7 +85,7 @@ fn ip6(packet: &[u8], view: &mut View) {
 }
 
 /// Addresses of an ARP message for IPv4 over Ethernet (RFC 826).
-fn arp(message: &[u8], view: &mut View) {
+fn addresses(message: &[u8], view: &mut View) {
     let address = |at: usize| message.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
     if let (Some(sender), Some(target)) = (address(14), address(24)) {
         view.network = Network::Arp([sender, target]);
