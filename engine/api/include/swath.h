@@ -19,11 +19,13 @@ extern "C" {
 /* How often it has grown at the ends of its structures. */
 #define SWATH_MINOR 0
 /* The hash of all structures. */
-#define SWATH_LAYOUT 0x87f08a126bfaf201ull
+#define SWATH_LAYOUT 0xa9f1256e521d80c6ull
 /* An entry has done what it is for. */
 #define SWATH_DONE 0
 /* An entry has failed, or refuses. */
 #define SWATH_FAILED 1
+/* A node cannot say what it would do with a packet without doing it. */
+#define SWATH_NOT_SIMULATED -1
 /* Packets go on to another node; unwired they drop by the name of the edge. */
 #define SWATH_EDGE 0
 /* As `SWATH_EDGE`, and a graph has to wire it. */
@@ -83,6 +85,7 @@ struct swath_context;
 struct swath_lane;
 struct swath_outbox;
 struct swath_frame;
+struct swath_words;
 struct swath_node;
 struct swath_table_info;
 struct swath_table_setup;
@@ -179,6 +182,9 @@ struct swath_node_info {
     struct swath_texts uses;
     /* Whether it matters which worker its packets are on: `SWATH_ANY_WORKER`, or `SWATH_OWNED`. */
     uint32_t ownership;
+    /* 1 if `process` changes nothing but the packets that it is called with: what it would do with one, the engine finds out by having it do
+     * that. */
+    uint32_t pure;
 };
 
 /* An address of an interface with the length of its subnet's prefix. */
@@ -347,6 +353,13 @@ struct swath_frame {
     uint16_t taken_id;
 };
 
+/* Where a node says a few words about a packet: behind `len` bytes that are there, up to `room`. */
+struct swath_words {
+    uint8_t *first;
+    uint32_t room;
+    uint32_t len;
+};
+
 /* A kind of node: what its library exports. Entries return `SWATH_DONE`, or else `SWATH_FAILED`, upon which the instance is out of service.
  * Those marked optional may be null. All entries of one instance are called by one thread at a time; `process`, `owner`, `tick` and `adopt` on a
  * worker, where they must not block, allocate or log. */
@@ -382,6 +395,12 @@ struct swath_node {
     int32_t (*restore)(void *, uint32_t, struct swath_bytes, struct swath_sink const *);
     /* Ends an instance, on a control thread. */
     void (*destroy)(void *);
+    /* Optional: `reason(node, frame, decided, context, words)`: why it has decided so for the one packet of a frame, as it leaves; nothing is
+     * changed. */
+    int32_t (*reason)(void const *, struct swath_frame *, uint16_t, struct swath_context const *, struct swath_words *);
+    /* Optional: `simulate(node, frame, context, words)`: what it would decide for the one packet of a frame, which it changes as it would a real
+     * one, and nothing else: the id of an edge; `SWATH_NOT_SIMULATED` if it cannot say, and another number below 0 if it failed. */
+    int32_t (*simulate)(void const *, struct swath_frame *, struct swath_context const *, struct swath_words *);
 };
 
 /* What a kind of table says of itself. */
@@ -651,6 +670,7 @@ _Static_assert(offsetof(struct swath_node_info, reads) == 96, "swath_node_info.r
 _Static_assert(offsetof(struct swath_node_info, writes) == 112, "swath_node_info.writes");
 _Static_assert(offsetof(struct swath_node_info, uses) == 128, "swath_node_info.uses");
 _Static_assert(offsetof(struct swath_node_info, ownership) == 144, "swath_node_info.ownership");
+_Static_assert(offsetof(struct swath_node_info, pure) == 148, "swath_node_info.pure");
 _Static_assert(sizeof(struct swath_address) == 18, "swath_address");
 _Static_assert(offsetof(struct swath_address, octets) == 0, "swath_address.octets");
 _Static_assert(offsetof(struct swath_address, version) == 16, "swath_address.version");
@@ -737,7 +757,11 @@ _Static_assert(offsetof(struct swath_frame, outbox) == 48, "swath_frame.outbox")
 _Static_assert(offsetof(struct swath_frame, decided) == 56, "swath_frame.decided");
 _Static_assert(offsetof(struct swath_frame, taken) == 60, "swath_frame.taken");
 _Static_assert(offsetof(struct swath_frame, taken_id) == 64, "swath_frame.taken_id");
-_Static_assert(sizeof(struct swath_node) == 272, "swath_node");
+_Static_assert(sizeof(struct swath_words) == 16, "swath_words");
+_Static_assert(offsetof(struct swath_words, first) == 0, "swath_words.first");
+_Static_assert(offsetof(struct swath_words, room) == 8, "swath_words.room");
+_Static_assert(offsetof(struct swath_words, len) == 12, "swath_words.len");
+_Static_assert(sizeof(struct swath_node) == 288, "swath_node");
 _Static_assert(offsetof(struct swath_node, size) == 0, "swath_node.size");
 _Static_assert(offsetof(struct swath_node, state_version) == 4, "swath_node.state_version");
 _Static_assert(offsetof(struct swath_node, info) == 8, "swath_node.info");
@@ -754,6 +778,8 @@ _Static_assert(offsetof(struct swath_node, adopt) == 240, "swath_node.adopt");
 _Static_assert(offsetof(struct swath_node, save) == 248, "swath_node.save");
 _Static_assert(offsetof(struct swath_node, restore) == 256, "swath_node.restore");
 _Static_assert(offsetof(struct swath_node, destroy) == 264, "swath_node.destroy");
+_Static_assert(offsetof(struct swath_node, reason) == 272, "swath_node.reason");
+_Static_assert(offsetof(struct swath_node, simulate) == 280, "swath_node.simulate");
 _Static_assert(sizeof(struct swath_table_info) == 136, "swath_table_info");
 _Static_assert(offsetof(struct swath_table_info, kind) == 0, "swath_table_info.kind");
 _Static_assert(offsetof(struct swath_table_info, summary) == 16, "swath_table_info.summary");

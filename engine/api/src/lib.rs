@@ -31,11 +31,12 @@ pub mod testkit;
 mod text;
 pub mod units;
 pub mod wire;
+mod words;
 
 pub use abi::{
     ABI, Call, Called, Host, Interfaces, Keeper, LAYOUT, Library, MAGIC, MINOR, NodeHost, NodeInstance, NodeKind, Outbox, Question,
-    Running, SYMBOL, TableHost, TableInstance, TableKind, TableTies, Tables, TypeKey, Wishes, WorkerTables, c_header, frozen,
-    plugin, running,
+    Running, SYMBOL, Simulated, TableHost, TableInstance, TableKind, TableTies, Tables, TypeKey, Wishes, WorkerTables, c_header,
+    frozen, plugin, running,
 };
 pub use edges::{Branch, EdgeClass, EdgeInfo, Edges, MAX_EDGES, NamedEdges, layer, reserved};
 pub use frame::{Emit, Frame, Held, Verdict};
@@ -56,6 +57,7 @@ pub use sharded::{Rows, SLICE, Sharded};
 pub use table::{Figure, Table, TableInfo};
 pub use table_setup::{Serves, TableRef, TableSetup};
 pub use text::{List, Str};
+pub use words::{Decided, Note, Words};
 
 pub use {schemars, serde, serde_json, zerocopy};
 
@@ -63,9 +65,9 @@ pub use {schemars, serde, serde_json, zerocopy};
 pub mod prelude {
     pub use crate::edges;
     pub use crate::{
-        Branch, ConfigError, Context, EdgeInfo, Edges, Emit, Figure, Frame, Handle, Held, Info, Ip4Class, Lane, NO_INTERFACE,
-        NamedEdges, NoConfig, Node, Owner, Packet, Rows, Setup, Sharded, Slot, SlotName, Table, TableInfo, TableSetup, VECTOR,
-        Verdict, layer,
+        Branch, ConfigError, Context, Decided, EdgeInfo, Edges, Emit, Figure, Frame, Handle, Held, Info, Ip4Class, Lane,
+        NO_INTERFACE, NamedEdges, NoConfig, Node, Owner, Packet, Rows, Setup, Sharded, Slot, SlotName, Table, TableInfo,
+        TableSetup, VECTOR, Verdict, Words, layer,
     };
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};

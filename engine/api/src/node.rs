@@ -7,9 +7,10 @@ use crate::edges::{Edges, layer};
 use crate::frame::{Emit, Frame};
 use crate::offload::ROLES;
 use crate::owner::{Owner, Ownership};
-use crate::packet::SlotInfo;
+use crate::packet::{Packet, SlotInfo};
 use crate::setup::{ConfigError, Context, Setup};
 use crate::text::{List, Str};
+use crate::words::{Decided, Words};
 
 /// A kind of node: the code decides for each packet, and only the engine moves packets.
 ///
@@ -101,6 +102,20 @@ pub trait Node: Sized + Send + 'static {
         let _ = (packets, cx);
     }
 
+    /// Says why it has decided so for a packet, as it leaves: the route, the rule, the session. Called of packets that somebody follows through
+    /// the graph, after `process` and on the worker. It must change nothing; what it says is a few words, such as `route 10.0.0.0/8`.
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, cx: &Context<'_>, words: &mut Words<'_>) {
+        let _ = (packet, decided, cx, words);
+    }
+
+    /// What it would decide for a packet that is not real, which it changes as it would a real one, and nothing else: no shard, no counter, no limit
+    /// of rates, and nothing is made or kept. `None` if it cannot promise that, with what is to be said all the same. Not asked of kinds
+    /// whose [`Info`] is [`pure`](Info::pure): of those the engine calls `process`.
+    fn simulate(&self, packet: &mut Packet<'_>, cx: &Context<'_>, words: &mut Words<'_>) -> Option<Self::Next> {
+        let _ = (packet, cx, words);
+        None
+    }
+
     /// Takes over the state of the instance that this one replaces, in O(1), on the worker: swap the fields that hold state, and never
     /// handles, which belong to the graph that they were made for. What is left in `old` a control thread drops.
     fn adopt(&mut self, old: &mut Self) {
@@ -149,6 +164,8 @@ pub struct Info {
     pub example: Str,
     /// Whether it matters which worker its packets are on.
     pub ownership: Ownership,
+    /// Whether `process` changes nothing but the packets that it is called with.
+    pub pure: bool,
 }
 
 impl Info {
@@ -165,7 +182,15 @@ impl Info {
             carries: Str::new(""),
             example: Str::new(""),
             ownership: Ownership::Any,
+            pure: false,
         }
+    }
+
+    /// Whose `process` changes nothing but the packets that it is called with, scratch space of its own aside: it keeps and makes none, counts
+    /// nothing, and leaves shards as they are. So the engine can say what it would do with a packet by having it do that.
+    pub const fn pure(mut self) -> Info {
+        self.pure = true;
+        self
     }
 
     /// Of which each packet has an owner, by [`Node::owner`]: the engine puts a `handoff` before the node wherever there is more than one

@@ -300,6 +300,15 @@ impl<'a> Context<'a> {
         unsafe { &mut *self.entry::<T>(handle.index).1.cast::<T::Shard>() }
     }
 
+    /// This worker's shard of a table, to be looked at.
+    ///
+    /// # Panics
+    /// As [`Context::table`].
+    pub fn peek<T: Table>(&self, handle: Handle<T>) -> &T::Shard {
+        // SAFETY: as in `shard`; while `&self` is borrowed nobody has one to be changed.
+        unsafe { &*self.entry::<T>(handle.index).1.cast::<T::Shard>() }
+    }
+
     /// This worker's shards of two tables.
     ///
     /// # Panics

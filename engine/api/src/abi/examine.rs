@@ -126,6 +126,7 @@ fn node(vtable: &'static NodeVTable) -> Result<Node, String> {
             carries: text(raw.carries, "carries")?,
             example: text(raw.example, "example")?,
             ownership,
+            pure: raw.pure != 0,
         };
         if info.summary.as_str().is_empty() {
             return Err("`summary` is empty: say in a sentence what it does".into());
@@ -150,6 +151,8 @@ fn node(vtable: &'static NodeVTable) -> Result<Node, String> {
             schema: vtable.schema,
             check: vtable.check,
             destroy: vtable.destroy.ok_or_else(|| missing("destroy"))?,
+            reason: vtable.reason,
+            simulate: vtable.simulate,
         };
         Ok(Node { info, edges, named, state_version: vtable.state_version, entries })
     };

@@ -6,10 +6,10 @@ use super::layout::Definition;
 use super::library::{ABI, LAYOUT, MAGIC, MINOR, RawHost, RawLibrary, SYMBOL};
 use super::raw::{
     Bytes, NodeVTable, RawAddress, RawContext, RawEdge, RawEdges, RawEntry, RawFrame, RawInfo, RawInterface, RawInterfaces,
-    RawOutbox, RawPool, RawSetup, RawSlot, RawSlotInfo, RawSlots, RawTable, RawTexts, Sink, TypeKey,
+    RawOutbox, RawPool, RawSetup, RawSlot, RawSlotInfo, RawSlots, RawTable, RawTexts, RawWords, Sink, TypeKey,
 };
 use super::raw_table::{QuestionVTable, RawTableInfo, RawTableSetup, TableVTable};
-use super::{DONE, PANICKED};
+use super::{DONE, NOT_SIMULATED, PANICKED};
 use crate::edges::EdgeClass;
 use crate::edges::Edges;
 use crate::memory::{DATA, HEAD, LINE, WINDOW};
@@ -43,6 +43,7 @@ fn definitions() -> Vec<Definition> {
         Lane::definition(),
         RawOutbox::definition(),
         RawFrame::definition(),
+        RawWords::definition(),
         NodeVTable::definition(),
         RawTableInfo::definition(),
         RawTableSetup::definition(),
@@ -64,6 +65,7 @@ fn constants() -> Vec<(&'static str, String, &'static str)> {
         ("SWATH_LAYOUT", hex(LAYOUT), "The hash of all structures."),
         ("SWATH_DONE", DONE.to_string(), "An entry has done what it is for."),
         ("SWATH_FAILED", PANICKED.to_string(), "An entry has failed, or refuses."),
+        ("SWATH_NOT_SIMULATED", NOT_SIMULATED.to_string(), "A node cannot say what it would do with a packet without doing it."),
         ("SWATH_EDGE", class(EdgeClass::Edge), "Packets go on to another node; unwired they drop by the name of the edge."),
         ("SWATH_REQUIRED", class(EdgeClass::Required), "As `SWATH_EDGE`, and a graph has to wire it."),
         ("SWATH_DROP", class(EdgeClass::Drop), "Packets are dropped by this name, unless the graph wires it."),

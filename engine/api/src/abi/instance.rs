@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::fault::{Running, within};
 use super::node::{NodeKind, Origin};
 use super::raw::{Bytes, RawFrame, RawOutbox, RawPool, Sink};
-use super::{DONE, WorkerTables};
+use super::{DONE, NOT_SIMULATED, WorkerTables};
 use crate::edges::{Edges, reserved};
 use crate::memory::{Cache, Pool};
 use crate::node::Info;
 use crate::offload::ROLES;
 use crate::owner::Owner;
 use crate::packet::{Nexts, VECTOR, Vector};
+use crate::words::Note;
 
 /// What the `Held`s of a node of one worker give their packets back to: of one instance, and of those that take its place.
 #[derive(Debug)]
@@ -114,6 +115,17 @@ pub struct Called {
     pub held_dropped: u32,
     /// It panicked in this call.
     pub panicked: bool,
+}
+
+/// What a node would do with a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Simulated {
+    /// It would decide so; the packet is as it would leave.
+    Next(u16),
+    /// It cannot say without doing it.
+    NotSimulated,
+    /// It panicked.
+    Panicked,
 }
 
 /// Where packets go that a node makes or releases: a vector with a decision for each.
@@ -261,6 +273,49 @@ impl NodeInstance {
         }
         if !done {
             owners.fill(len, Owner::ANY.id());
+        }
+    }
+
+    /// Has the node say why it has decided so for the packet of an index, as it leaves the node. A node that fails here says nothing.
+    pub fn reason(&self, packets: &mut Vector, index: usize, decided: u16, tables: &WorkerTables, now: u64, note: &mut Note) {
+        let Some(reason) = self.kind.parts().entries.reason.filter(|_| !self.faulty) else { return };
+        let Some(mut frame) = RawFrame::one(packets, index) else { return };
+        let context = tables.context(now);
+        // SAFETY: as in `process`; the note lends bytes of its own.
+        note.with(|words| {
+            within(&self.place, || unsafe { reason(self.instance, &raw mut frame, decided, &raw const context, words) })
+        });
+    }
+
+    /// What the node would do with the one packet of a vector, which is changed as it would be; and why, as far as it can say. Nothing else
+    /// is changed.
+    pub fn simulate(&mut self, packet: &mut Vector, nexts: &mut Nexts, call: Call<'_>, note: &mut Note) -> Simulated {
+        assert_eq!(packet.len(), 1, "one packet is asked about");
+        if self.faulty {
+            return Simulated::Next(reserved::FAULT);
+        }
+        let Call { outbox, cache, tables, now, .. } = call;
+        if self.kind.info().pure {
+            // Without room, so that nothing can be made: such a node does not.
+            let called = self.process(packet, nexts, Call { outbox, room: 0, cache, tables, now });
+            // Nobody's packet was lost: it is not out of service for it.
+            if std::mem::take(&mut self.faulty) || called != Called::default() || packet.len() != 1 {
+                return Simulated::Panicked;
+            }
+            let decided = nexts.ids()[0];
+            self.reason(packet, 0, decided, tables, now, note);
+            return Simulated::Next(decided);
+        }
+        let Some(simulate) = self.kind.parts().entries.simulate else { return Simulated::NotSimulated };
+        let Some(mut frame) = RawFrame::one(packet, 0) else { return Simulated::NotSimulated };
+        let context = tables.context(now);
+        // SAFETY: as in `reason`.
+        let code = note
+            .with(|words| within(&self.place, || unsafe { simulate(self.instance, &raw mut frame, &raw const context, words) }));
+        match u16::try_from(code) {
+            Ok(id) => Simulated::Next(id),
+            Err(_) if code == NOT_SIMULATED => Simulated::NotSimulated,
+            Err(_) => Simulated::Panicked,
         }
     }
 

@@ -34,7 +34,7 @@ use crate::setup::ConfigError;
 
 pub use fault::{Running, running};
 pub use header::{c_header, frozen};
-pub use instance::{Call, Called, Keeper, NodeInstance, Outbox};
+pub use instance::{Call, Called, Keeper, NodeInstance, Outbox, Simulated};
 pub use interfaces::Interfaces;
 pub(crate) use interfaces::Known;
 pub use library::{ABI, Host, LAYOUT, Library, MAGIC, MINOR, SYMBOL};
@@ -42,7 +42,7 @@ pub use node::{NodeHost, NodeKind, Wishes};
 pub use question::Question;
 use raw::Sink;
 pub use raw::TypeKey;
-pub(crate) use raw::{Bytes, RawContext, RawFrame, RawOutbox, RawPool, RawSetup, RawTable};
+pub(crate) use raw::{Bytes, RawContext, RawFrame, RawOutbox, RawPool, RawSetup, RawTable, RawWords};
 pub(crate) use raw_table::RawTableSetup;
 pub use table::TableInstance;
 pub use table_kind::{TableHost, TableKind, TableTies};
@@ -53,6 +53,8 @@ pub use worker_tables::WorkerTables;
 pub(super) const DONE: i32 = 0;
 /// What an entry answers when it panicked, or refused.
 pub(super) const PANICKED: i32 = 1;
+/// What `simulate` answers if the node cannot say.
+pub(super) const NOT_SIMULATED: i32 = -1;
 
 /// The JSON Schema of settings.
 pub(super) unsafe extern "C" fn schema<C: schemars::JsonSchema>(sink: *const Sink) {

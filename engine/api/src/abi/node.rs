@@ -9,18 +9,19 @@ use super::instance::Keeper;
 use super::library::Library;
 use super::raw::{
     Bytes, NodeVTable, RawContext, RawEdge, RawEdges, RawFrame, RawInfo, RawOutbox, RawSetup, RawSlot, RawSlotInfo, RawSlots,
-    RawTexts, Sink, TypeKey,
+    RawTexts, RawWords, Sink, TypeKey,
 };
-use super::{DONE, Interfaces, NodeInstance, PANICKED, Tables, check, contain, into_raw, outcome, schema, settings};
+use super::{DONE, Interfaces, NOT_SIMULATED, NodeInstance, PANICKED, Tables, check, contain, into_raw, outcome, schema, settings};
 use crate::edges::{EdgeInfo, Edges};
 use crate::frame::{Emit, Frame};
 use crate::memory::Pool;
 use crate::node::{Info, Node};
 use crate::offload::{Offload, ROLES};
 use crate::owner::Ownership;
-use crate::packet::{NO_INTERFACE, SlotInfo};
+use crate::packet::{NO_INTERFACE, Packet, SlotInfo};
 use crate::setup::{ConfigError, Context, Setup};
 use crate::text::{List, Str};
+use crate::words::{Decided, Words};
 
 /// The calls of the author's code.
 pub(super) struct NodeShims<T>(std::marker::PhantomData<T>);
@@ -46,6 +47,8 @@ impl<T: Node> NodeShims<T> {
         save: Some(Self::save),
         restore: Some(Self::restore),
         destroy: Some(Self::destroy),
+        reason: Some(Self::reason),
+        simulate: Some(Self::simulate),
     };
 
     const PARTS: NodeParts = NodeParts {
@@ -65,6 +68,8 @@ impl<T: Node> NodeShims<T> {
             schema: Some(schema::<T::Config>),
             check: Some(check::<T::Config>),
             destroy: Self::destroy,
+            reason: Some(Self::reason),
+            simulate: Some(Self::simulate),
         },
         origin: Origin::BuiltIn { own: Self::offloaded },
     };
@@ -120,6 +125,38 @@ impl<T: Node> NodeShims<T> {
         outcome(done)
     }
 
+    unsafe extern "C" fn reason(
+        node: *const c_void,
+        frame: *mut RawFrame,
+        decided: u16,
+        cx: *const RawContext,
+        words: *mut RawWords,
+    ) -> i32 {
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: as in `process`; the frame has one packet.
+            let (node, packet, cx) = unsafe { (&*node.cast::<T>(), first(&mut *frame), Context::new(&*cx)) };
+            // SAFETY: the words are the host's, for the time of this call.
+            node.reason(&packet, Decided::new(decided), &cx, &mut unsafe { Words::new(&mut *words) });
+        }));
+        outcome(done)
+    }
+
+    unsafe extern "C" fn simulate(node: *const c_void, frame: *mut RawFrame, cx: *const RawContext, words: *mut RawWords) -> i32 {
+        let mut decided = NOT_SIMULATED;
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: as in `reason`.
+            let (node, frame, cx) = unsafe { (&*node.cast::<T>(), &mut *frame, Context::new(&*cx)) };
+            // SAFETY: as in `reason`.
+            let mut packet = unsafe { first(frame) };
+            // SAFETY: as in `reason`.
+            let next = node.simulate(&mut packet, &cx, &mut unsafe { Words::new(&mut *words) });
+            decided = next.map_or(NOT_SIMULATED, |next| i32::from(next.id()));
+            // SAFETY: the frame has one packet, which is closed as it was opened.
+            unsafe { *frame.descs = packet.close(*frame.descs) };
+        }));
+        if outcome(done) == DONE { decided } else { NOT_SIMULATED - PANICKED }
+    }
+
     unsafe extern "C" fn adopt(new: *mut c_void, old: *mut c_void) -> i32 {
         // SAFETY: both are instances of T (the host has compared the keys), and two.
         outcome(catch_unwind(AssertUnwindSafe(|| unsafe { (*new.cast::<T>()).adopt(&mut *old.cast::<T>()) })))
@@ -153,6 +190,15 @@ impl<T: Node> NodeShims<T> {
     }
 }
 
+/// The first packet of a frame.
+///
+/// # Safety
+/// The frame is as the engine made it, and has one.
+unsafe fn first<'a>(frame: &mut RawFrame) -> Packet<'a> {
+    // SAFETY: as in `Frame::new`: the descriptor keeps the invariant of `Vector`, and the packet is ours during the call.
+    unsafe { Packet::open(frame.base, frame.stride, *frame.descs, &mut *frame.lanes) }
+}
+
 impl RawInfo {
     const fn of(info: &Info) -> RawInfo {
         const fn slots(list: &List<SlotInfo>) -> RawSlots {
@@ -170,6 +216,7 @@ impl RawInfo {
             writes: slots(&info.writes),
             uses: RawTexts::of(info.uses),
             ownership: info.ownership as u32,
+            pure: info.pure as u32,
         }
     }
 }
@@ -219,6 +266,8 @@ type OwnerOf = unsafe extern "C" fn(*const c_void, *mut RawFrame, *const RawCont
 type Tick = unsafe extern "C" fn(*mut c_void, *mut RawOutbox, *const RawContext) -> i32;
 type Offloaded = unsafe extern "C" fn(*mut c_void, *const [u64; ROLES], *const RawContext) -> i32;
 type Save = unsafe extern "C" fn(*mut c_void, u64, *const Sink, *mut u64) -> i32;
+type Reason = unsafe extern "C" fn(*const c_void, *mut RawFrame, u16, *const RawContext, *mut RawWords) -> i32;
+type Simulate = unsafe extern "C" fn(*const c_void, *mut RawFrame, *const RawContext, *mut RawWords) -> i32;
 type Restore = unsafe extern "C" fn(*mut c_void, u32, Bytes, *const Sink) -> i32;
 
 /// The entries of a vtable, of which those are there that must be.
@@ -235,6 +284,8 @@ pub(super) struct NodeEntries {
     pub schema: Option<unsafe extern "C" fn(*const Sink)>,
     pub check: Option<unsafe extern "C" fn(Bytes, *const Sink) -> i32>,
     pub destroy: unsafe extern "C" fn(*mut c_void),
+    pub reason: Option<Reason>,
+    pub simulate: Option<Simulate>,
 }
 
 /// Where the code of a kind is.

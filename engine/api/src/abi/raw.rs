@@ -123,6 +123,9 @@ abi! {
         pub uses: RawTexts,
         /// Whether it matters which worker its packets are on: `SWATH_ANY_WORKER`, or `SWATH_OWNED`.
         pub ownership: u32,
+        /// 1 if `process` changes nothing but the packets that it is called with: what it would do with one, the engine finds out by having it do
+        /// that.
+        pub pure: u32,
     }
 
     /// An address of an interface with the length of its subnet's prefix.
@@ -289,6 +292,14 @@ abi! {
         pub no_buffer: u32,
     }
 
+    /// Where a node says a few words about a packet: behind `len` bytes that are there, up to `room`.
+    #[derive(Debug)]
+    pub(crate) struct RawWords as "swath_words" {
+        pub first: *mut u8,
+        pub room: u32,
+        pub len: u32,
+    }
+
     /// A kind of node: what its library exports. Entries return `SWATH_DONE`, or else `SWATH_FAILED`, upon which the instance is out of service.
     /// Those marked optional may be null. All entries of one instance are called by one thread at a time; `process`, `owner`, `tick` and `adopt` on a
     /// worker, where they must not block, allocate or log.
@@ -324,6 +335,12 @@ abi! {
         pub restore: Option<unsafe extern "C" fn(*mut c_void, u32, Bytes, *const Sink) -> i32>,
         /// Ends an instance, on a control thread.
         pub destroy: Option<unsafe extern "C" fn(*mut c_void)>,
+        /// Optional: `reason(node, frame, decided, context, words)`: why it has decided so for the one packet of a frame, as it leaves; nothing is
+        /// changed.
+        pub reason: Option<unsafe extern "C" fn(*const c_void, *mut RawFrame, u16, *const RawContext, *mut RawWords) -> i32>,
+        /// Optional: `simulate(node, frame, context, words)`: what it would decide for the one packet of a frame, which it changes as it would a real
+        /// one, and nothing else: the id of an edge; `SWATH_NOT_SIMULATED` if it cannot say, and another number below 0 if it failed.
+        pub simulate: Option<unsafe extern "C" fn(*const c_void, *mut RawFrame, *const RawContext, *mut RawWords) -> i32>,
     }
 }
 

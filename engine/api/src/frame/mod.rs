@@ -30,4 +30,30 @@ impl RawFrame {
             taken_id: 0,
         }
     }
+
+    /// One packet of a vector, to be looked at: without a place for a decision, and without an outbox. `None` if there is no such packet.
+    pub fn one(packets: &mut Vector, index: usize) -> Option<RawFrame> {
+        if index >= packets.len() {
+            return None;
+        }
+        let pool = std::sync::Arc::as_ptr(packets.pool());
+        let region = packets.pool().region();
+        let (base, stride) = (region.base(), region.geometry().stride);
+        let (descs, lanes) = packets.raw();
+        Some(RawFrame {
+            pool: pool.cast(),
+            base,
+            stride,
+            len: 1,
+            // SAFETY: index < len.
+            descs: unsafe { descs.add(index) },
+            // SAFETY: index < len.
+            lanes: unsafe { lanes.add(index) },
+            next: std::ptr::null_mut(),
+            outbox: std::ptr::null_mut(),
+            decided: 0,
+            taken: 0,
+            taken_id: 0,
+        })
+    }
 }
