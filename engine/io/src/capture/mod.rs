@@ -1,5 +1,5 @@
-//! Packet captures in files: [`Reader`] for pcap and pcapng, [`Writer`] for pcap, and
-//! [`compare`] to say whether two captures hold the same traffic.
+//! Packet captures in files: [`Reader`] for pcap and pcapng, [`Writer`] for pcap,
+//! [`PcapngWriter`] for packets with comments, and [`compare`] to say whether two captures hold the same traffic.
 //!
 //! Formats: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng.
 
@@ -9,6 +9,7 @@ mod error;
 mod flow;
 mod input;
 mod pcapng;
+mod pcapng_writer;
 mod reader;
 mod writer;
 
@@ -16,6 +17,7 @@ pub use compare::{CompareError, compare, compare_readers};
 pub use difference::{Comparison, Difference, Kind, Side};
 pub use error::{ReadError, ReadErrorKind};
 pub use flow::{Detail, Flow};
+pub use pcapng_writer::{Captured, PcapngWriter};
 pub use reader::{Reader, Record};
 pub use writer::Writer;
 
@@ -28,6 +30,10 @@ pub struct LinkType(pub u16);
 impl LinkType {
     /// LINKTYPE_ETHERNET: frames begin with a destination MAC address.
     pub const ETHERNET: Self = Self(1);
+    /// LINKTYPE_RAW: packets begin with an IPv4 or an IPv6 header.
+    pub const RAW: Self = Self(101);
+    /// LINKTYPE_USER0: packets begin with what nobody else knows.
+    pub const USER: Self = Self(147);
 }
 
 impl fmt::Display for LinkType {
