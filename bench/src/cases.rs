@@ -1,5 +1,9 @@
 //! What is measured: a graph, and the packets that go into it.
 
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::OnceLock;
+
 use etherparse::{Ipv4Header, PacketBuilder};
 use swath_api::VECTOR;
 
@@ -25,6 +29,10 @@ pub enum Traffic {
     OneFlow,
     /// Each packet to another destination, of so many.
     Destinations(u32),
+    /// Each packet to a random destination on a random one of so many random routes, which are /24 to /32.
+    Routes(u32),
+    /// One flow, from one interface to the other as it came.
+    CrossConnect,
     /// One flow, but one packet in 40 is ARP, and another one in 40 has a TTL of 1.
     Exceptions,
     /// Each packet meets another rule of the filter.
@@ -59,6 +67,16 @@ const BESIDE: u64 = 8192;
 /// The vectors of a flood: its flows are more than there is room for, so that each packet opens one.
 const FLOODED: usize = 1024;
 
+const CROSS_CONNECT: &str = "version: 1
+engine: { buffers: 4096, buffer-size: 1984 }
+interfaces:
+  in:  { driver: bench-source }
+  out: { driver: bench-sink }
+nodes:
+  rx: { kind: rx, interface: in, to: tx }
+  tx: { kind: tx, interface: out }
+";
+
 /// The router's address on the side that receives.
 pub const OUR_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
 /// Its address on the other side.
@@ -78,6 +96,13 @@ impl Case {
             case("ip4-1", "IPv4 router, 1 route, 1 flow, header checksum verified", Traffic::OneFlow),
             case("ip4-1-exceptions", "the same with 5 % exceptions at two nodes (ARP, TTL 1)", Traffic::Exceptions),
             case("ip4-131k", "IPv4 router, 1 route, 131,072 destinations", Traffic::Destinations(131_072)),
+            case(
+                "ip4-100k",
+                "IPv4 router, 100,000 random routes /24 to /32, random destinations on them",
+                Traffic::Routes(100_000),
+            ),
+            case("ip4-1m", "the same with 1,000,000 routes", Traffic::Routes(1_000_000)),
+            case("l2-cross-connect", "from one interface to another, whatever the frames are", Traffic::CrossConnect),
             filter("acl-router-1", "IPv4 router with a filter of 1 rule, which permits all", 1),
             filter("acl-router-100", "the same with 100 rules, met equally often", 100),
             filter("acl-router-1000", "the same with 1000 rules, met equally often", 1000),
@@ -102,6 +127,9 @@ impl Case {
 
     /// The graph file.
     pub fn graph(&self) -> String {
+        if self.traffic == Traffic::CrossConnect {
+            return CROSS_CONNECT.into();
+        }
         let (filter, after_check) = match self.rules {
             0 => (String::new(), "lookup"),
             _ => ("  filter:  { kind: acl-filter, to: lookup }\n".to_string(), "filter"),
@@ -122,7 +150,13 @@ impl Case {
             _ => (String::new(), "rewrite"),
         };
         let snat = if nat.is_empty() { "" } else { "  snat:    { kind: nat44-in2out, to: rewrite }\n" };
-        let routes: String = self.routes.iter().map(|prefix| format!("      - {{ prefix: {prefix}, via: 192.0.2.2 }}\n")).collect();
+        let random = match self.traffic {
+            Traffic::Routes(count) => Route::random(count),
+            _ => &[],
+        };
+        let random = random.iter().map(|route| format!("      - {{ prefix: {route}, via: 192.0.2.2 }}\n"));
+        let routes: String =
+            self.routes.iter().map(|prefix| format!("      - {{ prefix: {prefix}, via: 192.0.2.2 }}\n")).chain(random).collect();
         format!(
             "version: 1
 engine: {{ buffers: 4096, buffer-size: 1984 }}
@@ -186,6 +220,7 @@ tables:
         let ttl = if self.traffic == Traffic::Exceptions && number % 40 == 23 { 1 } else { 64 };
         let destination = match self.traffic {
             Traffic::Destinations(count) => 0x0a00_0000 + (number % u64::from(count)) as u32 * 97,
+            Traffic::Routes(count) => Route::random(count)[(mixed(number) % u64::from(count)) as usize].host(mixed(!number) as u32),
             _ => 0x0a01_0203,
         };
         // In no order.
@@ -208,10 +243,16 @@ tables:
         frame
     }
 
+    /// Whether it takes seconds to build.
+    pub fn is_large(&self) -> bool {
+        matches!(self.traffic, Traffic::Routes(_))
+    }
+
     /// The vectors that come in, one after the other and round again.
     pub fn vectors(&self) -> usize {
         match self.traffic {
-            Traffic::OneFlow => 1,
+            Traffic::OneFlow | Traffic::CrossConnect => 1,
+            Traffic::Routes(count) => (count as usize * 2).next_power_of_two() / VECTOR,
             Traffic::Destinations(count) => count as usize / VECTOR,
             // So that exceptions stand at other places in each vector.
             Traffic::Exceptions => 5,
@@ -220,6 +261,51 @@ tables:
             Traffic::Translated(count) | Traffic::Created(count) | Traffic::Reflected(count) => (count as usize / VECTOR).max(1),
         }
     }
+}
+
+/// A route of many.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Route {
+    network: u32,
+    length: u32,
+}
+
+impl Route {
+    /// Always the same: a million at most, no two alike, none of them to what is no host's or to an interface of the graph.
+    fn random(count: u32) -> &'static [Route] {
+        static ROUTES: OnceLock<Vec<Route>> = OnceLock::new();
+        const MOST: usize = 1_000_000;
+        let routes = ROUTES.get_or_init(|| {
+            let mut seen = HashSet::with_capacity(MOST);
+            let one = |number: u64| {
+                let length = 24 + (mixed(number) >> 40) as u32 % 9;
+                let network = mixed(number) as u32 >> (32 - length) << (32 - length);
+                let top = network >> 24;
+                (matches!(top, 1..=126 | 128..=191 | 193..=197 | 199..=223)).then_some(Route { network, length })
+            };
+            (0..).filter_map(one).filter(|route| seen.insert(*route)).take(MOST).collect()
+        });
+        &routes[..(count as usize).min(MOST)]
+    }
+
+    /// One of its destinations.
+    fn host(self, random: u32) -> u32 {
+        self.network | random & (u64::from(u32::MAX) >> self.length) as u32
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", std::net::Ipv4Addr::from_bits(self.network), self.length)
+    }
+}
+
+/// A number for each number, in no order (the last step of `splitmix64`, Steele, Lea and Flood, 2014).
+fn mixed(number: u64) -> u64 {
+    let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
 }
 
 impl Flood {

@@ -9,7 +9,11 @@ use crate::cases::{Case, NEXT_HOP_MAC, OUT_MAC, Traffic};
 /// Compares what left in one round of the traffic with what should have.
 pub fn check(case: &Case, left: &[Vec<u8>]) -> Result<(), String> {
     let count = (case.vectors() * swath_api::VECTOR) as u64;
-    let expected: Vec<Vec<u8>> = (0..count).filter_map(|number| forwarded(&case.packet(number))).collect();
+    let left_as = |number| match case.traffic {
+        Traffic::CrossConnect => Some(case.packet(number)),
+        _ => forwarded(&case.packet(number)),
+    };
+    let expected: Vec<Vec<u8>> = (0..count).filter_map(left_as).collect();
     if expected.len() != left.len() {
         return Err(format!("{} packets left, {} should have", left.len(), expected.len()));
     }
