@@ -49,13 +49,13 @@ test-long: deps asan valgrind
 	SWATH_TEST_SCALE=20 SWATH_KERNEL_FRAMES=20000 PROPTEST_CASES=20000 $(CARGO) test --profile fast $(WORKSPACE) --no-fail-fast
 endif
 
-## make bench [CASE=ip4-1 or 'acl-*']: graph cost in TSC cycles per packet; with CASE=workers, overload, overload-af-packet, reload, wake, scrape or
-## workers-instructions what several workers, or one under load or at rest, do; with CASE=af-xdp the router between devices, with CASE=af-xdp-deny a list
-## in the kernel beside one in the graph, and with CASE=af-xdp-kernel the router beside the kernel's own, as root.
-## Wants an idle machine.
+## make bench [CASE=ip4-1 or 'acl-*']: graph cost in TSC cycles per packet; all of it is written to bench/results, too, as Markdown, JSON and a picture.
+## With CASE=workers, overload, overload-af-packet, reload, wake, scrape or workers-instructions what several workers, or one under load or at rest, do;
+## with CASE=af-xdp the router between devices, with CASE=af-xdp-deny a list in the kernel beside one in the graph, and with CASE=af-xdp-kernel the
+## router beside the kernel's own, as root. Wants an idle machine.
 bench:
 	$(CARGO) build --release -p swath-bench $(if $(filter af-xdp%,$(CASE)),-p swath)
-	target/release/swath-bench $(if $(CASE),--case '$(CASE)') $(BENCH_ARGS)
+	target/release/swath-bench $(if $(CASE),--case '$(CASE)',--write bench/results) $(BENCH_ARGS)
 
 ## make fuzz [TARGET=graph_file] [SECONDS=60]: coverage-guided random input (libFuzzer), under AddressSanitizer. Needs a C++ compiler.
 SECONDS ?= 60

@@ -15,6 +15,7 @@ mod create;
 mod kernel;
 mod measure;
 mod reload;
+mod results;
 mod rig;
 mod rte_acl;
 mod scrape;
@@ -23,12 +24,15 @@ mod verify;
 mod wake;
 mod workers;
 
+use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::Parser;
 
 use cases::Case;
 use measure::{Measurement, Settings};
+use results::{Outcome, Row};
 
 /// Measures the graph cost of a case, with each set of SIMD kernels that the processor has.
 #[derive(Parser, Debug)]
@@ -46,6 +50,9 @@ struct Arguments {
     /// The core to run on.
     #[arg(long, default_value_t = 1)]
     core: usize,
+    /// Writes what graphs and classifiers came to into this directory, too: the day's date as .json, .md and .svg.
+    #[arg(long)]
+    write: Option<PathBuf>,
     /// Runs so many vectors under callgrind's eyes instead: how this program counts its own instructions.
     #[arg(long, hide = true)]
     vectors: Option<usize>,
@@ -132,12 +139,25 @@ fn graph_costs(arguments: &Arguments) {
         }
         return;
     }
-    println!("{}; {}", measure::machine(), measure::CYCLES);
-    let mut totals: Vec<(&str, f64)> = Vec::new();
-    let failures: usize = cases.iter().map(|case| report(case, &settings, &mut totals)).sum();
-    floods(&totals);
+    let machine = measure::machine();
+    println!("{machine}; {}", measure::CYCLES);
+    let (mut outcomes, mut failures, mut paper) = (Vec::new(), 0, Paper::default());
+    for case in &cases {
+        let (outcome, failed) = report(case, &settings, &mut paper);
+        outcomes.push(outcome);
+        failures += failed;
+    }
+    floods(&outcomes, &mut paper);
     if !classifiers.is_empty() {
-        classify(&classifiers, &settings);
+        classify(&classifiers, &settings, &mut paper);
+    }
+    if cases.len() > 1 {
+        println!("\n{}", results::summary(&outcomes));
+    }
+    if let Some(directory) = &arguments.write {
+        let date = measure::today().unwrap_or_else(|| fail("there is no date"));
+        let written = results::write(directory, &date, &machine, &outcomes, &paper.0);
+        written.unwrap_or_else(|error| fail(&format!("{}: {error}", directory.display())));
     }
     if !stores.is_empty() {
         println!("\n| case | what | median | best | bytes per session |\n|---|---|---|---|---|");
@@ -155,16 +175,26 @@ fn graph_costs(arguments: &Arguments) {
 
 /// How many packets of flows that go on pass in the same time as without a flood, if both were measured: one in ten less come in, and all cost
 /// more.
-fn floods(totals: &[(&str, f64)]) {
-    const START: &str = "acl-flood-";
-    let Some((_, without)) = totals.iter().find(|(name, _)| *name == "acl-flood-none") else { return };
-    println!(
-        "\n### What established flows keep of their rate beside a flood of one packet in ten\n\n| flood | they keep |\n|---|---|"
+fn floods(outcomes: &[Outcome], paper: &mut Paper) {
+    let total = |outcome: &Outcome| Some((outcome.name.strip_prefix("acl-flood-")?, outcome.rows.first()?.measured.total));
+    let totals: Vec<(&str, f64)> = outcomes.iter().filter_map(total).collect();
+    let Some((_, without)) = totals.iter().find(|(name, _)| *name == "none") else { return };
+    paper.line(
+        "\n### What established flows keep of their rate beside a flood of one packet in ten\n\n| flood | they keep |\n|---|---|",
     );
-    for (name, total) in totals.iter().filter_map(|(name, total)| Some((name.strip_prefix(START)?, total))) {
-        if name != "none" {
-            println!("| {name} | {:.0} % |", 100.0 * 0.9 * without / total);
-        }
+    for (name, total) in totals.iter().filter(|(name, _)| *name != "none") {
+        paper.line(&format!("| {name} | {:.0} % |", 100.0 * 0.9 * without / total));
+    }
+}
+
+/// What is printed, and remembered.
+#[derive(Default)]
+struct Paper(String);
+
+impl Paper {
+    fn line(&mut self, text: &str) {
+        println!("{text}");
+        let _ = writeln!(self.0, "{text}");
     }
 }
 
@@ -174,41 +204,41 @@ fn fits(asked: &str, name: &str) -> bool {
 }
 
 /// Measures classifiers, which have no SIMD kernels, in this process.
-fn classify(classifiers: &[&classifiers::Rules], settings: &Settings) {
-    println!("\n### Classifiers of rules, alone\n");
+fn classify(classifiers: &[&classifiers::Rules], settings: &Settings, paper: &mut Paper) {
+    paper.line("\n### Classifiers of rules, alone\n");
     if !rte_acl::is_there() {
-        println!("`dpdk-test-acl` is not there (Debian: package `dpdk-dev`): nothing stands beside these figures.\n");
+        paper.line("`dpdk-test-acl` is not there (Debian: package `dpdk-dev`): nothing stands beside these figures.\n");
     }
-    println!("| rules | shape | median | best twentieth | compiled in | memory | same rules without TCP flags, beside rte_acl |");
-    println!("|---|---|---|---|---|---|---|");
+    paper.line("| rules | shape | median | best twentieth | compiled in | memory | same rules without TCP flags, beside rte_acl |");
+    paper.line("|---|---|---|---|---|---|---|");
     if let Err(error) = measure::claim_core(settings.core) {
         fail(&error);
     }
-    classifiers.iter().for_each(|rules| println!("{}", rules.measure(settings)));
+    classifiers.iter().for_each(|rules| paper.line(&rules.measure(settings)));
 }
 
-/// Measures one case with each set of kernels in a process of its own, since a process chooses its kernels once. Notes the total of
-/// the first. Returns how many measurements failed.
-fn report(case: &Case, settings: &Settings, totals: &mut Vec<(&'static str, f64)>) -> usize {
+/// Measures one case with each set of kernels in a process of its own, since a process chooses its kernels once. Returns what they came to,
+/// and how many measurements failed.
+fn report(case: &Case, settings: &Settings, paper: &mut Paper) -> (Outcome, usize) {
+    let mut outcome = Outcome { name: case.name, about: case.about, rows: Vec::new() };
     let mut failures = 0;
-    println!("\n### {}: {}\n", case.name, case.about);
-    println!("| kernels | total | per node | remainder | instructions | CPU share | samples kept | best |");
-    println!("|---|---|---|---|---|---|---|---|");
+    paper.line(&format!("\n### {}: {}\n", case.name, case.about));
+    paper.line("| kernels | total | per node | remainder | instructions | CPU share | samples kept | best |");
+    paper.line("|---|---|---|---|---|---|---|---|");
     for kernels in swath_api::kernel::all_supported().iter().map(|kernels| kernels.name) {
         match child(case, settings, kernels) {
             Ok(measured) => {
-                println!("{}", measured.row(kernels, instructions(case, kernels)));
-                if totals.last().is_none_or(|(name, _)| *name != case.name) {
-                    totals.push((case.name, measured.total));
-                }
+                let instructions = instructions(case, kernels);
+                paper.line(&measured.row(kernels, instructions));
+                outcome.rows.push(Row { kernels, measured, instructions });
             }
             Err(error) => {
-                println!("| {kernels} | {error} | | | | | | |");
+                paper.line(&format!("| {kernels} | {error} | | | | | | |"));
                 failures += 1;
             }
         }
     }
-    failures
+    (outcome, failures)
 }
 
 fn child(case: &Case, settings: &Settings, kernels: &str) -> Result<Measurement, String> {
@@ -226,7 +256,7 @@ fn child(case: &Case, settings: &Settings, kernels: &str) -> Result<Measurement,
 }
 
 /// Instructions per packet of the passes alone, by callgrind: the difference of two runs, so that set-up cancels out. `None` without
-/// valgrind, or for kernels that it cannot run (AVX-512).
+/// valgrind, for kernels that it cannot run (AVX-512), and for what takes it minutes to build.
 fn instructions(case: &Case, kernels: &str) -> Option<f64> {
     let (few, many) = (20, 120);
     let count = |vectors: usize| -> Option<u64> {
@@ -242,7 +272,7 @@ fn instructions(case: &Case, kernels: &str) -> Option<f64> {
         let line = text.lines().find(|line| line.contains("Collected :"))?;
         line.rsplit(' ').next()?.parse().ok()
     };
-    if kernels == "avx512" {
+    if kernels == "avx512" || case.is_large() {
         return None;
     }
     let (few_counted, many_counted) = (count(few)?, count(many)?);

@@ -193,6 +193,16 @@ fn cpu_seconds() -> f64 {
 /// What graphs are measured in.
 pub const CYCLES: &str = "TSC cycles per packet, 256 per vector";
 
+fn output(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = std::process::Command::new(program).args(arguments).output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
+}
+
+/// Today's date in UTC, as `2026-11-23`.
+pub fn today() -> Option<String> {
+    output("date", &["-u", "+%Y-%m-%d"]).filter(|date| !date.is_empty())
+}
+
 /// One line on what this ran on.
 pub fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
@@ -202,10 +212,6 @@ pub fn machine() -> String {
         .find_map(|line| line.strip_prefix("model name"))
         .map_or("unknown CPU", |line| line.trim_matches([' ', '\t', ':']));
     let kernel = read("/proc/sys/kernel/osrelease");
-    let output = |program: &str, arguments: &[&str]| {
-        let output = std::process::Command::new(program).args(arguments).output().ok()?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
-    };
     let commit = output("git", &["describe", "--always", "--dirty"]).unwrap_or_default();
     let date = output("date", &["-u", "+%Y-%m-%d %H:%M UTC"]).unwrap_or_default();
     format!("{model}, Linux {}, commit {commit}, {date}", kernel.trim())
