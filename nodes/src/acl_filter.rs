@@ -226,6 +226,48 @@ impl Node for AclFilter {
         cx.shard(self.table).tick(now);
     }
 
+    fn simulate(&mut self, packet: &mut Packet<'_>, cx: &mut Context<'_>, words: &mut Words<'_>) -> Option<Next> {
+        if self.stateful {
+            words.say("sessions are asked before rules");
+            return None;
+        }
+        let Space { keys4, keys6, verdicts4, verdicts6, .. } = &mut *self.space;
+        let kind = match self.layer {
+            Layer::Ip => acl::ip4(packet, &mut keys4[0]),
+            Layer::Ethernet => acl::ethernet4(packet, &mut keys4[0]),
+        };
+        let kind = match (kind, self.layer) {
+            (Kind::Ip6, Layer::Ip) => acl::ip6(packet, &mut keys6[0]),
+            (Kind::Ip6, Layer::Ethernet) => acl::ethernet6(packet, &mut keys6[0]),
+            (kind, _) => kind,
+        };
+        let shard = cx.shard(self.table);
+        let (part, verdict) = match kind {
+            Kind::Ip4 => {
+                shard.ip4(&keys4[..1], verdicts4, |_| false);
+                (keys4[0].part, verdicts4[0])
+            }
+            Kind::Ip6 => {
+                shard.ip6(&keys6[..1], verdicts6, |_| false);
+                (keys6[0].part, verdicts6[0])
+            }
+            Kind::Other => return Some(Next::NotIp),
+            Kind::Bad => return Some(Next::BadHeader),
+        };
+        if part != Part::Whole && self.drop_fragments {
+            return Some(Next::Fragment);
+        }
+        if part != Part::Whole && self.follow {
+            words.say("what was decided for the first fragment");
+            return None;
+        }
+        match shard.place(verdict) {
+            Some(place) => words.say(format_args!("rule {place} of the table")),
+            None => words.say("no rule holds for it"),
+        }
+        Some(decide(packet.lane(), verdict.outcome))
+    }
+
     fn owner(&self, frame: &mut Frame<'_, Owner>, _: &Context<'_>) {
         // Without sessions only first fragments are remembered: those of a packet meet, and all else stays where it is.
         let hash = if self.stateful { acl::pair_hash } else { acl::fragment_hash };

@@ -37,6 +37,7 @@ impl Node for CheckPaint {
     const INFO: Info = Info::new("check-paint", "Sends packets by their colour.")
         .about("The edges are named in `colors`: `colors: { voice: 3 }` and `to: { voice: fast, other: slow }`.")
         .reads(&[PAINT.info()])
+        .pure()
         .example(include_str!("../examples/check-paint.yaml"));
     type Config = Config;
     type Next = Branch<Next>;

@@ -70,6 +70,7 @@ impl Node for Classify {
          bytes; and beside these `dscp N`. Other than there, `vlan [N]` is a test like any other, IP is found behind VLAN tags and behind \
          IPv6 extension headers, and of a packet that is cut off all that is there can be asked.",
     )
+        .pure()
         .example(include_str!("../examples/classify.yaml"));
     type Config = Config;
     type Next = Branch<Next>;

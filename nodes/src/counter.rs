@@ -18,6 +18,7 @@ impl Node for Counter {
         "The engine counts the packets of every node and every edge by itself. This node does nothing: put it on an edge whose packets \
          should stand under a name of their own in the report, or to see apart what several edges bring to one node.",
     )
+        .pure()
         .example(include_str!("../examples/counter.yaml"));
     type Config = NoConfig;
     type Next = Next;

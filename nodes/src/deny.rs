@@ -141,6 +141,41 @@ impl Node for Deny {
         Ok(Deny { table, layer: config.layer, sides: config.sides, space: Box::new(space) })
     }
 
+    fn simulate(&mut self, packet: &mut Packet<'_>, cx: &mut Context<'_>, words: &mut Words<'_>) -> Option<Next> {
+        let (version, ip) = self.layer.network(packet.data());
+        let Space { ip4, ip6, found4, found6, .. } = &mut *self.space;
+        let is_4 = match version {
+            Some(4) => {
+                let Ok((ip, _)) = Ipv4::parse(ip) else { return Some(Next::BadHeader) };
+                (ip4[SOURCE][0], ip4[DESTINATION][0]) = (ip.src_bits(), ip.dst_bits());
+                true
+            }
+            Some(6) => {
+                let Ok((ip, _)) = Ipv6::parse(ip) else { return Some(Next::BadHeader) };
+                (ip6[SOURCE][0], ip6[DESTINATION][0]) = (ip.src_bits(), ip.dst_bits());
+                false
+            }
+            _ => return Some(Next::NotIp),
+        };
+        let list = cx.table(self.table);
+        for side in self.sides.sides() {
+            let listed = if is_4 {
+                list.contain4(&ip4[*side][..1], &mut found4[*side]);
+                found4[*side][0] != 0
+            } else {
+                cx.shard(self.table).ip6().contain(&ip6[*side][..1], &mut found6[*side]);
+                found6[*side][0]
+            };
+            if listed {
+                let (what, next) =
+                    if *side == SOURCE { ("source", Next::SourceListed) } else { ("destination", Next::DestinationListed) };
+                words.say(format_args!("its {what} is listed"));
+                return Some(next);
+            }
+        }
+        Some(Next::Ok)
+    }
+
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
         let list = cx.table(self.table);
         let shard = cx.shard(self.table);

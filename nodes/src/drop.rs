@@ -19,6 +19,7 @@ impl Node for Drop {
             "An edge that is not wired drops its packets by its own name, so this node is needed only to wire a required edge, or to \
              collect several edges under one name.",
         )
+        .pure()
         .example(include_str!("../examples/drop.yaml"));
     type Config = NoConfig;
     type Next = Next;

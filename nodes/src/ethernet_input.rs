@@ -46,6 +46,7 @@ impl Node for EthernetInput {
              the broadcast address of a subnet of the interface. One node may serve several interfaces.",
         )
         .input(layer::ETHERNET)
+        .pure()
         .example(include_str!("../examples/ethernet-input.yaml"));
     type Config = NoConfig;
     type Next = Next;

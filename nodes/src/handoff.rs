@@ -49,6 +49,7 @@ impl Node for Handoff {
              the engine puts a handoff of its own before each of them, which `swath graph` shows.",
         )
         .hands_off()
+        .pure()
         .example(include_str!("../examples/handoff.yaml"));
     type Config = Config;
     type Next = Next;

@@ -56,6 +56,7 @@ impl Node for HashSwitch {
          its flows: when another is removed only the flows of that one move, and they move to all others alike (rendezvous hashing, Thaler \
          and Ravishankar 1998).",
     )
+        .pure()
         .example(include_str!("../examples/hash-switch.yaml"));
     type Config = Config;
     type Next = Branch<Next>;

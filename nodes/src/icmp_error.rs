@@ -198,6 +198,18 @@ impl Node for IcmpError {
         });
     }
 
+    fn simulate(&mut self, packet: &mut Packet<'_>, cx: &mut Context<'_>, words: &mut Words<'_>) -> Option<Next> {
+        let IcmpError { settings, state } = self;
+        Some(match settings.judge(packet) {
+            Ok(error) => {
+                let (cause, to) = (error.cause, Ipv4Addr::from(error.destination));
+                words.say(format_args!("ICMP type {} code {} to {to}", cause.icmp_type(), cause.code()));
+                state.limit(settings, &error, cx.now()).unwrap_or_else(|| error.replace(packet, settings.ttl))
+            }
+            Err(silent) => silent,
+        })
+    }
+
     fn adopt(&mut self, old: &mut IcmpError) {
         std::mem::swap(&mut self.state, &mut old.state);
     }
@@ -268,25 +280,33 @@ fn may_be_answered(message: &[u8]) -> bool {
     header.icmp_type() <= LAST_KNOWN_TYPE && !header.is_error()
 }
 
+/// The bucket of the host that an error is for. Fibonacci hashing: a sender can choose whose bucket it shares, but it can forge the very
+/// address, too.
+fn host(error: &Answer) -> usize {
+    const SHIFT: u32 = u32::BITS - HOST_BUCKETS_LOG2;
+    (error.destination.wrapping_mul(0x9e37_79b1) >> SHIFT) as usize
+}
+
 impl State {
     /// Counts an error that is sent, or says which limit it exceeds.
     fn admit(&mut self, settings: &Settings, error: &Answer, now: u64) -> Option<Next> {
-        const SHIFT: u32 = u32::BITS - HOST_BUCKETS_LOG2;
-        // Fibonacci hashing: a sender can choose whose bucket it shares, but it can forge the very address, too.
-        let host = &mut self.host_buckets[(error.destination.wrapping_mul(0x9e37_79b1) >> SHIFT) as usize];
+        let limit = self.limit(settings, error, now);
+        if limit.is_none() {
+            if !tells_mtu(error.cause) {
+                settings.host_pace.take(&mut self.host_buckets[host(error)], now);
+            }
+            settings.pace.take(&mut self.bucket, now);
+        }
+        limit
+    }
+
+    /// The limit that an error exceeds.
+    fn limit(&self, settings: &Settings, error: &Answer, now: u64) -> Option<Next> {
         // Without it a connection stalls, and a host may have many of them.
-        let counts = !tells_mtu(error.cause);
-        if counts && !settings.host_pace.has(*host, now) {
+        if !tells_mtu(error.cause) && !settings.host_pace.has(self.host_buckets[host(error)], now) {
             return Some(Next::HostRateLimited);
         }
-        if !settings.pace.has(self.bucket, now) {
-            return Some(Next::RateLimited);
-        }
-        if counts {
-            settings.host_pace.take(host, now);
-        }
-        settings.pace.take(&mut self.bucket, now);
-        None
+        (!settings.pace.has(self.bucket, now)).then_some(Next::RateLimited)
     }
 }
 

@@ -30,6 +30,7 @@ impl Node for Ip4Dscp {
     const INFO: Info = Info::new("ip4-dscp", "Sets the DSCP of IPv4 packets.")
         .about("The class by which others queue them (RFC 2474). The ECN bits stay as they are (RFC 3168).")
         .input(layer::IP4)
+        .pure()
         .example(include_str!("../examples/ip4-dscp.yaml"));
     type Config = Config;
     type Next = Next;

@@ -84,6 +84,7 @@ impl Node for Ip4Input {
              address yet may speak from 0.0.0.0 to 255.255.255.255 (§4.2.2.11).",
         )
         .input(layer::IP4)
+        .pure()
         .example(include_str!("../examples/ip4-input.yaml"));
     type Config = Config;
     type Next = Next;

@@ -1,5 +1,7 @@
 //! `ip4-lookup`: where an IPv4 packet goes (RFC 1812 §5.2.4).
 
+use std::net::Ipv4Addr;
+
 use swath_api::Str;
 use swath_api::prelude::*;
 
@@ -62,6 +64,7 @@ impl Node for Ip4Lookup {
         )
         .input(layer::IP4)
         .uses(&[const { Str::new("fib4") }, const { Str::new("neighbours") }])
+        .pure()
         .example(include_str!("../examples/ip4-lookup.yaml"));
     type Config = Config;
     type Next = Next;
@@ -79,6 +82,25 @@ impl Node for Ip4Lookup {
             numbers: Box::new([0; VECTOR]),
             leaves: Box::new([Leaf::NO_ROUTE; VECTOR]),
         })
+    }
+
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, cx: &Context<'_>, words: &mut Words<'_>) {
+        let (routes, neighbours) = (cx.table(self.routes), cx.table(self.neighbours));
+        let Some(destination) = packet.data().get(16..20).and_then(|bytes| bytes.first_chunk().copied()) else { return };
+        match routes.longest(u32::from_be_bytes(destination)) {
+            Some(Some(prefix)) => words.say(format_args!("route {prefix}")),
+            Some(None) => words.say(format_args!("no route leads to {}", Ipv4Addr::from(destination))),
+            None => {}
+        }
+        let lane = packet.lane_ref();
+        if decided.is(Next::Forward)
+            && let Some(interface) = neighbours.interface(lane.tx)
+        {
+            match neighbours.next_hop(lane.adj) {
+                Some(key) => words.say(format_args!("via {} by {}", Ipv4Addr::from(key.address()), interface.name)),
+                None => words.say(format_args!("on the link of {}", interface.name)),
+            }
+        }
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {

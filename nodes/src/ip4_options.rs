@@ -101,6 +101,7 @@ impl Node for Ip4Options {
         )
         .input(layer::IP4)
         .uses(&[const { Str::new("fib4") }])
+        .pure()
         .example(include_str!("../examples/ip4-options.yaml"));
     type Config = Config;
     type Next = Next;

@@ -1,8 +1,10 @@
 //! `ip4-rewrite`: the last step of forwarding: time to live, checksum, MTU, Ethernet header (RFC 1812 §5.3.1).
 
+use std::net::Ipv4Addr;
+
 use swath_api::Str;
 use swath_api::prelude::*;
-use swath_api::wire::IcmpCause;
+use swath_api::wire::{IcmpCause, MacAddr};
 
 use crate::neighbours::Neighbours;
 
@@ -48,12 +50,31 @@ impl Node for Ip4Rewrite {
         )
         .input(layer::IP4)
         .uses(&[const { Str::new("neighbours") }])
+        .pure()
         .example(include_str!("../examples/ip4-rewrite.yaml"));
     type Config = Config;
     type Next = Next;
 
     fn new(config: Config, setup: &mut Setup<'_>) -> Result<Ip4Rewrite, ConfigError> {
         Ok(Ip4Rewrite { neighbours: setup.table("neighbours", config.neighbours.as_deref())? })
+    }
+
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, cx: &Context<'_>, words: &mut Words<'_>) {
+        let (neighbours, lane, data) = (cx.table(self.neighbours), packet.lane_ref(), packet.data());
+        if decided.is(Next::Ok) {
+            let (mac, ttl) = (data.first_chunk::<6>(), data.get(22));
+            mac.into_iter().for_each(|mac| words.say(format_args!("to {}", MacAddr::from(*mac))));
+            ttl.into_iter().for_each(|ttl| words.say(format_args!("ttl {ttl}")));
+        } else if decided.is(Next::TtlExpired) {
+            data.get(8).into_iter().for_each(|ttl| words.say(format_args!("ttl {ttl}")));
+        } else if decided.is(Next::TooBig) {
+            let mtu = neighbours.interface(lane.tx).map_or(0, |interface| interface.mtu);
+            words.say(format_args!("{} bytes, where the MTU is {mtu}", data.len()));
+        } else if decided.is(Next::Unresolved)
+            && let Some(next_hop) = neighbours.next_hop(lane.adj)
+        {
+            words.say(format_args!("the hardware address of {} is not known", Ipv4Addr::from(next_hop.address())));
+        }
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {

@@ -77,6 +77,7 @@ impl Node for Ip4Urpf {
         )
         .input(layer::IP4)
         .uses(&[const { Str::new("fib4") }])
+        .pure()
         .example(include_str!("../examples/ip4-urpf.yaml"));
     type Config = Config;
     type Next = Next;

@@ -34,6 +34,7 @@ impl Node for Paint {
              packets by it. The engine refuses a graph in which a packet can come to `check-paint` without a colour.",
         )
         .writes(&[PAINT.info()])
+        .pure()
         .example(include_str!("../examples/paint.yaml"));
     type Config = Config;
     type Next = Next;

@@ -52,6 +52,7 @@ impl Node for Punt {
              the replies to its own requests. What the kernel sends is wired from an `rx` of the tap to a `tx` with the setting \
              `interface`: it leaves unchanged, its TTL included, on which BGP relies (RFC 5082).",
         )
+        .pure()
         .example(include_str!("../examples/punt.yaml"));
     type Config = Config;
     type Next = Next;

@@ -27,6 +27,7 @@ impl Node for Rx {
             "Each interface has at most one `rx`. A packet for which the pool has no buffer is counted here as `out-of-buffers`.",
         )
         .input(layer::NONE)
+        .pure()
         .example(include_str!("../examples/rx.yaml"));
     type Config = Config;
     type Next = Next;

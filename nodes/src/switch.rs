@@ -46,6 +46,7 @@ impl Node for Switch {
         "The edges are named after interfaces: `to: { wan: snat, dmz: filter, default: forward }`. It looks at what the engine knows of a \
          packet and not at the packet, so it can stand anywhere.",
     )
+        .pure()
         .example(include_str!("../examples/switch.yaml"));
     type Config = Config;
     type Next = Branch<Next>;

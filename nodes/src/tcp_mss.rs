@@ -42,6 +42,7 @@ impl Node for TcpMss {
              segment without the option keeps the default of 536 bytes.",
         )
         .input(layer::IP4)
+        .pure()
         .example(include_str!("../examples/tcp-mss.yaml"));
     type Config = Config;
     type Next = Next;

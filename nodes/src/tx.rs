@@ -28,6 +28,7 @@ impl Node for Tx {
     const INFO: Info = Info::new("tx", "Sends packets by an interface.")
         .about("One `tx` serves all interfaces: packets leave by the interface that a look-up or a rewrite has chosen.")
         .input(layer::ETHERNET)
+        .pure()
         .example(include_str!("../examples/tx.yaml"));
     type Config = Config;
     type Next = Next;

@@ -19,7 +19,7 @@ extern "C" {
 /* How often it has grown at the ends of its structures. */
 #define SWATH_MINOR 0
 /* The hash of all structures. */
-#define SWATH_LAYOUT 0xa9f1256e521d80c6ull
+#define SWATH_LAYOUT 0x3ede7a45240bccdeull
 /* An entry has done what it is for. */
 #define SWATH_DONE 0
 /* An entry has failed, or refuses. */
@@ -400,7 +400,7 @@ struct swath_node {
     int32_t (*reason)(void const *, struct swath_frame *, uint16_t, struct swath_context const *, struct swath_words *);
     /* Optional: `simulate(node, frame, context, words)`: what it would decide for the one packet of a frame, which it changes as it would a real
      * one, and nothing else: the id of an edge; `SWATH_NOT_SIMULATED` if it cannot say, and another number below 0 if it failed. */
-    int32_t (*simulate)(void const *, struct swath_frame *, struct swath_context const *, struct swath_words *);
+    int32_t (*simulate)(void *, struct swath_frame *, struct swath_context const *, struct swath_words *);
 };
 
 /* What a kind of table says of itself. */

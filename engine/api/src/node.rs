@@ -108,10 +108,10 @@ pub trait Node: Sized + Send + 'static {
         let _ = (packet, decided, cx, words);
     }
 
-    /// What it would decide for a packet that is not real, which it changes as it would a real one, and nothing else: no shard, no counter, no limit
-    /// of rates, and nothing is made or kept. `None` if it cannot promise that, with what is to be said all the same. Not asked of kinds
+    /// What it would decide for a packet that is not real, which it changes as it would a real one, and nothing else but scratch space: no shard,
+    /// no counter, no limit of rates, and nothing is made or kept. `None` if it cannot promise that, with what is to be said all the same. Not asked of kinds
     /// whose [`Info`] is [`pure`](Info::pure): of those the engine calls `process`.
-    fn simulate(&self, packet: &mut Packet<'_>, cx: &Context<'_>, words: &mut Words<'_>) -> Option<Self::Next> {
+    fn simulate(&mut self, packet: &mut Packet<'_>, cx: &mut Context<'_>, words: &mut Words<'_>) -> Option<Self::Next> {
         let _ = (packet, cx, words);
         None
     }

@@ -158,6 +158,11 @@ impl Shard {
         self.rules.ip6(keys, verdicts, &mut self.scratch, count);
     }
 
+    /// The place of the rule that has decided, from 1; `None` for the default.
+    pub fn place(&self, verdict: Verdict) -> Option<u32> {
+        ((verdict.rule as usize) < self.rules.entries.len()).then_some(verdict.rule + 1)
+    }
+
     /// Counts packets for the rules that have decided.
     #[inline]
     pub fn count(&self, verdicts: &[Verdict]) {

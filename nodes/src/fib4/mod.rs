@@ -182,6 +182,12 @@ impl Fib4 {
         self.control().rib.longest(addr, 0..=32)
     }
 
+    /// As [`Fib4::longest_match`], without waiting: `None` if routes are being changed.
+    pub fn try_longest_match(&self, addr: u32) -> Option<Option<Prefix4>> {
+        let control = self.control.try_lock().ok()?;
+        Some(control.rib.longest(addr, 0..=32).map(|(prefix, _)| prefix))
+    }
+
     /// All routes, by address and then length.
     pub fn routes(&self) -> Vec<(Prefix4, u32)> {
         self.control().rib.routes()

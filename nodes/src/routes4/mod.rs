@@ -59,6 +59,11 @@ impl Routes4 {
         self.published.fib.lookup_batch(addresses, numbers);
     }
 
+    /// The prefix of the longest route to an address, for who asks why. `None` if somebody changes routes right now, for whom nobody waits.
+    pub fn longest(&self, address: u32) -> Option<Option<Prefix4>> {
+        self.published.fib.try_longest_match(address)
+    }
+
     /// The table of neighbours whose adjacencies its leaves name.
     pub fn neighbours(&self) -> &Neighbours {
         &self.neighbours

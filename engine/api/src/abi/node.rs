@@ -141,15 +141,15 @@ impl<T: Node> NodeShims<T> {
         outcome(done)
     }
 
-    unsafe extern "C" fn simulate(node: *const c_void, frame: *mut RawFrame, cx: *const RawContext, words: *mut RawWords) -> i32 {
+    unsafe extern "C" fn simulate(node: *mut c_void, frame: *mut RawFrame, cx: *const RawContext, words: *mut RawWords) -> i32 {
         let mut decided = NOT_SIMULATED;
         let done = catch_unwind(AssertUnwindSafe(|| {
-            // SAFETY: as in `reason`.
-            let (node, frame, cx) = unsafe { (&*node.cast::<T>(), &mut *frame, Context::new(&*cx)) };
+            // SAFETY: as in `reason`, and nobody else has the node.
+            let (node, frame, mut cx) = unsafe { (&mut *node.cast::<T>(), &mut *frame, Context::new(&*cx)) };
             // SAFETY: as in `reason`.
             let mut packet = unsafe { first(frame) };
             // SAFETY: as in `reason`.
-            let next = node.simulate(&mut packet, &cx, &mut unsafe { Words::new(&mut *words) });
+            let next = node.simulate(&mut packet, &mut cx, &mut unsafe { Words::new(&mut *words) });
             decided = next.map_or(NOT_SIMULATED, |next| i32::from(next.id()));
             // SAFETY: the frame has one packet, which is closed as it was opened.
             unsafe { *frame.descs = packet.close(*frame.descs) };
@@ -267,7 +267,7 @@ type Tick = unsafe extern "C" fn(*mut c_void, *mut RawOutbox, *const RawContext)
 type Offloaded = unsafe extern "C" fn(*mut c_void, *const [u64; ROLES], *const RawContext) -> i32;
 type Save = unsafe extern "C" fn(*mut c_void, u64, *const Sink, *mut u64) -> i32;
 type Reason = unsafe extern "C" fn(*const c_void, *mut RawFrame, u16, *const RawContext, *mut RawWords) -> i32;
-type Simulate = unsafe extern "C" fn(*const c_void, *mut RawFrame, *const RawContext, *mut RawWords) -> i32;
+type Simulate = unsafe extern "C" fn(*mut c_void, *mut RawFrame, *const RawContext, *mut RawWords) -> i32;
 type Restore = unsafe extern "C" fn(*mut c_void, u32, Bytes, *const Sink) -> i32;
 
 /// The entries of a vtable, of which those are there that must be.

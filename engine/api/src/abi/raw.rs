@@ -340,7 +340,7 @@ abi! {
         pub reason: Option<unsafe extern "C" fn(*const c_void, *mut RawFrame, u16, *const RawContext, *mut RawWords) -> i32>,
         /// Optional: `simulate(node, frame, context, words)`: what it would decide for the one packet of a frame, which it changes as it would a real
         /// one, and nothing else: the id of an edge; `SWATH_NOT_SIMULATED` if it cannot say, and another number below 0 if it failed.
-        pub simulate: Option<unsafe extern "C" fn(*const c_void, *mut RawFrame, *const RawContext, *mut RawWords) -> i32>,
+        pub simulate: Option<unsafe extern "C" fn(*mut c_void, *mut RawFrame, *const RawContext, *mut RawWords) -> i32>,
     }
 }
 

@@ -12,6 +12,7 @@ use super::build::{self, BuildOptions, Prepared, asked_by};
 use super::counters::WorkerCounters;
 use super::engine::{Engine, drain, get_mut};
 use super::offload::Lent;
+use super::probe::known_selections;
 use super::swap::{self, Change};
 use crate::driver::Port;
 use crate::plan::{Diff, Fate, NodePlan, Plan, SettingChange};
@@ -205,7 +206,10 @@ impl Engine {
 
     /// From here on nothing can go wrong.
     fn go_over(&mut self, prepared: Prepared, diff: Diff) -> Report {
-        let Prepared { graphs, moves, plan, mut generation, ports, lent, told } = prepared;
+        let Prepared { mut graphs, moves, plan, mut generation, ports, lent, told } = prepared;
+        for graph in &mut graphs {
+            graph.selections = known_selections(&self.probes, &generation.names);
+        }
         let ebb = self.must_ebb(&diff);
         self.links.renew(generation.interfaces.len(), |place| ports.contains_key(&place));
         let made = generation.tables.iter().flatten().filter(|table| !self.has(table));

@@ -17,6 +17,7 @@ use super::engine::Engine;
 use super::handoff::Handoffs;
 use super::offload::{Asked, Lent};
 use super::pass::{FREE, Ingredients, Running, Source, TRANSMIT, WorkerGraph};
+use super::probe::{DropLog, Names, Sampler};
 use super::succeed::{Absent, Moves};
 use crate::driver::{Claim, Due, Opener, Port, PortConfig, RxQueue, TxQueue};
 use crate::parts::{self, Ground, NodeGround, Part, Parts, Teller};
@@ -71,6 +72,8 @@ pub(super) struct Generation {
     pub queues: Vec<Vec<(usize, usize)>>,
     /// By how workers know them: the nodes behind handoffs, of this graph and of those before.
     pub targets: Vec<String>,
+    /// The words of the graph.
+    pub names: Arc<Names>,
 }
 
 pub(super) fn build(plan: Plan, options: &BuildOptions<'_>, diagnostics: &mut Diagnostics) -> Option<Engine> {
@@ -85,7 +88,10 @@ pub(super) fn build(plan: Plan, options: &BuildOptions<'_>, diagnostics: &mut Di
     if workers > 1 {
         prepared.graphs.iter_mut().zip(handoffs).for_each(|(graph, ends)| graph.handoffs = Some(ends));
     }
-    Some(Engine::new(prepared, options, beds, rings))
+    let (pens, drop_log) = DropLog::new(workers as usize);
+    let names = &prepared.generation.names;
+    prepared.graphs.iter_mut().zip(pens).for_each(|(graph, pen)| graph.sampler = Sampler::new(names, Some(pen)));
+    Some(Engine::new(prepared, options, beds, rings, drop_log))
 }
 
 /// Makes a graph, in the place of the one that runs if there is one. `own` is what each worker counts of itself. `None`, with diagnostics, if
@@ -128,6 +134,7 @@ pub(super) fn prepare(
     let (mut graphs, mut moves, mut counters, mut unreceived) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
     let mut first = Some(nodes);
     let mut wishes = Vec::new();
+    let names = Arc::new(Names::new(&plan, interfaces.list()));
     for (worker, own) in own.into_iter().enumerate() {
         let made = match first.take() {
             Some(made) => made,
@@ -175,6 +182,7 @@ pub(super) fn prepare(
             interfaces: (0..place_count).map(|place| Arc::clone(book.interface(place, worker))).collect(),
             handoffs: None,
             targets: known_targets(&targets, &plan),
+            names: Arc::clone(&names),
         };
         graphs.push(WorkerGraph::new(ingredients, options.pool));
         moves.push(before.as_ref().map(|before| before.moves(&plan, &ground, &carried, worker)).unwrap_or_default());
@@ -195,6 +203,7 @@ pub(super) fn prepare(
         wishes,
         queues: queues.known,
         targets,
+        names,
     };
     Some(Prepared { graphs, moves, plan, generation, ports, lent: asked.lent, told: asked.news })
 }

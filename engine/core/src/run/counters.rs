@@ -37,6 +37,8 @@ pub struct NodeCounters {
     pub released: Counter,
     /// Packets by edge id, then by [`reserved`] reason.
     edges: Box<[Counter]>,
+    /// By counter slot: when a packet was last dropped there, in nanoseconds of the engine's clock; 0 for never.
+    seen: Box<[Counter]>,
     /// By edge id: what became of packets before the edge was wired as it is now.
     before: Box<[Before]>,
     /// Calls of `process` by the number of packets, at most [`VECTOR_SIZES`] and above the bound before.
@@ -70,6 +72,7 @@ impl NodeCounters {
             made: Counter::default(),
             released: Counter::default(),
             edges: (0..edges + reserved::REASONS.len()).map(|_| Counter::default()).collect(),
+            seen: (0..edges + reserved::REASONS.len()).map(|_| Counter::default()).collect(),
             before: (0..edges).map(|_| Before::default()).collect(),
             vectors: Default::default(),
             costs: Default::default(),
@@ -128,11 +131,26 @@ impl NodeCounters {
         add(&self.vectors, &old.vectors);
         add(&self.costs, &old.costs);
         add(&self.edges[self.before.len()..], &old.edges[old.before.len()..]);
+        let raise = |to: &[Counter], from: &[Counter]| to.iter().zip(from).for_each(|(to, from)| to.raise(from.get()));
+        raise(&self.seen[self.before.len()..], &old.seen[old.before.len()..]);
         for &(from, to) in edges {
+            self.seen[to].raise(old.seen[from].get());
             self.edges[to].add(old.edges[from].get());
             self.before[to].all.add(old.before[from].all.get());
             self.before[to].unwired.add(old.before[from].unwired.get());
         }
+    }
+
+    /// A packet was dropped at a slot. For the worker that owns the counters.
+    #[inline]
+    pub(super) fn seen(&self, slot: usize, now: u64) {
+        // 0 says never.
+        self.seen[slot].set(now.max(1));
+    }
+
+    /// When a packet was last dropped at a slot, in nanoseconds of the engine's clock.
+    pub fn last_seen(&self, slot: usize) -> Option<u64> {
+        Some(self.seen[slot].get()).filter(|at| *at > 0)
     }
 
     /// The counters by slot: see [`slot`].

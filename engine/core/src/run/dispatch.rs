@@ -4,6 +4,7 @@ use swath_api::{Mask, reserved};
 
 use super::counters::slot;
 use super::pass::{FREE, TRANSMIT, WorkerGraph, bytes};
+use super::probe::{Leaving, look_at_refused};
 use crate::driver::Io;
 
 impl WorkerGraph {
@@ -13,7 +14,10 @@ impl WorkerGraph {
     /// A vector whose packets all take one edge moves as a whole. Of another the majority is compacted in place and moves as a whole;
     /// only the others are touched one by one.
     pub(super) fn dispatch(&mut self, index: usize, guess: u16, now: u64) -> u16 {
-        let Self { nodes, vectors, pending, current, nexts, tally, counters, cache, .. } = self;
+        if !self.probes.is_empty() {
+            self.look(index, now);
+        }
+        let Self { nodes, vectors, pending, current, nexts, tally, counters, cache, sampler, names, .. } = self;
         let (inboxes, node, counters) = (nodes.len(), &nodes[index], &counters.nodes[index]);
         let len = current.len();
         if len == 0 {
@@ -31,7 +35,7 @@ impl WorkerGraph {
                 pending[to / 64] |= 1 << (to % 64);
             }
         };
-        let mut lost = 0;
+        let (mut lost, mut sample) = (0, false);
         let (main, to) = (node.slot(majority), usize::from(node.to[node.slot(majority)]));
         let majority_count = count;
         if count < len && to < inboxes {
@@ -57,6 +61,9 @@ impl WorkerGraph {
                 if to != inboxes + TRANSMIT {
                     counters.edges()[slot].add(u64::from(*count));
                 }
+                if to == inboxes + FREE {
+                    sample |= sampler.note(counters, index, slot, now);
+                }
                 mark(to);
                 *count = 0;
             }
@@ -74,8 +81,15 @@ impl WorkerGraph {
             counters.edges()[slot(reserved::INBOX_FULL, node.edges)].add(lost);
             cache.free(current);
         }
-        if !self.vectors[inboxes + FREE].is_empty() {
-            self.cache.free(&mut self.vectors[inboxes + FREE]);
+        let freed = &mut vectors[inboxes + FREE];
+        if !freed.is_empty() {
+            if to == inboxes + FREE {
+                sample |= sampler.note(counters, index, main, now);
+            }
+            if sample {
+                sampler.sample((index, node), (freed, inboxes + FREE), (nexts, majority), (names, now));
+            }
+            cache.free(freed);
         }
         if !self.vectors[inboxes + TRANSMIT].is_empty() {
             self.transmit(index, now);
@@ -115,18 +129,40 @@ impl WorkerGraph {
             }
         }
         if !packets.is_empty() {
-            let refused = self.ports.get(tx).map(|port| port.refused()).unwrap_or_default();
-            let rest = (packets.len() as u64).saturating_sub(u64::from(refused.link_down) + u64::from(refused.too_big));
-            let reason = if tx < self.ports.len() { reserved::RING_FULL } else { reserved::NO_INTERFACE };
-            edges[slot(reason, node.edges)].add(rest);
-            edges[slot(reserved::LINK_DOWN, node.edges)].add(refused.link_down.into());
-            edges[slot(reserved::TOO_BIG, node.edges)].add(refused.too_big.into());
-            if let Some(interface) = self.interfaces.get(tx) {
-                interface.transmit_drops.add(rest + u64::from(refused.link_down));
-                interface.transmit_oversize.add(refused.too_big.into());
-            }
-            self.cache.free(packets);
+            self.refused(index, tx, now);
         }
+    }
+
+    /// Drops what is left of the transmit vector, which a driver has not taken.
+    #[cold]
+    fn refused(&mut self, index: usize, tx: usize, now: u64) {
+        let Self { nodes, vectors, nexts, counters, cache, ports, interfaces, sampler, names, probes, tables, .. } = self;
+        let (packets, node, counters) = (&mut vectors[nodes.len() + TRANSMIT], &nodes[index], &counters.nodes[index]);
+        let refused = ports.get(tx).map(|port| port.refused()).unwrap_or_default();
+        let rest = (packets.len() as u64).saturating_sub(u64::from(refused.link_down) + u64::from(refused.too_big));
+        let reason = if tx < ports.len() { reserved::RING_FULL } else { reserved::NO_INTERFACE };
+        if let Some(interface) = interfaces.get(tx) {
+            interface.transmit_drops.add(rest + u64::from(refused.link_down));
+            interface.transmit_oversize.add(refused.too_big.into());
+        }
+        for (reason, count) in
+            [(reason, rest), (reserved::LINK_DOWN, refused.link_down.into()), (reserved::TOO_BIG, refused.too_big.into())]
+        {
+            if count == 0 {
+                continue;
+            }
+            let slot = slot(reason, node.edges);
+            counters.edges()[slot].add(count);
+            counters.seen(slot, now);
+            // Where there are several reasons nobody says which packet has which.
+            if count == packets.len() as u64 {
+                sampler.take(names, (index, slot), Some((packets, 0)), now);
+                if !probes.is_empty() {
+                    look_at_refused(probes, &Leaving { index, node, packets, nexts, names, tables, now, is_source: false }, slot);
+                }
+            }
+        }
+        cache.free(packets);
     }
 }
 

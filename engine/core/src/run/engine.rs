@@ -12,10 +12,11 @@ use super::bed::Bed;
 use super::build::{self, BuildOptions, Generation, Prepared};
 use super::counters::WorkerCounters;
 use super::links::Links;
-use super::mail::{self, Answer, ControlMail};
+use super::mail::{self, Answer, ControlMail, Done, Task};
 use super::observer::Observer;
 use super::offload::Lent;
 use super::pass::WorkerGraph;
+use super::probe::{DropLog, Known};
 use super::swap::{self, Turn, Turns};
 use super::worker::{self, Start, Worker};
 use super::{Placement, cpus};
@@ -55,6 +56,9 @@ pub struct Engine {
     pub(super) lent: BTreeMap<usize, Lent>,
     /// What there is to say of interfaces, by place, beside what their drivers say.
     pub(super) told: Mutex<Vec<(usize, String)>>,
+    pub(super) probes: Vec<Known>,
+    pub(super) next_probe: u64,
+    pub(super) drop_log: Mutex<DropLog>,
 }
 
 impl Engine {
@@ -64,7 +68,13 @@ impl Engine {
         build::build(plan, options, diagnostics)
     }
 
-    pub(super) fn new(prepared: Prepared, options: &BuildOptions<'_>, beds: Vec<Arc<Bed>>, rings: Vec<HandoffGauge>) -> Engine {
+    pub(super) fn new(
+        prepared: Prepared,
+        options: &BuildOptions<'_>,
+        beds: Vec<Arc<Bed>>,
+        rings: Vec<HandoffGauge>,
+        drop_log: DropLog,
+    ) -> Engine {
         let Prepared { graphs, moves: _, plan, generation, ports, lent, told } = prepared;
         lent.values().for_each(Lent::begin);
         let (turns, standing) = swap::turns(graphs.len());
@@ -91,6 +101,9 @@ impl Engine {
             rings: rings.into(),
             lent,
             told: Mutex::new(told),
+            probes: Vec::new(),
+            next_probe: 1,
+            drop_log: Mutex::new(drop_log),
         }
     }
 
@@ -330,11 +343,37 @@ impl Engine {
         while questions.len() < self.counters().len() {
             questions.extend(Question::read(table, command).transpose()?);
         }
+        self.give(mail::asking(questions), meanwhile)?.answer()
+    }
+
+    fn give(&self, tasks: Vec<Task>, meanwhile: &mut dyn FnMut()) -> Result<Done, ConfigError> {
         let mut mail = lock(&self.mail);
         if mail.is_empty() {
-            return mail::ask_standing(&mut lock(&self.graphs), questions);
+            return mail::give_standing(&mut lock(&self.graphs), tasks, mail::collect);
         }
-        mail::ask(&mut mail, questions, || self.dead_workers(), meanwhile)
+        mail::give(&mut mail, tasks, || self.dead_workers(), meanwhile, mail::collect)
+    }
+
+    /// Has one worker do a task between two sweeps, and returns what became of it.
+    pub(super) fn one_worker(&self, worker: usize, task: Task) -> Result<Task, ConfigError> {
+        let mut mail = lock(&self.mail);
+        let done = match mail.get_mut(worker) {
+            Some(one) => {
+                let dead = || self.dead_workers().into_iter().filter(|dead| *dead == worker).map(|_| 0).collect();
+                mail::give(std::slice::from_mut(one), vec![task], dead, &mut || {}, mail::collect)?
+            }
+            None => {
+                let mut graphs = lock(&self.graphs);
+                let graph = graphs.get_mut(worker).ok_or_else(|| ConfigError::new(format!("there is no worker {worker}")))?;
+                mail::give_standing(std::slice::from_mut(graph), vec![task], mail::collect)?
+            }
+        };
+        done.tasks.into_iter().next().ok_or_else(|| ConfigError::new(format!("worker {worker} does not answer")))
+    }
+
+    /// Has each worker do its task between two sweeps, and returns what became of them.
+    pub(super) fn every_worker(&self, tasks: Vec<Task>) -> Result<Vec<Task>, ConfigError> {
+        Ok(self.give(tasks, &mut || {})?.tasks)
     }
 
     /// What its tables have to tell for good since this was last asked, by table: `max` records of each at most. Whoever runs an engine asks

@@ -7,6 +7,7 @@ use swath_api::{Call, Edges, HandoffGauge, HandoffReceiver, HandoffSender, Nexts
 use super::bed::Bed;
 use super::counters::{Counter, slot};
 use super::pass::WorkerGraph;
+use super::probe::{Leaving, look_at_handed, look_at_refused};
 
 /// The ends of the rings that are one worker's.
 pub(super) struct Handoffs {
@@ -112,11 +113,17 @@ impl WorkerGraph {
     #[inline(never)]
     pub(super) fn hand_off(&mut self, index: usize, asks: usize, now: u64) {
         let Self { nodes, current, nexts, outbox, cache, tables, counters, handoffs: Some(handoffs), .. } = self else { return };
+        let (sampler, names, probes) = (&mut self.sampler, &self.names, &mut self.probes);
         let Handoffs { worker, outgoing, owners, staged, handed, sent, .. } = handoffs;
         nodes[asks].instance.owner(current, owners, Call { outbox, room: 0, cache, tables, now });
         let node = &nodes[index];
         let (to, edges) = (node.target, counters.nodes[index].edges());
         let mine = owners.matching(*worker).union(&owners.matching(Owner::ANY.id()));
+        if !probes.is_empty() {
+            let (ids, workers) = (owners.ids(), outgoing.len());
+            let leaving = Leaving { index, node, packets: current, nexts, names, tables, now, is_source: false };
+            look_at_handed(probes, &leaving, |at| Some(ids[at]).filter(|id| id != worker && usize::from(*id) < workers));
+        }
         if mine.count() < current.len() {
             let (ids, workers) = (owners.ids(), outgoing.len());
             let lost = current.split(&mine, staged, |at| usize::from(ids[at]).min(workers));
@@ -131,8 +138,17 @@ impl WorkerGraph {
                     handed[other].add(moved);
                     refused = reserved::HANDOFF_FULL;
                 }
-                edges[slot(refused, node.edges)].add(packets.len() as u64);
-                cache.free(packets);
+                if !packets.is_empty() {
+                    let slot = slot(refused, node.edges);
+                    edges[slot].add(packets.len() as u64);
+                    counters.nodes[index].seen(slot, now);
+                    sampler.take(names, (index, slot), Some((packets, 0)), now);
+                    if !probes.is_empty() {
+                        let leaving = Leaving { index, node, packets, nexts, names, tables, now, is_source: false };
+                        look_at_refused(probes, &leaving, slot);
+                    }
+                    cache.free(packets);
+                }
             }
         }
         nexts.fill(current.len(), 0);

@@ -1,4 +1,5 @@
-//! Questions of the control side to workers, and their answers: a queue each way, for each worker. A worker never waits for either.
+//! What the control side has workers do between two sweeps: questions to shards, and probes. A queue each way, for each worker, which never
+//! waits for either.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use swath_api::{ConfigError, Question};
 
 use super::bed::Bed;
 use super::pass::WorkerGraph;
+use super::probe::{Probe, Walk};
 
 /// How often the control side looks for an answer. The worker does not tell it, which would be a system call.
 const LOOK: Duration = Duration::from_micros(20);
@@ -25,11 +27,23 @@ pub struct Answer {
     pub slices: u64,
 }
 
-/// A question on its way to a worker and back.
+/// What a worker is to do.
+pub(super) enum Task {
+    /// Answer a slice of a question to its shard of a table.
+    Ask(Question),
+    /// Show packets; it keeps the probe.
+    Probe(Option<Box<Probe>>),
+    /// Show no more packets to the probe of a number, which it gives back.
+    Unprobe(u64, Option<Box<Probe>>),
+    /// Walk with a packet that is not real.
+    Walk(Box<Walk>),
+}
+
+/// A task on its way to a worker and back.
 struct Errand {
-    question: Question,
+    task: Task,
     pause: Duration,
-    // Of the question as a whole: what was given up may come back later.
+    // Of the task as a whole: what was given up may come back later.
     serial: u64,
 }
 
@@ -57,18 +71,18 @@ pub(super) fn mail(bed: &Arc<Bed>) -> (ControlMail, WorkerMail) {
 }
 
 impl WorkerMail {
-    /// Answers a slice of a question, if there is one.
+    /// Does a task, or a slice of it, if there is one.
     #[inline]
     pub fn answer(&mut self, graph: &mut WorkerGraph) {
         if let Some(errand) = self.asked.pop() {
-            self.answer_slice(errand, graph);
+            self.carry_out(errand, graph);
         }
     }
 
     #[cold]
-    fn answer_slice(&mut self, mut errand: Errand, graph: &mut WorkerGraph) {
+    fn carry_out(&mut self, mut errand: Errand, graph: &mut WorkerGraph) {
         let start = Instant::now();
-        graph.visit(&mut errand.question);
+        graph.carry_out(&mut errand.task);
         errand.pause = start.elapsed();
         let time = &graph.counters.time;
         time.slices.add(1);
@@ -82,44 +96,53 @@ impl WorkerMail {
     }
 }
 
-/// Asks all workers, which answer slice by slice, each at its own pace. `dead` tells of workers that have ended; `meanwhile` is called in
-/// each round.
-pub(super) fn ask(
+/// What became of tasks.
+pub(super) struct Done {
+    /// By worker.
+    pub tasks: Vec<Task>,
+    longest_pause: Duration,
+    slices: u64,
+}
+
+/// Gives each worker its task, which each does slice by slice at its own pace; `is_done` says when it has. `dead` tells of workers that have
+/// ended; `meanwhile` is called in each round.
+pub(super) fn give(
     mail: &mut [ControlMail],
-    questions: Vec<Question>,
+    tasks: Vec<Task>,
     dead: impl Fn() -> Vec<usize>,
     meanwhile: &mut dyn FnMut(),
-) -> Result<Answer, ConfigError> {
-    let mut collected: Vec<Option<Question>> = questions.iter().map(|_| None).collect();
+    is_done: impl Fn(&mut Task) -> Result<bool, ConfigError>,
+) -> Result<Done, ConfigError> {
+    let mut collected: Vec<Option<Task>> = tasks.iter().map(|_| None).collect();
     let (mut longest_pause, mut slices) = (Duration::ZERO, 0);
     let mut failed = None;
-    let send = |mail: &mut ControlMail, question| {
-        let sent = mail.ask.push(Errand { question, pause: Duration::ZERO, serial: mail.serial });
+    let send = |mail: &mut ControlMail, task| {
+        let sent = mail.ask.push(Errand { task, pause: Duration::ZERO, serial: mail.serial });
         mail.bed.wake();
         sent.map_err(|_| ConfigError::new("a worker has not answered the question before"))
     };
-    for (mail, question) in mail.iter_mut().zip(questions) {
+    for (mail, task) in mail.iter_mut().zip(tasks) {
         while mail.answers.pop().is_some() {}
         mail.serial += 1;
-        send(mail, question)?;
+        send(mail, task)?;
     }
     let mut heard = Instant::now();
     while collected.iter().any(Option::is_none) {
         meanwhile();
         let mut silent = true;
         for (mail, done) in mail.iter_mut().zip(&mut collected) {
-            let Some(Errand { mut question, pause, serial }) = mail.answers.pop() else { continue };
+            let Some(Errand { mut task, pause, serial }) = mail.answers.pop() else { continue };
             if serial != mail.serial {
                 continue;
             }
             silent = false;
             slices += 1;
             longest_pause = longest_pause.max(pause);
-            match question.collect() {
-                Ok(false) if failed.is_none() => send(mail, question)?,
+            match is_done(&mut task) {
+                Ok(false) if failed.is_none() => send(mail, task)?,
                 collected => {
                     failed = failed.or(collected.err());
-                    *done = Some(question);
+                    *done = Some(task);
                 }
             }
         }
@@ -136,27 +159,55 @@ pub(super) fn ask(
         }
         std::thread::sleep(LOOK);
     }
-    if let Some(error) = failed {
-        return Err(error);
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(Done { tasks: collected.into_iter().flatten().collect(), longest_pause, slices }),
     }
-    let collected: Vec<Question> = collected.into_iter().flatten().collect();
-    Ok(Answer { reply: Question::answer(&collected)?, longest_pause, slices })
 }
 
-/// Asks graphs that no thread runs.
-pub(super) fn ask_standing(graphs: &mut [WorkerGraph], mut questions: Vec<Question>) -> Result<Answer, ConfigError> {
+/// Has graphs do tasks that no thread runs.
+pub(super) fn give_standing(
+    graphs: &mut [WorkerGraph],
+    mut tasks: Vec<Task>,
+    is_done: impl Fn(&mut Task) -> Result<bool, ConfigError>,
+) -> Result<Done, ConfigError> {
     let (mut longest_pause, mut slices) = (Duration::ZERO, 0);
-    for (graph, question) in graphs.iter_mut().zip(&mut questions) {
+    for (graph, task) in graphs.iter_mut().zip(&mut tasks) {
         loop {
             let start = Instant::now();
-            graph.visit(question);
+            graph.carry_out(task);
             (longest_pause, slices) = (longest_pause.max(start.elapsed()), slices + 1);
-            if question.collect()? {
+            if is_done(task)? {
                 break;
             }
         }
     }
-    Ok(Answer { reply: Question::answer(&questions)?, longest_pause, slices })
+    Ok(Done { tasks, longest_pause, slices })
+}
+
+/// Questions as tasks.
+pub(super) fn asking(questions: Vec<Question>) -> Vec<Task> {
+    questions.into_iter().map(Task::Ask).collect()
+}
+
+/// Takes the rows of a slice; whether it was the last one.
+pub(super) fn collect(task: &mut Task) -> Result<bool, ConfigError> {
+    match task {
+        Task::Ask(question) => question.collect(),
+        _ => Ok(true),
+    }
+}
+
+impl Done {
+    /// What all workers have answered to a question.
+    pub fn answer(self) -> Result<Answer, ConfigError> {
+        let questions = self.tasks.into_iter().filter_map(|task| match task {
+            Task::Ask(question) => Some(question),
+            _ => None,
+        });
+        let questions: Vec<Question> = questions.collect();
+        Ok(Answer { reply: Question::answer(&questions)?, longest_pause: self.longest_pause, slices: self.slices })
+    }
 }
 
 #[cfg(test)]
@@ -219,6 +270,10 @@ mod tests {
         TableKind::sharded::<Echo>().create(b"{}", &host).expect("a table").0
     }
 
+    fn ask(control: &mut [ControlMail], questions: Vec<Question>, dead: impl Fn() -> Vec<usize>) -> Result<Answer, ConfigError> {
+        give(control, asking(questions), dead, &mut || {}, collect)?.answer()
+    }
+
     #[test]
     fn a_late_answer_is_not_that_of_the_next_question() {
         let table = table();
@@ -229,11 +284,11 @@ mod tests {
             vec![Question::read(&table, &format!(r#"{{"word": {word}}}"#)).expect("a question").expect("one that it knows")]
         };
         let given_up = |control: &mut [ControlMail], word| {
-            let error = ask(control, question(word), || vec![0], &mut || {}).unwrap_err();
+            let error = ask(control, question(word), || vec![0]).unwrap_err();
             assert_eq!(error.message(), "a worker has died");
         };
         given_up(&mut control, 1);
-        let error = ask(&mut control, question(2), Vec::new, &mut || {}).unwrap_err();
+        let error = ask(&mut control, question(2), Vec::new).unwrap_err();
         assert_eq!(error.message(), "a worker has not answered the question before");
         let first = worker.asked.pop().expect("the first question");
         given_up(&mut control, 3);
@@ -253,14 +308,15 @@ mod tests {
                 let fifth = worker.asked.pop().expect("the fifth question");
                 worker.answer_with(fifth, &mut shards);
             });
-            ask(&mut control, question(5), Vec::new, &mut || {}).expect("an answer")
+            ask(&mut control, question(5), Vec::new).expect("an answer")
         });
         assert_eq!((answer.reply.as_str(), answer.slices), ("5", 1));
     }
 
     impl WorkerMail {
         fn answer_with(&mut self, mut errand: Errand, shards: &mut WorkerTables) {
-            errand.question.visit(shards);
+            let Task::Ask(question) = &mut errand.task else { panic!("a question") };
+            question.visit(shards);
             assert!(self.answered.push(errand).is_ok(), "there is room for late answers");
         }
     }

@@ -217,7 +217,10 @@ impl super::pass::WorkerGraph {
             counters.nodes[source.node].edges()[stead.edge].add(all);
             let node = &counters.nodes[stead.node];
             node.packets.add(all);
-            stead.slots.iter().zip(packets).for_each(|(slot, count)| node.edges()[*slot].add(count));
+            for (slot, count) in stead.slots.iter().zip(packets).filter(|(_, count)| *count > 0) {
+                node.edges()[*slot].add(count);
+                node.seen(*slot, now);
+            }
             nodes[stead.node].instance.offloaded(packets, tables, now);
         }
     }

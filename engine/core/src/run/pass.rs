@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use swath_api::kernel::tsc;
-use swath_api::{Cache, Call, Called, Nexts, NodeInstance, Outbox, Pool, Question, VECTOR, Vector, WorkerTables, reserved};
+use swath_api::{Cache, Call, Called, Nexts, NodeInstance, Outbox, Pool, VECTOR, Vector, WorkerTables, reserved};
 
 use super::counters::{InterfaceCounters, WorkerCounters, slot};
 use super::handoff::Handoffs;
+use super::mail::Task;
 use super::offload::Stead;
+use super::probe::{Names, Probe, Sampler, Selection};
 use crate::driver::{Due, Io, RxQueue, TxQueue};
 
 /// Passes of one sweep before it looks at the world outside again.
@@ -74,6 +76,7 @@ pub(super) struct Ingredients {
     pub handoffs: Option<Handoffs>,
     /// Where packets of other workers go, by how they know it.
     pub targets: Box<[Option<u16>]>,
+    pub names: Arc<Names>,
 }
 
 /// The graph of one worker: node instances, vectors between them, and queues. Nothing in it is shared but through tables and
@@ -112,6 +115,12 @@ pub struct WorkerGraph {
     /// To and from other workers, if there are any.
     pub(super) handoffs: Option<Handoffs>,
     pub(super) targets: Box<[Option<u16>]>,
+    pub(super) names: Arc<Names>,
+    pub(super) sampler: Sampler,
+    /// Who looks at packets that pass.
+    pub(super) probes: Vec<Probe>,
+    /// What they are about here, if this is a graph that is to come; and behind it, what they were about before.
+    pub(super) selections: Vec<(u64, Selection)>,
 }
 
 /// Behind the inboxes: packets to be freed.
@@ -121,7 +130,7 @@ pub(super) const TRANSMIT: usize = 1;
 
 impl WorkerGraph {
     pub(super) fn new(ingredients: Ingredients, pool: &Arc<Pool>) -> WorkerGraph {
-        let Ingredients { nodes, sources, parked, ports, tables, counters, interfaces, handoffs, targets } = ingredients;
+        let Ingredients { nodes, sources, parked, ports, tables, counters, interfaces, handoffs, targets, names } = ingredients;
         let slots = nodes.iter().map(|node| node.to.len()).max().unwrap_or_default();
         WorkerGraph {
             number: 0,
@@ -147,6 +156,10 @@ impl WorkerGraph {
             interfaces,
             handoffs,
             targets,
+            sampler: Sampler::new(&names, None),
+            probes: Vec::new(),
+            selections: Vec::new(),
+            names,
             nodes,
         }
     }
@@ -227,7 +240,12 @@ impl WorkerGraph {
                     (reserved::TOO_BIG, received.too_big),
                     (reserved::BAD_OFFLOAD, received.bad_offload),
                 ] {
-                    counters.edges()[slot(reason, edges)].add(u64::from(count));
+                    if count > 0 {
+                        let slot = slot(reason, edges);
+                        counters.edges()[slot].add(u64::from(count));
+                        counters.seen(slot, now);
+                        self.sampler.take(&self.names, (source.node, slot), None, now);
+                    }
                 }
             }
             if packets > 0 {
@@ -300,9 +318,17 @@ impl WorkerGraph {
         taken > 0
     }
 
-    /// Answers a slice of a question to this worker's shard of a table.
-    pub(super) fn visit(&mut self, question: &mut Question) {
-        question.visit(&mut self.tables);
+    /// Does a task of the control side, or a slice of it.
+    pub(super) fn carry_out(&mut self, task: &mut Task) {
+        match task {
+            Task::Ask(question) => question.visit(&mut self.tables),
+            Task::Probe(probe) => self.probes.extend(probe.take().map(|probe| *probe)),
+            Task::Unprobe(id, back) => {
+                let at = self.probes.iter().position(|probe| probe.id == *id);
+                *back = at.map(|at| Box::new(self.probes.swap_remove(at)));
+            }
+            Task::Walk(walk) => self.walk(walk),
+        }
     }
 
     /// Says to the tables that this worker does not look at them until its next sweep, and where the buffers are, once more: queues that
@@ -331,7 +357,7 @@ impl WorkerGraph {
             node.tick = Some((every, now.saturating_add(every)));
             let Self { outbox, room, cache, tables, .. } = self;
             let called = node.instance.tick(Call { outbox, room: *room, cache, tables, now });
-            self.account(index, called);
+            self.account(index, called, now);
             sent |= self.dispatch_outbox(index, now);
         }
         sent
@@ -357,7 +383,7 @@ impl WorkerGraph {
             }
             let Self { nodes, current, nexts, outbox, room, cache, tables, .. } = self;
             let called = nodes[index].instance.process(current, nexts, Call { outbox, room: *room, cache, tables, now });
-            self.account(index, called);
+            self.account(index, called, now);
             let guess = self.nodes[index].majority;
             self.nodes[index].majority = self.dispatch(index, guess, now);
             self.dispatch_outbox(index, now);
@@ -370,7 +396,7 @@ impl WorkerGraph {
 
     /// Counts what a call did beside deciding.
     #[inline]
-    fn account(&mut self, index: usize, called: Called) {
+    fn account(&mut self, index: usize, called: Called, now: u64) {
         if called == Called::default() {
             return;
         }
@@ -384,6 +410,16 @@ impl WorkerGraph {
         counters.edges()[slot(reserved::INBOX_FULL, edges)].add(u64::from(called.no_room));
         counters.edges()[slot(reserved::OUT_OF_BUFFERS, edges)].add(u64::from(called.no_buffer));
         self.room -= (called.made + called.released) as usize;
+        for (reason, count) in [
+            (reserved::HELD_DROPPED, called.held_dropped),
+            (reserved::INBOX_FULL, called.no_room),
+            (reserved::OUT_OF_BUFFERS, called.no_buffer),
+        ] {
+            if count > 0 {
+                counters.seen(slot(reason, edges), now);
+                self.sampler.take(&self.names, (index, slot(reason, edges)), None, now);
+            }
+        }
     }
 
     fn dispatch_outbox(&mut self, index: usize, now: u64) -> bool {

@@ -48,6 +48,12 @@ impl WorkerGraph {
     pub(super) fn succeed(&mut self, old: &mut WorkerGraph, moves: &mut Moves) {
         std::mem::swap(&mut self.cache, &mut old.cache);
         std::mem::swap(&mut self.handoffs, &mut old.handoffs);
+        self.sampler.succeed(&mut old.sampler);
+        std::mem::swap(&mut self.probes, &mut old.probes);
+        for probe in &mut self.probes {
+            let of = self.selections.iter_mut().find(|(id, _)| *id == probe.id);
+            of.into_iter().for_each(|(_, selection)| std::mem::swap(&mut probe.selection, selection));
+        }
         for heir in &mut moves.tables {
             heir.done = match heir.keep {
                 true => self.tables.keep(heir.new, &mut old.tables),
