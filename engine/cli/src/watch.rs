@@ -97,6 +97,8 @@ impl Watch<'_> {
                 self.live.attach(running.engine.observer());
             }
             self.live.set_incomplete(running.engine.incomplete());
+            running.engine.end_probes();
+            running.engine.keep_samples();
             let engine = &running.engine;
             if asked.is_none() && self.stop.asked() {
                 asked = Some(now);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::ToSocketAddrs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -25,6 +26,8 @@ use crate::token::Token;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Longer than it takes to make a graph of the largest tables, and to wait for a worker that does not go over to it.
 const PATIENCE_WITH_GRAPHS: Duration = Duration::from_secs(600);
+/// How often who takes lines is called while there are none.
+const LINES: Duration = Duration::from_millis(100);
 
 /// A connection to an engine.
 #[derive(Debug)]
@@ -168,14 +171,56 @@ impl Client {
         self.send(Method::POST, resource, body.into(), allowed, PATIENCE_WITH_GRAPHS)
     }
 
-    fn send<T: DeserializeOwned>(
+    /// Asks for lines, and has `take` called with those that came together, which may be none, several times a second. It ends when the engine has no more, or
+    /// when `take` breaks.
+    ///
+    /// # Errors
+    /// The engine refuses, or the connection has failed.
+    pub fn lines(
         &mut self,
+        resource: &str,
+        body: impl Into<Vec<u8>>,
+        take: &mut dyn FnMut(&[&str]) -> ControlFlow<()>,
+    ) -> Result<(), ClientError> {
+        let path = self.path.clone();
+        let lost = |why: String| ClientError::Lost(path.clone(), why);
+        let request = self.request(Method::POST, resource, body.into(), None)?;
+        let sender = &mut self.sender;
+        let response = self.runtime.block_on(sender.send_request(request));
+        let mut response = response.map_err(|error| lost(format!("the connection has failed: {error}")))?;
+        if !response.status().is_success() {
+            let body = self.runtime.block_on(response.into_body().collect());
+            let body = body.map_err(|error| lost(format!("the connection has failed: {error}")))?.to_bytes();
+            let problem = serde_json::from_slice(&body).unwrap_or_else(|_| Problem::plain(StatusCode::BAD_GATEWAY, "no words"));
+            return Err(ClientError::Refused(Box::new(problem)));
+        }
+        let mut begun = String::new();
+        loop {
+            let frame = async { tokio::time::timeout(LINES, response.body_mut().frame()).await };
+            let frame = match self.runtime.block_on(frame) {
+                Err(_) => None,
+                Ok(None) => return Ok(()),
+                Ok(Some(frame)) => Some(frame.map_err(|error| lost(format!("the engine has ended: {error}")))?),
+            };
+            if let Some(data) = frame.as_ref().and_then(|frame| frame.data_ref()) {
+                begun += &String::from_utf8_lossy(data);
+            }
+            let whole = begun.rfind('\n').map_or(0, |at| at + 1);
+            let lines: Vec<&str> = begun[..whole].lines().collect();
+            if take(&lines).is_break() {
+                return Ok(());
+            }
+            begun.drain(..whole);
+        }
+    }
+
+    fn request(
+        &self,
         method: Method,
         resource: &str,
         body: Vec<u8>,
         allowed: Option<u64>,
-        patience: Duration,
-    ) -> Result<T, ClientError> {
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
         let mut request = Request::builder().method(method).uri(resource).header(HOST, &self.host);
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, token.header());
@@ -184,9 +229,20 @@ impl Client {
             request = request.header(IF_MATCH, format!("\"{revision}\""));
         }
         let request = request.header(CONTENT_TYPE, "application/json").body(Full::from(body));
+        request.map_err(|error| ClientError::Lost(self.path.clone(), error.to_string()))
+    }
+
+    fn send<T: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        resource: &str,
+        body: Vec<u8>,
+        allowed: Option<u64>,
+        patience: Duration,
+    ) -> Result<T, ClientError> {
+        let request = self.request(method, resource, body, allowed)?;
         let path = &self.path;
         let lost = |why: String| ClientError::Lost(path.clone(), why);
-        let request = request.map_err(|error| lost(error.to_string()))?;
         let sender = &mut self.sender;
         let exchange = async {
             let answered = async {

@@ -4,8 +4,10 @@
 
 mod changes;
 mod commands;
+mod look;
 mod problem;
 mod revisions;
+mod seen;
 mod types;
 mod views;
 
@@ -38,6 +40,7 @@ use crate::socket::Socket;
 use crate::token::Token;
 
 pub use problem::{Diagnostic, Label, PROBLEM, Problem};
+pub use seen::{Becomes, ExplainOrder, Explained, Look, LookLine, Seen, TraceOrder, from_hex, to_hex};
 pub use types::*;
 
 /// The longest body of a request, in bytes: a million routes.
@@ -184,6 +187,11 @@ fn router() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(node))
         .routes(routes!(runtime))
         .routes(routes!(drops))
+        .routes(routes!(drop_samples))
+        .routes(routes!(look::dropped))
+        .routes(routes!(look::tap))
+        .routes(routes!(look::trace))
+        .routes(routes!(look::explain))
         .split_for_parts();
     describe(&mut document);
     let router = router.fallback(nothing_there).method_not_allowed_fallback(not_so).layer(DefaultBodyLimit::max(LONGEST_BODY));
@@ -466,4 +474,14 @@ async fn runtime(State(api): State<Api>) -> Result<Json<Runtime>, Problem> {
 )]
 async fn drops(State(api): State<Api>) -> Result<Json<Vec<Drops>>, Problem> {
     api.look(views::drops).await
+}
+
+/// The last packets that were dropped, of each node and reason: at most 16, sampled at most a hundred times a second on each worker.
+#[utoipa::path(
+    get,
+    path = "/v1/drops/samples",
+    responses((status = 200, body = Vec<Seen>), (status = 503, body = Problem, content_type = PROBLEM))
+)]
+async fn drop_samples(State(api): State<Api>) -> Result<Json<Vec<Seen>>, Problem> {
+    api.look(views::drop_samples).await
 }

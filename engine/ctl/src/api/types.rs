@@ -348,6 +348,9 @@ pub struct Drops {
     pub reason: String,
     /// How many there were.
     pub packets: u64,
+    /// When the last one was dropped: RFC 3339, UTC. It is the time of the round in which its worker had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<String>,
     /// What the reason means, and what to do.
     pub meaning: String,
 }

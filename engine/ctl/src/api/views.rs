@@ -1,8 +1,12 @@
 //! What an engine looks like from outside.
 
+use std::time::{Duration, SystemTime};
+
 use swath_api::{EdgeClass, reserved};
 use swath_core::run::{Engine, InterfaceCounters, NodeCounters, NodeTotals, WorkerFigures};
 
+use super::look::{time, words};
+use super::seen::Seen;
 use super::types::{Admin, Buffers, Drops, Edge, Figure, Interface, Node, Packets, Received, Runtime, Sent, Table, Worker};
 
 /// All interfaces, in the order of the graph.
@@ -99,24 +103,45 @@ fn is_drop(class: EdgeClass, wired: bool) -> bool {
 
 /// Each reason for which packets were dropped, in the order in which packets meet the nodes.
 pub fn drops(engine: &Engine) -> Vec<Drops> {
-    let mut found = Vec::new();
-    for (node, plan) in nodes(engine).into_iter().zip(&engine.plan().nodes) {
-        let meaning = |reason: &str| {
-            let own = plan.edges.iter().find(|edge| edge.name == reason).map(|edge| edge.doc);
-            let engines = || reserved::REASONS.iter().find(|(name, _)| *name == reason).map(|(_, doc)| *doc);
-            let words: Vec<&str> = own.or_else(engines).unwrap_or_default().split_whitespace().collect();
-            words.join(" ")
-        };
+    let (mut found, began) = (Vec::new(), began(engine));
+    for (index, (node, plan)) in nodes(engine).into_iter().zip(&engine.plan().nodes).enumerate() {
         let Node { name, kind, edges, .. } = node;
-        found.extend(edges.into_iter().filter(|edge| edge.drops && edge.packets > 0).map(|edge| Drops {
-            node: name.clone(),
-            kind: kind.clone(),
-            packets: edge.packets,
-            meaning: meaning(&edge.name),
-            reason: edge.name,
-        }));
+        for edge in edges.into_iter().filter(|edge| edge.drops && edge.packets > 0) {
+            let own = plan.edges.iter().position(|own| own.name == edge.name);
+            let reserved = reserved::REASONS.iter().position(|(name, _)| *name == edge.name);
+            let (slot, meaning) = match (own, reserved) {
+                (Some(slot), _) => (slot, plan.edges[slot].doc),
+                (None, Some(reason)) => (plan.edges.len() + reason, reserved::REASONS[reason].1),
+                (None, None) => continue,
+            };
+            let last = engine.counters().iter().filter_map(|worker| worker.nodes[index].last_seen(slot)).max();
+            found.push(Drops {
+                node: name.clone(),
+                kind: kind.clone(),
+                packets: edge.packets,
+                last_seen: last.map(|at| time(at, began)),
+                meaning: words(meaning),
+                reason: edge.name,
+            });
+        }
     }
     found
+}
+
+/// The last packets that were sampled of each reason, in the order of `drops`.
+pub fn drop_samples(engine: &Engine) -> Vec<Seen> {
+    let began = began(engine);
+    let nodes = engine.nodes().into_iter();
+    let samples = nodes.flat_map(|node| {
+        let edges = node.edges.into_iter().filter(|(_, _, _, packets)| *packets > 0);
+        edges.flat_map(move |(edge, ..)| engine.samples(&node.name, node.kind, &edge)).collect::<Vec<_>>()
+    });
+    samples.map(|seen| Seen::new(seen, began)).collect()
+}
+
+/// When the engine's clock began.
+fn began(engine: &Engine) -> SystemTime {
+    SystemTime::now() - Duration::from_nanos(engine.clock())
 }
 
 /// How the workers spend their time, and where packets and buffers are.
