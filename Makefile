@@ -15,7 +15,14 @@ endif
 
 ## make run: traffic from a generator through a router, with a live line of rates and drops. No privileges, no system packages.
 run:
-	$(CARGO) run --release -p swath -- run graphs/quickstart.yaml
+	$(CARGO) build --release -p swath
+	@printf '%s\n' '' 'In another terminal:' \
+		'  target/release/swath show' \
+		'  target/release/swath drops' \
+		'  target/release/swath trace --in lan -n 2' \
+		'  target/release/swath tap lookup.no-route -n 3' \
+		"  target/release/swath explain --in lan 'udp 10.0.0.5:4000 > 8.8.8.8:53 ttl 1'" ''
+	target/release/swath run graphs/quickstart.yaml
 
 ## make check: formatting, lints and the tests that need no root. Five minutes at most.
 check: lint
@@ -50,7 +57,7 @@ test-long: deps asan valgrind
 endif
 
 ## make bench [CASE=ip4-1 or 'acl-*']: graph cost in TSC cycles per packet; all of it is written to bench/results, too, as Markdown, JSON and a picture.
-## With CASE=workers, overload, overload-af-packet, reload, wake, scrape or workers-instructions what several workers, or one under load or at rest, do;
+## With CASE=workers, overload, overload-af-packet, reload, wake, scrape, watched or workers-instructions what several workers, or one under load or at rest, do;
 ## with CASE=af-xdp the router between devices, with CASE=af-xdp-deny a list in the kernel beside one in the graph, and with CASE=af-xdp-kernel the
 ## router beside the kernel's own, as root. Wants an idle machine.
 bench:

@@ -48,7 +48,15 @@ pub enum Command {
     /// Show what a running engine does, and what is wrong with it
     Show(crate::show::ShowArgs),
     /// Say why a running engine drops packets, and what to do about it
-    Drops(crate::show::DropsArgs),
+    Drops(crate::look::DropsArgs),
+    /// Watch nodes, interfaces and workers of a running engine, redrawn each second
+    Top(crate::top::TopArgs),
+    /// Say what would become of a packet, node by node, without sending one
+    Explain(crate::look::ExplainArgs),
+    /// Follow packets through a running engine, with what each node decides and why
+    Trace(crate::look::TraceArgs),
+    /// Show or capture the packets that leave a node of a running engine
+    Tap(crate::look::TapArgs),
     /// Add, remove and list routes of a running engine
     Route(crate::command::route::RouteArgs),
     /// List, add and forget neighbours of a running engine

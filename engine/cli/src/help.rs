@@ -13,7 +13,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
     ("Start", &["new"]),
     ("Work on a graph", &["validate", "test", "diff", "graph", "schema"]),
     ("Run it", &["run", "replay"]),
-    ("Ask what runs", &["show", "drops"]),
+    ("Ask what runs", &["show", "top", "drops", "explain", "trace", "tap"]),
     ("Change the graph that runs", &["plan", "apply", "confirm", "rollback", "revisions"]),
     ("Change what runs", &["route", "neighbour", "nat", "acl", "deny", "bridge", "interface", "table"]),
     ("Look up", &["nodes", "explain-error", "doctor"]),

@@ -45,6 +45,7 @@ mod keep;
 mod line;
 mod load;
 mod logging;
+mod look;
 mod man;
 mod new;
 mod nodes;
@@ -60,6 +61,7 @@ mod signals;
 mod table;
 mod terminal;
 mod test;
+mod top;
 mod validate;
 mod watch;
 
@@ -111,7 +113,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Rollback(args) => change::rollback(args, &terminal),
         Command::Revisions(args) => revisions::revisions(args, &terminal),
         Command::Show(args) => show::show(args, &terminal),
-        Command::Drops(args) => show::drops(args, &terminal),
+        Command::Drops(args) => look::drops(args, &terminal),
+        Command::Explain(args) => look::explain(args, &terminal),
+        Command::Top(args) => top::top(args, &terminal),
+        Command::Trace(args) => look::trace(args, &terminal),
+        Command::Tap(args) => look::tap(args, &terminal),
         Command::Route(args) => command::route::route(args, &terminal),
         Command::Neighbour(args) => command::neighbour::neighbour(args, &terminal),
         Command::Nat(args) => command::nat::nat(args, &terminal),

@@ -158,7 +158,7 @@ fn every_variable_of_the_environment_is_documented() {
 
 #[test]
 fn a_misspelt_command_has_a_suggestion() {
-    for (word, meant) in [("vlidate", "validate"), ("node", "nodes"), ("explain", "explain-error"), ("relpay", "replay")] {
+    for (word, meant) in [("vlidate", "validate"), ("node", "nodes"), ("explain-eror", "explain-error"), ("relpay", "replay")] {
         let said = said([word]);
         assert_eq!((said.code, &*said.out), (64, ""));
         assert!(said.err.contains(&format!("'{meant}'")), "{}", said.err);

@@ -274,6 +274,33 @@ fn promtool_and_another_parser_find_nothing_wrong() {
     rest.lines().for_each(|line| assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}"));
 }
 
+/// The queries of the dashboard, after Grafana has put in its variables, and those of the alerts.
+fn expressions() -> Vec<String> {
+    let packaging = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging");
+    let dashboard = std::fs::read_to_string(packaging.join("grafana/swath.json")).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&dashboard).unwrap();
+    let targets =
+        dashboard["panels"].as_array().unwrap().iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let put_in = |text: &str| {
+        let words = [("$__rate_interval", "5s"), ("$__range", "10s"), ("$job", ".*"), ("$instance", ".*")];
+        words.iter().fold(text.to_owned(), |text, (variable, value)| text.replace(variable, value))
+    };
+    let mut all: Vec<String> = targets.map(|target| put_in(target["expr"].as_str().unwrap())).collect();
+    let rules = std::fs::read_to_string(packaging.join("prometheus/swath.rules.yml")).unwrap();
+    // One in a line, or folded: `>-` and lines that are indented more.
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut lines = rules.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some(first) = line.trim().strip_prefix("expr: ") else { continue };
+        let mut whole = if first == ">-" { String::new() } else { first.to_owned() };
+        while let Some(more) = lines.next_if(|more| first == ">-" && indent(more) > indent(line)) {
+            whole += &format!(" {}", more.trim());
+        }
+        all.push(whole);
+    }
+    all
+}
+
 #[test]
 fn prometheus_scrapes_a_running_engine() {
     if !has("prometheus") {
@@ -311,6 +338,16 @@ fn prometheus_scrapes_a_running_engine() {
     }
     assert_eq!(query("up"), Some(1.0));
     assert!(query("histogram_quantile(0.5,sum(swath_node_packet_cost_cycles_bucket)by(le))").is_some_and(|cost| cost > 0.0));
+    // What the dashboard and the alerts ask is answered, and most of it has figures.
+    let (mut asked, mut answered) = (0, 0);
+    for expression in expressions() {
+        let encoded: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let (code, _, body) = get(port, &format!("/api/v1/query?query={encoded}"), "*/*");
+        assert!(code == 200 && body.contains(r#""status":"success""#), "{expression}: {body}");
+        asked += 1;
+        answered += usize::from(!body.contains(r#""result":[]"#));
+    }
+    assert!(asked > 40 && answered * 2 > asked, "{answered} of {asked}");
     kill_process(Pid::from_child(&child.0), Signal::TERM).unwrap();
     ends_in_order(child, stderr);
 }

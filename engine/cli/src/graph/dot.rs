@@ -67,7 +67,7 @@ fn cluster(picture: &Picture, options: Options, group: Option<&str>, depth: usiz
             label = format!("{label}\n{}", node.kind);
         }
         if options.drops {
-            node.drops.iter().for_each(|drop| label += &format!("\n✗ {}", drop.name));
+            node.drops.iter().for_each(|drop| label += &format!("\n✗ {}", drop.label()));
         }
         let (id, fill, tooltip) = (id("node", &node.name), fill(node), quoted(&node_words(node)));
         let _ = writeln!(text, "{indent}{id} [label={}, fillcolor=\"{fill}\", tooltip={tooltip}];", quoted(&label));

@@ -82,7 +82,7 @@ impl Chart<'_> {
                 label += &format!("<br><small>{}</small>", escaped(&node.kind));
             }
             if self.options.drops {
-                node.drops.iter().for_each(|drop| label += &format!("<br>✗ {}", escaped(&drop.name)));
+                node.drops.iter().for_each(|drop| label += &format!("<br>✗ {}", escaped(drop.label())));
             }
             self.line(depth, &format!("node{at}[\"{label}\"]:::{}", class(node)));
         }

@@ -2,6 +2,7 @@
 
 mod dot;
 mod layout;
+mod live;
 mod mermaid;
 mod picture;
 mod svg;
@@ -9,20 +10,25 @@ mod text;
 mod words;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::ValueEnum;
 
+use crate::args::time;
 use crate::exit::{Exit, Failure};
 use crate::load::Graph;
+use crate::remote::SocketArgs;
 use crate::terminal::Terminal;
+use live::Readings;
 use picture::{Interface, Picture};
 
 /// Arguments of `graph`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 It shows interfaces, nodes, wired edges, and tables with the nodes that use them. What is not wired
-is only shown by --drops. The nodes of a template's instance stand in a frame. A graph with mistakes
-is not drawn: they are reported, as by `swath validate`.
+is only shown by --drops. With --live there are packets per second on the edges, and the drops that
+happen now, of an engine that runs. The nodes of a template's instance stand in a frame. A graph with
+mistakes is not drawn: they are reported, as by `swath validate`.
 
 The JSON form (`\"version\": 1`; fields may be added) has these lists: interfaces (name, driver,
 addresses, mac, mtu); tables (name, kind, summary); layers that nodes take and edges carry; nodes in
@@ -33,10 +39,20 @@ interface, transmits: interfaces, tables, settings, drops: name, class, doc); an
 Examples:
   swath graph graphs/ip4-router.yaml
   swath graph graphs/ip4-router.yaml -o router.svg
+  swath graph --live -o now.svg
   swath graph graphs/ip4-router.yaml --format dot | dot -Tpdf -o router.pdf")]
 pub struct GraphArgs {
-    /// The graph file
-    pub graph: PathBuf,
+    /// The graph file; with --live not needed, but if it includes by patterns
+    #[arg(required_unless_present = "live")]
+    pub graph: Option<PathBuf>,
+    /// The graph that runs, with packets per second on its edges, and what it drops now
+    #[arg(long)]
+    pub live: bool,
+    /// With --live: the time over which rates are taken
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "1s", requires = "live")]
+    pub over: Duration,
+    #[command(flatten)]
+    pub socket: SocketArgs,
     /// How to draw it; without it, as the name of the output ends (.svg, .dot, .gv, .mmd, .json, .txt), or as text
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub format: Option<GraphFormat>,
@@ -98,16 +114,25 @@ struct Options {
 pub fn graph(args: &GraphArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let output = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let format = format(args.format, output)?;
-    let mut graph = Graph::open(&args.graph)?.colour(terminal.colour);
+    let mut client = if args.live { Some(args.socket.connect()?) } else { None };
+    let graph = match (&args.graph, &mut client) {
+        (Some(path), _) => Graph::open(path)?,
+        (None, Some(client)) => live::graph(client)?,
+        (None, None) => return Err(Failure::usage("a graph file is missing")),
+    };
+    let mut graph = graph.colour(terminal.colour);
     let plan = graph.plan(&crate::registry())?;
     let interfaces = plan.interfaces.iter().map(Interface::new).collect();
     let engine = graph.build_unattached(plan)?;
     if graph.diagnostics().warnings() > 0 {
         terminal.say(graph.render());
     }
-    let name = args.graph.file_name().unwrap_or(args.graph.as_os_str()).to_string_lossy();
-    let picture = Picture::new(name.into_owned(), interfaces, &engine);
-    let options = Options { direction: args.direction, drops: args.drops };
+    let name = Path::new(graph.name()).file_name().map_or(graph.name().into(), |name| name.to_string_lossy());
+    let mut picture = Picture::new(name.into_owned(), interfaces, &engine);
+    if let Some(client) = &mut client {
+        picture.enliven(&Readings::take(client, args.over)?);
+    }
+    let options = Options { direction: args.direction, drops: args.drops || args.live };
     let drawn = match format {
         GraphFormat::Text => text::text(&picture, options, terminal.data_colour && output.is_none()),
         GraphFormat::Svg => svg::svg(&picture, options),

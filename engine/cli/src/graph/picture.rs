@@ -91,7 +91,7 @@ pub struct Node {
 }
 
 /// A wired edge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Edge {
     /// The node that it leaves.
     pub from: String,
@@ -107,16 +107,35 @@ pub struct Edge {
     pub layer: String,
     /// What it means.
     pub doc: String,
+    /// Of a graph that runs: packets that take it in a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// Its name with the rate, as it is drawn.
+    #[serde(skip)]
+    pub shown: Option<String>,
 }
 
 /// Why a node drops packets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Drop {
     pub name: String,
     /// `drop`, or `edge` for one that is not wired.
     pub class: String,
     /// What it means, and what to do.
     pub doc: String,
+    /// Of a graph that runs: packets that are dropped for it in a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// Its name with the rate, as it is drawn.
+    #[serde(skip)]
+    pub shown: Option<String>,
+}
+
+impl Drop {
+    /// Its name, with the rate if there is one.
+    pub fn label(&self) -> &str {
+        self.shown.as_deref().unwrap_or(&self.name)
+    }
 }
 
 impl Interface {
@@ -157,6 +176,8 @@ impl Picture {
                         main: id == 0 && !edge.named && matches!(edge.class, EdgeClass::Edge | EdgeClass::Required),
                         layer: carried(node.kind, edge),
                         doc: one_line(edge.doc),
+                        rate: None,
+                        shown: None,
                     });
                 }
             }
@@ -177,7 +198,8 @@ impl Picture {
 
     /// The name of an edge where it should be shown: a node's only edge says nothing by its name if it is the main one.
     pub fn label<'a>(&self, edge: &'a Edge) -> Option<&'a str> {
-        (!edge.main || self.edges_of(&edge.from).nth(1).is_some()).then_some(&*edge.name)
+        let named = (!edge.main || self.edges_of(&edge.from).nth(1).is_some()).then_some(&*edge.name);
+        edge.shown.as_deref().or(named)
     }
 }
 
@@ -221,6 +243,8 @@ impl Node {
                     name: edge.name.clone().into_owned(),
                     class: class_word(edge.class).into(),
                     doc: one_line(edge.doc),
+                    rate: None,
+                    shown: None,
                 })
                 .collect(),
         }

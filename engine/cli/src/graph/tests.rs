@@ -47,7 +47,7 @@ fn picture(text: &str, interfaces: &[&str]) -> Picture {
             tables: words[3..].iter().map(ToString::to_string).collect(),
             settings: Map::new(),
             drops: ["bad-checksum", "too-short"]
-                .map(|name| Drop { name: name.into(), class: "drop".into(), doc: "No.".into() })
+                .map(|name| Drop { name: name.into(), class: "drop".into(), doc: "No.".into(), rate: None, shown: None })
                 .into(),
         });
         for (at, edge) in to.split_whitespace().enumerate() {
@@ -60,6 +60,8 @@ fn picture(text: &str, interfaces: &[&str]) -> Picture {
                 main: at == 0,
                 layer: "ip4".into(),
                 doc: "Packets.".into(),
+                rate: None,
+                shown: None,
             });
         }
     }

@@ -14,12 +14,13 @@ pub fn text(picture: &Picture, options: Options, colour: bool) -> String {
     }
     let mut table = Table::new(&headings, 0..0);
     for node in &picture.nodes {
-        let mut ways: Vec<(&str, &str)> = picture.edges_of(&node.name).map(|edge| (&*edge.name, &*edge.to)).collect();
+        let mut ways: Vec<(&str, &str)> =
+            picture.edges_of(&node.name).map(|edge| (edge.shown.as_deref().unwrap_or(&edge.name), &*edge.to)).collect();
         let out = node.transmits.join(", ");
         if !out.is_empty() {
             ways.push(("", &out));
         }
-        let drops: Vec<&str> = node.drops.iter().filter(|_| options.drops).map(|drop| &*drop.name).collect();
+        let drops: Vec<&str> = node.drops.iter().filter(|_| options.drops).map(|drop| drop.label()).collect();
         let tables = node.tables.join(", ");
         for line in 0..ways.len().max(drops.len()).max(1) {
             let first = |text: &str| if line == 0 { text.to_owned() } else { String::new() };

@@ -16,6 +16,8 @@ use crate::exit::{Exit, Failure};
 use crate::remote::{SocketArgs, failure, segment};
 use crate::terminal::Terminal;
 
+pub use text::{Since, drops as render_drops, receive_lost, state as interface_state, transmit_lost};
+
 const HELP: &str = "\
 Without a subject: the process, what is wrong with it, interfaces, workers and tables. Rates are
 those of one second, in which it waits; --over says another time, and with `--over 0` they are those
@@ -94,9 +96,11 @@ pub fn show(args: &ShowArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 }
 
 /// An engine that is asked, and asked again.
-struct Remote {
-    client: Client,
-    over: Duration,
+pub struct Remote {
+    /// The connection to it.
+    pub client: Client,
+    /// The time in between.
+    pub over: Duration,
 }
 
 /// Two readings, and the seconds between them.
@@ -115,7 +119,11 @@ pub struct Overview {
 }
 
 impl Remote {
-    fn get<T: DeserializeOwned>(&mut self, resource: &str) -> Result<T, Failure> {
+    /// What a resource is now.
+    ///
+    /// # Errors
+    /// There is no such resource, or no answer.
+    pub fn get<T: DeserializeOwned>(&mut self, resource: &str) -> Result<T, Failure> {
         self.client.get(resource).map_err(|error| failure(&error))
     }
 
@@ -136,7 +144,10 @@ impl Remote {
     }
 
     /// Reads a list twice.
-    fn list_twice<T: DeserializeOwned>(&mut self, resource: &str) -> Result<Readings<Vec<T>>, Failure> {
+    ///
+    /// # Errors
+    /// There is no such list, or no answer.
+    pub fn list_twice<T: DeserializeOwned>(&mut self, resource: &str) -> Result<Readings<Vec<T>>, Failure> {
         self.twice(|_| Vec::new(), |remote| remote.get(resource))
     }
 
@@ -172,7 +183,7 @@ impl Remote {
                     self.twice(|now: &Runtime| Runtime { workers: Vec::new(), ..now.clone() }, |remote| remote.get("/v1/runtime"))?;
                 text::runtime(&readings, colour)
             }
-            Some(what @ What::Drops) => text::drops(&self.list_twice(what.resource())?, colour),
+            Some(what @ What::Drops) => text::drops(&self.list_twice(what.resource())?, &|_| Vec::new(), colour),
             Some(What::Config) => {
                 let config: Config = self.get("/v1/config")?;
                 config.files.first().map(|file| file.text.clone()).unwrap_or_default()
@@ -193,34 +204,4 @@ impl Remote {
         let tables: Vec<Table> = self.get("/v1/tables")?;
         Ok(text::overview(&process, &readings, &tables, colour))
     }
-}
-
-/// Arguments of `drops`.
-#[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "\
-Those that happen now come first, by their rate, then those that have happened. Each is told with what
-the reason means, and what to do; `swath nodes KIND` has all reasons of a kind.
-
-Examples:
-  swath drops
-  swath drops --over 10s
-  swath drops --format json")]
-pub struct DropsArgs {
-    /// The time over which rates are taken: `500ms`, or a number of seconds; 0 for those since the start
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "1s")]
-    pub over: Duration,
-    /// How to show it: for people, or as JSON
-    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
-    #[command(flatten)]
-    pub socket: SocketArgs,
-}
-
-/// Shows why packets are dropped.
-///
-/// # Errors
-/// No engine answers.
-pub fn drops(args: &DropsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let DropsArgs { over, format, socket } = args.clone();
-    show(&ShowArgs { what: Some(What::Drops), name: None, over, format, socket }, terminal)
 }

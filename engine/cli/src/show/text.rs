@@ -297,21 +297,23 @@ impl Since<'_> {
     }
 }
 
-/// Drop reasons that happen now, and those that have.
-pub fn drops(readings: &Readings<Vec<Drops>>, colour: bool) -> String {
+/// Drop reasons that happen now, and those that have, each with what there is to say below it.
+pub fn drops(readings: &Readings<Vec<Drops>>, below: &dyn Fn(&Drops) -> Vec<String>, colour: bool) -> String {
     if readings.now.is_empty() {
         return "no packet was dropped\n".into();
     }
     let mut all: Vec<(f64, &Drops)> = readings.now.iter().map(|drops| (drop_rate(readings, drops), drops)).collect();
     // Stable: where the rates are equal, in the order in which packets meet the nodes.
     all.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    let mut table = Table::new(&["DROPPED", "KIND", "PACKETS/s", "PACKETS"], 2..4);
+    let mut table = Table::new(&["DROPPED", "KIND", "PACKETS/s", "PACKETS", "LAST SEEN (UTC)"], 2..4);
     for (per_second, drops) in &all {
-        table.row([name_of(drops), drops.kind.clone(), rate(*per_second), grouped(drops.packets)]);
+        let last = drops.last_seen.as_deref().map(|time| time.get(..19).unwrap_or(time).replace('T', " "));
+        table.row([name_of(drops), drops.kind.clone(), rate(*per_second), grouped(drops.packets), last.unwrap_or("-".into())]);
     }
     let mut text = table.render(colour);
     for (_, drops) in all {
         let _ = write!(text, "\n{}\n{}\n", paint(&name_of(drops), Style::Bold, colour), wrap(&drops.meaning, 2));
+        below(drops).iter().for_each(|line| _ = writeln!(text, "  {line}"));
     }
     text
 }

@@ -187,7 +187,7 @@ fn addresses(interface: &Interface) -> String {
 fn drop_lines(node: &Node) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for drop in &node.drops {
-        let name = shortened(&drop.name, DETAIL, WIDEST);
+        let name = shortened(drop.label(), DETAIL, WIDEST);
         match lines.last_mut() {
             Some(line) if width(&format!("{line} · {name}"), DETAIL) <= DROPS => *line += &format!(" · {name}"),
             _ => lines.push(name),
