@@ -35,6 +35,8 @@ pub enum Traffic {
     CrossConnect,
     /// One flow, but one packet in 40 is ARP, and another one in 40 has a TTL of 1.
     Exceptions,
+    /// One flow, but one packet in 100 is of another one.
+    Marked,
     /// Each packet meets another rule of the filter.
     Rules,
     /// Each packet is of another session of an address translator, of so many.
@@ -95,6 +97,7 @@ impl Case {
         vec![
             case("ip4-1", "IPv4 router, 1 route, 1 flow, header checksum verified", Traffic::OneFlow),
             case("ip4-1-exceptions", "the same with 5 % exceptions at two nodes (ARP, TTL 1)", Traffic::Exceptions),
+            case("ip4-marked", "the same with another flow, which is 1 % of the packets", Traffic::Marked),
             case("ip4-131k", "IPv4 router, 1 route, 131,072 destinations", Traffic::Destinations(131_072)),
             case(
                 "ip4-100k",
@@ -235,6 +238,7 @@ tables:
                 let session = (number.wrapping_mul(0x9e37_7a5b) % u64::from(count)) as u32;
                 ((0x0a00_0000 + session / 16).to_be_bytes(), 2000 + (session % 16) as u16)
             }
+            Traffic::Marked if number % 100 == 37 => ([198, 51, 100, 7], 4001),
             _ => ([198, 51, 100, 7], 4000),
         };
         let builder = PacketBuilder::ethernet2(SENDER_MAC, OUR_MAC).ipv4(source, destination.to_be_bytes(), ttl);
@@ -256,6 +260,8 @@ tables:
             Traffic::Destinations(count) => count as usize / VECTOR,
             // So that exceptions stand at other places in each vector.
             Traffic::Exceptions => 5,
+            // As many as both 100 and a vector are contained in.
+            Traffic::Marked => 25,
             Traffic::Rules => 16,
             Traffic::Flooded(_) => FLOODED,
             Traffic::Translated(count) | Traffic::Created(count) | Traffic::Reflected(count) => (count as usize / VECTOR).max(1),

@@ -22,6 +22,7 @@ mod scrape;
 mod store;
 mod verify;
 mod wake;
+mod watched;
 mod workers;
 
 use std::fmt::Write as _;
@@ -59,6 +60,9 @@ struct Arguments {
     /// With `vectors`: by so many workers, step by step.
     #[arg(long, hide = true)]
     workers: Option<usize>,
+    /// With `vectors`: while somebody looks at packets in this way.
+    #[arg(long, hide = true)]
+    watch: Option<String>,
     /// With `workers`: with a handoff between them.
     #[arg(long, hide = true)]
     handoff: bool,
@@ -71,12 +75,13 @@ struct Arguments {
 
 /// What is measured of workers as threads, or of several: name, meaning, and how.
 type Threads = (&'static str, &'static str, fn() -> Result<(), String>);
-const THREADS: [Threads; 7] = [
+const THREADS: [Threads; 8] = [
     ("workers", "packets per second by 1 and 2 workers, with and without a handoff", workers::scale),
     ("overload", "what is forwarded of up to ten times what can be", workers::overload),
     ("overload-af-packet", "the same on devices of the kernel; as root", kernel::report),
     ("scrape", "what it costs the workers of 100 nodes that somebody looks at their metrics", scrape::report),
     ("workers-instructions", "instructions and cache misses per packet of 1, 2, 4 and 8 workers", workers::instructions),
+    ("watched", "instructions per packet while somebody traces, taps or captures", watched::report),
     ("reload", "what a NAT gateway loses when another graph is applied, beside Click; as root", reload::report),
     ("wake", "how long packets wait for a worker that sleeps, and what it costs to be idle", wake::report),
 ];
@@ -105,6 +110,10 @@ fn graph_costs(arguments: &Arguments) {
         println!("{:<28} {}", create::NAME, create::ABOUT);
         THREADS.iter().for_each(|(name, about, _)| println!("{name:<28} {about}"));
         af_xdp::CASES.iter().for_each(|(name, about, _)| println!("{name:<28} {about}"));
+        return;
+    }
+    if let (Some(vectors), Some(way)) = (arguments.vectors, &arguments.watch) {
+        watched::step(way, vectors).unwrap_or_else(|error| fail(&error));
         return;
     }
     if let Some((_, _, run)) = THREADS.iter().find(|(name, ..)| arguments.case.as_deref() == Some(*name)) {

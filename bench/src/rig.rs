@@ -10,7 +10,7 @@ use swath_api::{ConfigError, Lane, Pool, VECTOR, Vector};
 use swath_core::Registry;
 use swath_core::driver::{DriverKind, Io, Port, PortConfig, Received, RxQueue, TxQueue};
 use swath_core::plan::Plan;
-use swath_core::run::{BuildOptions, Engine};
+use swath_core::run::{BuildOptions, Engine, Order, Sightings};
 use swath_core::spec::{Diagnostics, Nothing, SourceMap, Spec};
 
 use crate::cases::Case;
@@ -62,6 +62,11 @@ impl Rig {
         for _ in 0..vectors {
             self.sample();
         }
+    }
+
+    /// Has packets looked at.
+    pub fn probe(&mut self, order: Order) -> Result<Sightings, String> {
+        self.engine.probe(order).map_err(|error| error.to_string())
     }
 
     /// TSC cycles that the nodes have counted since the start, by name, `tx` left out: its time is the driver's as well.

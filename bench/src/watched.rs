@@ -1,0 +1,78 @@
+//! What it costs to look at packets that pass, in instructions: nobody, a trace of one packet in a hundred, and taps.
+
+use std::process::Command;
+
+use swath_api::filter::Filter;
+use swath_core::run::{Order, Place, What};
+
+use crate::cases::Case;
+use crate::rig::Rig;
+
+/// One route, and two flows.
+const CASE: &str = "ip4-marked";
+/// One packet in a hundred of the case.
+const FEW: &str = "udp src port 4001";
+/// Vectors after which a reader takes what was seen.
+const READ_EVERY: usize = 4;
+
+/// Ways to look, with what they are.
+const WAYS: [(&str, &str); 5] = [
+    ("none", "nobody looks"),
+    ("trace", "1 % of the packets are traced"),
+    ("trace-none", "a trace whose filter holds for no packet"),
+    ("tap", "a tap on one edge, whose filter holds for 1 % of the packets"),
+    ("drops", "a capture of drops, where nothing is dropped"),
+];
+
+/// Prints instructions per packet for each way.
+pub fn report() -> Result<(), String> {
+    println!("| | instructions per packet |\n|---|---|");
+    for (way, about) in WAYS {
+        let (few, many) = (50, 450);
+        let (before, after) = (count(way, few)?, count(way, many)?);
+        let packets = ((many - few) * swath_api::VECTOR) as f64;
+        println!("| {about} | {:.2} |", after.saturating_sub(before) as f64 / packets);
+    }
+    Ok(())
+}
+
+/// Instructions of the passes over so many vectors, by callgrind.
+fn count(way: &str, vectors: usize) -> Result<u64, String> {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"])
+        .args(["--toggle-collect=*graph_pass*", "--toggle-collect=*SinkQueue*transmit*"])
+        .arg(std::env::current_exe().map_err(|error| error.to_string())?)
+        .args(["--case", "watched", "--vectors", &vectors.to_string(), "--watch", way])
+        .env("SWATH_KERNELS", "avx2")
+        .output()
+        .map_err(|error| format!("valgrind: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let line = text.lines().find(|line| line.contains("Collected :")).ok_or_else(|| text.to_string())?;
+    line.rsplit(' ').next().and_then(|count| count.parse().ok()).ok_or_else(|| line.to_string())
+}
+
+/// Lets so many vectors through the graph while somebody looks in one of these ways: what callgrind looks at.
+pub fn step(way: &str, vectors: usize) -> Result<(), String> {
+    let case = Case::all().into_iter().find(|case| case.name == CASE).ok_or("the case is there")?;
+    let mut rig = Rig::new(&case);
+    let filter = |text: &str| Filter::new(text, true).map(Some).map_err(|error| error.to_string());
+    let order = |what, filter| Some(Order { what, filter, count: 0, snap: 128 });
+    let order = match way {
+        "trace" => order(What::Trace(None), filter(FEW)?),
+        "trace-none" => order(What::Trace(None), filter("udp src port 4002")?),
+        "tap" => order(What::Edges(vec![Place::new("*.forward").map_err(|error| error.to_string())?]), filter(FEW)?),
+        "drops" => order(What::Drops(Vec::new()), None),
+        _ => None,
+    };
+    let mut sightings = order.map(|order| rig.probe(order)).transpose()?;
+    let mut seen = 0;
+    for _ in 0..vectors / READ_EVERY {
+        rig.run(READ_EVERY);
+        if let Some(sightings) = &mut sightings {
+            seen += sightings.take(usize::MAX).len();
+            assert_eq!(sightings.missed(), 0, "the reader keeps up");
+        }
+    }
+    eprintln!("{seen} seen");
+    Ok(())
+}
