@@ -1,6 +1,6 @@
 //! Packets that pass, as lines of JSON, for as long as somebody reads them: taps, drops and paths.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,7 +12,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Body, Bytes, Frame};
 use swath_api::filter::{Filter, FilterError};
-use swath_core::run::{Engine, Order, Place, Sightings, What};
+use swath_core::run::{Engine, Fate, Order, Place, Sightings, What};
 use swath_core::spec::did_you_mean;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -206,15 +206,23 @@ impl Lines {
         let is_full = self.sightings.is_full();
         let seen = self.sightings.take(BATCH);
         let silent = seen.is_empty();
-        for seen in seen {
-            if let Some(paths) = &mut self.paths {
-                let goes_on = matches!(seen.fate, swath_core::run::Fate::Goes | swath_core::run::Fate::Held);
+        if let Some(paths) = &mut self.paths {
+            // Workers are read one after the other: what counts is the last that is known of each packet.
+            let mut last: BTreeMap<u32, (u32, bool)> = BTreeMap::new();
+            for seen in &seen {
+                let goes_on = matches!(seen.fate, Fate::Goes | Fate::Held);
+                let known = last.entry(seen.packet).or_default();
+                *known = (*known).max((seen.hop, goes_on));
+            }
+            for (packet, (_, goes_on)) in last {
                 if goes_on {
-                    paths.insert(seen.packet)
+                    paths.insert(packet)
                 } else {
-                    paths.remove(&seen.packet)
+                    paths.remove(&packet)
                 };
             }
+        }
+        for seen in seen {
             tell(&LookLine::Seen(Box::new(Seen::new(seen, self.began))));
         }
         let missed = self.sightings.missed();
@@ -259,7 +267,6 @@ impl Body for Lines {
 impl Seen {
     /// Of what was seen by an engine whose clock began then.
     pub fn new(seen: swath_core::run::Seen, began: SystemTime) -> Seen {
-        use swath_core::run::Fate;
         Seen {
             time: time(seen.at, began),
             worker: seen.worker,
