@@ -263,7 +263,12 @@ fn nothing_changes_when_a_packet_is_explained() {
     let running = Running::start(&place, &quiet);
     running.until("/v1/nodes", |nodes| nodes[0]["packets"] == 60);
     running.until("/v1/runtime", |runtime| runtime["packets"]["in-transit"] == 0);
-    let dump = || ["/v1/nodes", "/v1/drops", "/v1/tables", "/v1/interfaces"].map(|resource| running.json(resource));
+    let dump = || {
+        let mut dump = ["/v1/nodes", "/v1/drops", "/v1/tables", "/v1/interfaces"].map(|resource| running.json(resource));
+        // The time of the engine's clock by that of the machine, which differs by what it takes to read both.
+        dump[1].as_array_mut().unwrap().iter_mut().for_each(|drops| drops["last-seen"] = Value::Null);
+        dump
+    };
     let ledgers = || {
         let runtime = running.json("/v1/runtime");
         of(&runtime, &["packets", "buffers"])
