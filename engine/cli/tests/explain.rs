@@ -8,6 +8,7 @@ use swath_io::text::{Mac, TextPacket};
 
 /// A router with a list, a filter and answers, of which one `%PACKET%` asks something.
 const ROUTER: &str = "version: 1
+engine: { buffers: 1024, hugepages: never }
 interfaces:
   lan:
     driver: memory
