@@ -85,6 +85,20 @@ impl Mbuf {
         }
     }
 
+    /// Other than 0 if its packet is in several pieces, in a chunk of another pool than this, or has any of these flags.
+    ///
+    /// # Safety
+    /// The `rte_mbuf` is ours.
+    #[inline(always)]
+    pub unsafe fn oddities(self, pool: *mut dpdk::rte_mempool, flags: u64) -> u64 {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let pieces = u64::from(self.get::<u16>(dpdk::SWATH_MBUF_NB_SEGS) ^ 1);
+            let other = self.get::<usize>(dpdk::SWATH_MBUF_POOL) ^ pool as usize;
+            pieces | other as u64 | self.get::<u64>(dpdk::SWATH_MBUF_OL_FLAGS) & flags
+        }
+    }
+
     /// The VLAN tag that was taken off.
     ///
     /// # Safety
