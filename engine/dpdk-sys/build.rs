@@ -27,6 +27,8 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_rx_queue_setup",
     "rte_eth_stats_get",
     "rte_eth_tx_queue_setup",
+    "rte_eth_xstats_get",
+    "rte_eth_xstats_get_names",
     "rte_extmem_register",
     "rte_extmem_unregister",
     "rte_mempool_create_empty",

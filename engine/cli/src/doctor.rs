@@ -1,6 +1,7 @@
-//! `swath doctor`: what stands between this machine and AF_XDP, and the command that mends it.
+//! `swath doctor`: what stands between this machine and AF_XDP, or DPDK, and the command that mends it.
 
-use swath_io::doctor::{Device, Examination, Level, examine};
+use swath_io::doctor::{Device, Finding, Level, examine};
+use swath_io::drivers::dpdk::doctor as dpdk;
 
 use crate::args::Format;
 use crate::exit::{Exit, Failure};
@@ -16,10 +17,14 @@ It ends with 1 if something stands in the way, and with 0 if there are warnings 
 
 Examples:
   swath doctor
-  swath doctor eth1 --format json")]
+  swath doctor eth1 --format json
+  swath doctor --dpdk 0000:03:00.0")]
 pub struct DoctorArgs {
     /// The devices to look at; all Ethernet devices without any
     pub devices: Vec<String>,
+    /// Looks at what DPDK needs instead, and at network cards, by name or PCI address
+    #[arg(long)]
+    pub dpdk: bool,
     /// How to show it: for people, or as JSON
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
@@ -30,26 +35,63 @@ pub struct DoctorArgs {
 /// # Errors
 /// There is no such device, or the kernel does not answer.
 pub fn doctor(args: &DoctorArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    if args.dpdk {
+        let found = dpdk::examine(&args.devices).map_err(Failure::other)?;
+        return tell(args.format, terminal, &found, &found.findings, |colour| cards(&found, colour));
+    }
     let found = examine(&args.devices).map_err(Failure::other)?;
-    let text = match args.format {
-        Format::Json => serde_json::to_string_pretty(&found).unwrap_or_default() + "\n",
-        Format::Text => text(&found, terminal.data_colour),
+    tell(args.format, terminal, &found, &found.findings, |colour| devices(&found.devices, colour))
+}
+
+/// Says what was found: as text, what there is and what is to be said of it.
+fn tell(
+    format: Format,
+    terminal: &Terminal,
+    found: &impl serde::Serialize,
+    findings: &[Finding],
+    what: impl FnOnce(bool) -> String,
+) -> Result<Exit, Failure> {
+    let text = match format {
+        Format::Json => serde_json::to_string_pretty(found).unwrap_or_default() + "\n",
+        Format::Text => what(terminal.data_colour) + &text(findings, terminal.data_colour),
     };
     terminal.data(&text)?;
-    let is_bad = found.findings.iter().any(|finding| finding.level == Level::Error);
+    let is_bad = findings.iter().any(|finding| finding.level == Level::Error);
     Ok(if is_bad { Exit::Failed } else { Exit::Ok })
 }
 
-fn text(found: &Examination, colour: bool) -> String {
-    let mut text = String::new();
-    if !found.devices.is_empty() {
-        let headings = ["device", "driver", "queues", "MTU", "NUMA", "native", "generic", "zero-copy", "offload"];
-        let mut table = Table::new(&headings, 2..4);
-        found.devices.iter().for_each(|device| table.row(row(device)));
-        text += &table.render(colour);
-        text.push('\n');
+fn devices(devices: &[Device], colour: bool) -> String {
+    if devices.is_empty() {
+        return String::new();
     }
-    for finding in &found.findings {
+    let headings = ["device", "driver", "queues", "MTU", "NUMA", "native", "generic", "zero-copy", "offload"];
+    let mut table = Table::new(&headings, 2..4);
+    devices.iter().for_each(|device| table.row(row(device)));
+    table.render(colour) + "\n"
+}
+
+fn cards(found: &dpdk::Examination, colour: bool) -> String {
+    let mut text = found.version.as_ref().map_or_else(String::new, |version| format!("{version}\n\n"));
+    if !found.devices.is_empty() {
+        let mut table = Table::new(&["card", "driver", "names", "IOMMU group"], 3..4);
+        let or_none = |text: Option<&String>| text.cloned().unwrap_or_else(|| "-".into());
+        for card in &found.devices {
+            let names = Some(card.names.join(" ")).filter(|names| !names.is_empty());
+            table.row([
+                card.address.clone(),
+                or_none(card.driver.as_ref()),
+                or_none(names.as_ref()),
+                or_none(card.iommu_group.as_ref()),
+            ]);
+        }
+        text += &(table.render(colour) + "\n");
+    }
+    text
+}
+
+fn text(findings: &[Finding], colour: bool) -> String {
+    let mut text = String::new();
+    for finding in findings {
         let (word, style) = match finding.level {
             Level::Error => ("error", Style::Error),
             Level::Warning => ("warning", Style::Warning),
@@ -60,7 +102,7 @@ fn text(found: &Examination, colour: bool) -> String {
             text += &format!("    {mend}\n");
         }
     }
-    if found.findings.is_empty() {
+    if findings.is_empty() {
         text += &format!("{}\n", paint("nothing stands in the way", Style::Good, colour));
     }
     text

@@ -45,6 +45,7 @@ Reasons of a node are there from the start; those that any node has (`fault`, `i
 `swath_interface_info` has the label `mode` where a driver has several ways. Of `af-xdp`: `zero-copy`, where the device writes to packet memory itself;
 `copy`, where the kernel copies; `generic`, where it does so behind the driver of the device; and `copy-aligned` and `generic-aligned`, where packets
 are copied once more, since the kernel does not take buffers of their length. `swath show interfaces NAME` says why it is not a better one.
+`swath_interface_device_total{interface, counter}` has what a device of DPDK has counted (its extended statistics, 256 at most), a second old at most.
 
 <!-- Written by a test: INSTA_UPDATE=always cargo test -p swath --test metrics_list -->
 

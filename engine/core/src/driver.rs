@@ -194,6 +194,11 @@ pub trait PortStatus: Send + Sync {
         0
     }
 
+    /// What the device has counted by itself, under the names that its driver has for it: 256 at most.
+    fn counted(&self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
+
     /// Packets that were lost after the driver had taken them to send.
     fn transmit_errors(&self) -> u64 {
         0

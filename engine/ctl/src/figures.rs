@@ -156,6 +156,12 @@ fn interfaces(sheet: &mut Sheet, engine: &Observer) {
     sheet.counter("swath_interface_transmit_errors_total", help, told(|status| status.transmit_errors()));
     let help = "How often the link of an interface has gone down, come up or changed otherwise.";
     sheet.counter("swath_interface_link_changes_total", help, told(|status| status.link_changes()));
+    let counted = engine.interfaces.iter().flat_map(|interface| {
+        let counted = interface.status.as_deref().map_or_else(Vec::new, |status| status.counted()).into_iter();
+        counted.map(|(counter, value)| (vec![label("interface", &interface.name), label("counter", counter)], value))
+    });
+    let help = "What the device of an interface has counted by itself, under the names that its driver has for it.";
+    sheet.counter("swath_interface_device_total", help, counted);
     let up = engine.interfaces.iter().map(|interface| f64::from(u8::from(interface.is_up())));
     sheet.gauge("swath_interface_up", "1 if packets can come and go.", interfaces().zip(up));
     let info = engine.interfaces.iter().map(|interface| {

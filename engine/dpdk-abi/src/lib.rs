@@ -12,12 +12,14 @@ pub const SYMBOL: &CStr = c"swath_dpdk_library";
 /// What [`Library::magic`] is.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"swathdpk");
 /// What [`Library::abi`] is. Another number is another interface.
-pub const ABI: u32 = 1;
+pub const ABI: u32 = 2;
 
 /// Bytes of a [`Message`].
 pub const MESSAGE: usize = 1024;
 /// The most packets of a call.
 pub const BURST: usize = 256;
+/// The most [figures](Figure) of a device.
+pub const FIGURES: usize = 256;
 
 /// The function that the library exports.
 pub type Entry = unsafe extern "C" fn() -> *const Library;
@@ -160,16 +162,26 @@ pub struct Counts {
     pub transmit_errors: u64,
 }
 
-/// A packet: its chunk and where it lies in it.
+/// What a device has counted under a name of its driver: DPDK's extended statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Figure {
+    /// The name, which ends with a zero.
+    pub name: [u8; 64],
+    /// The value.
+    pub value: u64,
+}
+
+/// A packet: its chunk and where it lies in it. In this order it is a descriptor of Swath in memory, and one becomes the other by being copied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Packet {
-    /// The chunk, in units of 64 bytes from the start of the region.
-    pub position: u32,
-    /// Bytes from the start of the chunk.
-    pub offset: u16,
     /// Bytes of the packet.
     pub length: u16,
+    /// Bytes from the start of the chunk.
+    pub offset: u16,
+    /// The chunk, in units of 64 bytes from the start of the region.
+    pub position: u32,
 }
 
 /// What a call of [`Library::receive`] has brought.
@@ -216,4 +228,6 @@ pub struct Library {
     pub link: unsafe extern "C" fn(port: *mut c_void) -> Link,
     /// What the device has counted.
     pub counts: unsafe extern "C" fn(port: *mut c_void) -> Counts,
+    /// Writes the first figures of a device, [`FIGURES`] at most, and returns how many.
+    pub figures: unsafe extern "C" fn(port: *mut c_void, figures: *mut Figure) -> u32,
 }

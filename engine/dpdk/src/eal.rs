@@ -31,7 +31,8 @@ pub unsafe extern "C" fn start(start: *const Start, message: *mut Message) -> i3
     // SAFETY: there are `count` of them, each of which ends with a zero.
     let arguments = (0..start.count as usize).map(|at| unsafe { CStr::from_ptr(*start.arguments.add(at)) }.to_owned());
     let arguments: Vec<CString> = [c"swath".to_owned()].into_iter().chain(arguments).collect();
-    if let Err(error) = log_to(start.log) {
+    let log = start.log;
+    if let Err(error) = log_to(log) {
         message.set(&format!("what it logs cannot be taken: {error}"));
         return -1;
     }
@@ -40,7 +41,8 @@ pub unsafe extern "C" fn start(start: *const Start, message: *mut Message) -> i3
         let mut pointers: Vec<*mut c_char> = arguments.iter().map(|argument| argument.as_ptr().cast_mut()).collect();
         // It permutes the pointers, and writes to no string.
         // SAFETY: there are as many as the count says, and they live as long as the call.
-        let status = unsafe { dpdk::rte_eal_init(pointers.len() as c_int, pointers.as_mut_ptr()) };
+        let start = || unsafe { dpdk::rte_eal_init(pointers.len() as c_int, pointers.as_mut_ptr()) };
+        let status = overheard(log, start);
         // It keeps pointers to them for as long as the process lives.
         std::mem::forget(arguments);
         if status < 0 { Err(last_error()) } else { Ok(()) }
@@ -64,7 +66,31 @@ pub unsafe extern "C" fn start(start: *const Start, message: *mut Message) -> i3
 
 /// Has all that DPDK logs from now on go to a function, at once and on the thread that logs it.
 fn log_to(log: Log) -> std::io::Result<()> {
-    /// A stream that calls its cookie, which is the function.
+    let stream = stream(log)?;
+    // SAFETY: the stream is open, and stays so.
+    unsafe { dpdk::rte_openlog_stream(stream.cast()) };
+    Ok(())
+}
+
+/// Does something that writes to the standard streams of C, instead of which what is an error is logged. What is wrong with an argument DPDK and
+/// `getopt_long` say there, and DPDK adds all options that it knows: whoever reads the output of swath has asked for none of it.
+fn overheard<T>(log: Log, work: impl FnOnce() -> T) -> T {
+    unsafe extern "C" fn nothing(_: *const u8, _: usize) {}
+    let Ok((errors, output)) = stream(log).and_then(|errors| Ok((errors, stream(nothing)?))) else { return work() };
+    // SAFETY: the streams of C are variables of glibc that may be replaced (Standard Streams in its manual). Nothing in this process but DPDK writes by
+    // them: Rust writes to the descriptors. Both streams are open for as long as they are in use, and for ever: another thread of DPDK may have them.
+    unsafe {
+        let before = (stdout, stderr);
+        (stdout, stderr) = (output, errors);
+        let result = work();
+        (stdout, stderr) = before;
+        result
+    }
+}
+
+/// A stream of C, each line of which goes to a function.
+fn stream(log: Log) -> std::io::Result<*mut c_void> {
+    /// Calls its cookie, which is the function.
     unsafe extern "C" fn write(cookie: *mut c_void, bytes: *const c_char, length: usize) -> isize {
         // SAFETY: the cookie is a `Log`, and such are as large as pointers; the stream gives `length` bytes.
         unsafe {
@@ -79,12 +105,9 @@ fn log_to(log: Log) -> std::io::Result<()> {
     if stream.is_null() {
         return Err(std::io::Error::last_os_error());
     }
-    // SAFETY: the stream is open, and stays so.
-    unsafe {
-        setvbuf(stream, std::ptr::null_mut(), LINE_BUFFERED, 0);
-        dpdk::rte_openlog_stream(stream.cast());
-    }
-    Ok(())
+    // SAFETY: the stream is open.
+    unsafe { setvbuf(stream, std::ptr::null_mut(), LINE_BUFFERED, 0) };
+    Ok(stream)
 }
 
 type Log = unsafe extern "C" fn(*const u8, usize);
@@ -102,6 +125,8 @@ struct Functions {
 }
 
 unsafe extern "C" {
+    static mut stdout: *mut c_void;
+    static mut stderr: *mut c_void;
     fn fopencookie(cookie: *mut c_void, mode: *const c_char, functions: Functions) -> *mut c_void;
     fn setvbuf(stream: *mut c_void, buffer: *mut c_char, mode: c_int, size: usize) -> c_int;
 }

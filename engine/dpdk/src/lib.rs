@@ -28,6 +28,7 @@ static LIBRARY: Library = Library {
     revive: port::revive,
     link: port::link,
     counts: statistics::counts,
+    figures: statistics::figures,
 };
 
 /// What the library can do.

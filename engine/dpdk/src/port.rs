@@ -5,7 +5,7 @@ use std::ptr::null_mut;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use dpdk_sys as dpdk;
-use swath_dpdk_abi::{Link, Message, Opened, PortRequest};
+use swath_dpdk_abi::{BURST, Link, Message, Opened, PortRequest};
 
 use crate::eal::{last_error, words};
 use crate::memory::Memory;
@@ -21,6 +21,8 @@ pub struct Port {
     device: *mut dpdk::rte_device,
     memory: *mut c_void,
     queues: Vec<TransmitQueue>,
+    // Receive queues that are rings within this process.
+    rings: u16,
     // Of a port that is started again while its queues are in use: who uses them reads, who starts it writes.
     gate: Option<RwLock<()>>,
 }
@@ -59,6 +61,25 @@ impl Port {
         match &self.gate {
             None => Some(None),
             Some(gate) => gate.try_read().ok().map(Some),
+        }
+    }
+
+    /// Frees what lies in the rings of `net_ring`, which frees those alone: from a ring to itself, so what is on its way is received.
+    ///
+    /// # Safety
+    /// Nobody uses its queues.
+    unsafe fn empty(&self) {
+        let mut mbufs = [null_mut(); BURST];
+        for queue in 0..self.rings {
+            loop {
+                // SAFETY: as the caller promises, and there is room for as many as are asked for, each of which is ours then.
+                let got = unsafe { dpdk::swath_rte_eth_rx_burst(self.id, queue, mbufs.as_mut_ptr(), BURST as u16) };
+                // SAFETY: as above.
+                mbufs[..usize::from(got)].iter().for_each(|mbuf| unsafe { dpdk::swath_rte_pktmbuf_free(*mbuf) });
+                if got == 0 {
+                    break;
+                }
+            }
         }
     }
 
@@ -129,7 +150,10 @@ fn start(id: u16, request: &PortRequest, opened: &mut Opened) -> Result<Port, St
     let queue = |number| TransmitQueue { number, lock: shared.then(Mutex::default) };
     let queues = (0..opened.transmit_queues).map(queue).collect();
     let gate = request.revives.then(RwLock::default);
-    Ok(Port { id, device: info.device, memory: request.pool, queues, gate })
+    // SAFETY: DPDK gives a string that ends with a zero.
+    let is_ring = unsafe { CStr::from_ptr(info.driver_name) } == c"net_ring";
+    let rings = if is_ring { opened.receive_queues } else { 0 };
+    Ok(Port { id, device: info.device, memory: request.pool, queues, rings, gate })
 }
 
 fn configure(id: u16, request: &PortRequest, info: &dpdk::rte_eth_dev_info, opened: &mut Opened) -> Result<(), String> {
@@ -225,6 +249,7 @@ pub unsafe extern "C" fn close(port: *mut c_void) {
     let port = unsafe { Box::from_raw(port.cast::<Port>()) };
     // SAFETY: as above.
     unsafe {
+        port.empty();
         dpdk::rte_eth_dev_stop(port.id);
         port.memory().unmap_for(port.device);
         remove(port.id, port.device);

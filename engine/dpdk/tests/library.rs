@@ -132,14 +132,13 @@ fn packets_go_round_and_no_chunk_is_lost() {
         assert_eq!((arrived.packets, arrived.too_big), (100, 0));
         assert_eq!(back[..100], sent);
         assert_eq!((library.receive)(port, 0, null_mut(), back.as_mut_ptr(), 256).packets, 0);
-        // Some are on their way when it ends.
+        // Some are on their way when it ends: those come home, as what was sent does.
         assert_eq!((library.transmit)(port, 0, null_mut(), sent.as_ptr(), 60), 60);
         assert!((library.link)(port).is_up);
-        assert_eq!((library.receive)(port, 0, null_mut(), back.as_mut_ptr(), 60).packets, 60);
         (library.close)(port);
         (library.forget_pool)(pool);
     }
-    list.lock().extend(chunks);
+    list.lock().extend(&chunks[60..]);
     let mut free = list.lock().clone();
     free.sort_unstable();
     assert_eq!(free.len(), CHUNKS as usize);

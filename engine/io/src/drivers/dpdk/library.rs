@@ -1,6 +1,7 @@
 //! The library that is linked to DPDK: where it is found, and what is asked of it.
 
 use std::ffi::{CStr, CString, c_char, c_void};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -9,7 +10,8 @@ use libloading::os::unix::{self, RTLD_LOCAL, RTLD_NOW};
 use swath_api::memory::{HEAD, HEADROOM};
 use swath_api::{Cache, Pool};
 use swath_dpdk_abi::{
-    ABI, Arrived, Counts, Entry, Library, Link, MAGIC, Message, Opened, Packet, PoolRequest, PortRequest, SYMBOL, Start,
+    ABI, Arrived, Counts, Entry, FIGURES, Figure, Library, Link, MAGIC, Message, Opened, Packet, PoolRequest, PortRequest, SYMBOL,
+    Start,
 };
 
 /// Where the library is, if not beside swath.
@@ -20,7 +22,7 @@ const LINES: usize = 6;
 /// Megabytes of DPDK's own memory without huge pages, of which what is not used is not there.
 const MEMORY: u32 = 512;
 /// Free huge pages of 2 MiB from which on DPDK's own memory is on them.
-const HUGE_PAGES: u32 = 32;
+pub(super) const HUGE_PAGES: u32 = 32;
 
 /// DPDK, once it was started.
 struct Started {
@@ -55,7 +57,7 @@ pub(super) fn start(eal: &[String]) -> Result<Driver, (Option<&'static str>, Str
         }
         return Ok(started.driver);
     }
-    let driver = load().map_err(|what| (None, what))?;
+    let driver = load().map_err(|(_, refusal)| (None, refusal.to_string()))?;
     let arguments: Vec<CString> = usual()
         .into_iter()
         .chain(eal.iter().cloned())
@@ -71,38 +73,66 @@ pub(super) fn start(eal: &[String]) -> Result<Driver, (Option<&'static str>, Str
     Ok(driver)
 }
 
+/// Why the library is not to be had.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub what: String,
+    /// The command that mends it.
+    pub mend: Option<String>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.mend {
+            Some(mend) => write!(f, "{}: `{mend}`", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+/// What is loaded, and what its DPDK is; or where it was found, if it was, and why it is of no use. Nothing is started.
+pub(super) fn look() -> Result<(PathBuf, String), (Option<PathBuf>, Refusal)> {
+    let driver = load()?;
+    // SAFETY: it returns a string that ends with a zero, and is there for as long as the library.
+    let version = unsafe { CStr::from_ptr((driver.0.version)()) }.to_string_lossy().into_owned();
+    Ok((places().into_iter().find(|place| place.is_file()).unwrap_or_default(), version))
+}
+
 /// Opens the library, and makes sure that it is one.
-fn load() -> Result<Driver, String> {
+fn load() -> Result<Driver, (Option<PathBuf>, Refusal)> {
     let places = places();
     let Some(file) = places.iter().find(|place| place.is_file()) else {
         let places: Vec<String> = places.iter().map(|place| format!("`{}`", place.display())).collect();
-        return Err(format!(
-            "the library of swath for DPDK is not installed: it was looked for as {}; from the sources: `apt install libdpdk-dev clang`, \
-             `cargo build --release -p swath-dpdk`",
+        let what = format!(
+            "the library of swath for DPDK is not installed (it was looked for as {}); from the sources",
             places.join(", ")
-        ));
+        );
+        let mend = Some("apt install libdpdk-dev clang && cargo build --release -p swath-dpdk".into());
+        return Err((None, Refusal { what, mend }));
     };
+    let refused = |what: String, mend: Option<&str>| (Some(file.clone()), Refusal { what, mend: mend.map(str::to_owned) });
     // SAFETY: what runs when it is loaded is DPDK's, which waits to be started.
     let shared = unsafe { unix::Library::open(Some(file), RTLD_NOW | RTLD_LOCAL) }.map_err(|error| {
         let error = error.to_string();
         match error.contains("librte_") {
-            true => format!("DPDK is not installed: `apt install dpdk` ({error})"),
-            false => format!("`{}` cannot be opened: {error}", file.display()),
+            true => refused(format!("DPDK is not installed ({error})"), Some("apt install dpdk")),
+            false => refused(format!("`{}` cannot be opened: {error}", file.display()), None),
         }
     })?;
     // SAFETY: the symbol has this type in all versions.
     let entry = unsafe { shared.get::<Entry>(SYMBOL.to_bytes_with_nul()) };
-    let entry = entry.map_err(|_| format!("`{}` is no library of swath", file.display()))?;
+    let entry = entry.map_err(|_| refused(format!("`{}` is no library of swath", file.display()), None))?;
     // SAFETY: it returns a structure that is there for as long as the library, which is for ever (below).
     let library: &'static Library = unsafe { &*entry() };
     if (library.magic, library.abi, library.size) != (MAGIC, ABI, size_of::<Library>() as u32) {
-        return Err(format!(
+        let what = format!(
             "`{}` is of another version of swath: its interface is {} of {} bytes, and that of this swath {ABI} of {}: install both of one version",
             file.display(),
             library.abi,
             library.size,
             size_of::<Library>()
-        ));
+        );
+        return Err(refused(what, None));
     }
     // DPDK has threads and exit handlers: it is never unloaded.
     std::mem::forget(shared);
@@ -138,7 +168,7 @@ fn processors() -> String {
     if known.is_empty() { "0".into() } else { known.join(",") }
 }
 
-fn free_huge_pages() -> Option<u32> {
+pub(super) fn free_huge_pages() -> Option<u32> {
     std::fs::read_to_string("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages").ok()?.trim().parse().ok()
 }
 
@@ -394,6 +424,16 @@ impl Attached {
     pub fn counts(&self) -> Counts {
         // SAFETY: it is open.
         unsafe { (self.library().counts)(self.port.0) }
+    }
+
+    /// What else it has counted, by names of its driver.
+    pub fn figures(&self) -> Vec<(String, u64)> {
+        let mut figures = vec![Figure { name: [0; 64], value: 0 }; FIGURES];
+        // SAFETY: it is open, and there is room for as many as there may be.
+        let count = unsafe { (self.library().figures)(self.port.0, figures.as_mut_ptr()) };
+        figures.truncate(count as usize);
+        let name = |bytes: &[u8]| String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned();
+        figures.iter().map(|figure| (name(&figure.name), figure.value)).collect()
     }
 
     /// Chunks that DPDK has, beside those that queues count, if it is this device that says so.

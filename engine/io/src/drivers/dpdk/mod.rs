@@ -19,6 +19,7 @@
 //!
 //! At the end they say `{device, driver, link-changes, missed, transmit-errors}`.
 
+pub mod doctor;
 mod library;
 pub mod memif;
 mod queue;
@@ -38,7 +39,7 @@ use swath_core::driver::{Claim, DriverKind, Port, PortConfig, PortStatus, RxQueu
 use library::{Attached, Wanted};
 use queue::{ReceiveQueue, TransmitQueue};
 use settings::Settings;
-use watch::{Status, Watcher};
+use watch::{Behind, Status, Watcher};
 
 /// The driver.
 pub const KIND: DriverKind = DriverKind {
@@ -114,7 +115,7 @@ fn open(config: &PortConfig<'_>, device: &Device<'_>) -> Result<Box<dyn Port>, C
     let transmit = (0..config.workers)
         .map(|worker| Box::new(TransmitQueue::new(&attached, worker as u16, &status, config.pool)) as Box<dyn TxQueue>);
     let (receive, transmit) = (receive.collect(), transmit.collect());
-    let watcher = Watcher::start(&status, &attached, device.revives)
+    let watcher = Watcher::start(&status, &attached, Behind::of(&device.arguments), device.revives)
         .map_err(|error| refused(format!("its link cannot be watched: {error}")))?;
     Ok(Box::new(DpdkPort {
         claim: device.claim.clone(),

@@ -45,9 +45,14 @@ impl RxQueue for ReceiveQueue {
         let stride = io.cache.pool().region().geometry().stride as usize;
         let base = io.cache.pool().region().base();
         let mut received = Received { too_big: arrived.too_big.into(), ..Received::default() };
-        for packet in &self.packets[..usize::from(arrived.packets)] {
+        let arrived = &self.packets[..usize::from(arrived.packets)];
+        let is_sound = |packet: &Packet| {
             let (start, length) = (usize::from(packet.offset), usize::from(packet.length));
-            let sound = start >= HEAD && start + length.max(WINDOW) <= stride;
+            start >= HEAD && start + length.max(WINDOW) <= stride
+        };
+        for packet in arrived {
+            let (start, length) = (usize::from(packet.offset), usize::from(packet.length));
+            let sound = is_sound(packet);
             if sound && self.completes {
                 // SAFETY: the chunk is ours: DPDK has just given it to us; `start..start + length` lies in it.
                 let frame = unsafe { std::slice::from_raw_parts_mut(base.add(packet.position as usize * 64 + start), length) };

@@ -1,12 +1,15 @@
 //! Whether links are up: a thread asks.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::net::netdevice::name_to_index;
+use rustix::net::{AddressFamily, SocketType, socket};
 use swath_core::driver::PortStatus;
 use swath_core::privileges::{CapabilitySet, keep};
 use swath_dpdk_abi::{Counts, Link};
@@ -15,6 +18,8 @@ use super::library::Attached;
 
 /// How often a link is looked at: of most devices nobody says when it changes.
 const LOOK: Duration = Duration::from_millis(100);
+/// Looks between two at what the device has counted under names of its own: a card may have hundreds of those.
+const FIGURES: u32 = 10;
 
 /// How a device stands.
 #[derive(Debug)]
@@ -25,6 +30,7 @@ pub(super) struct Status {
     changes: AtomicU64,
     missed: AtomicU64,
     errors: AtomicU64,
+    figures: Mutex<Vec<(String, u64)>>,
     news: Mutex<Vec<String>>,
 }
 
@@ -37,6 +43,7 @@ impl Status {
             changes: AtomicU64::new(0),
             missed: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            figures: Mutex::default(),
             news: Mutex::default(),
         };
         if !link.is_up {
@@ -56,16 +63,23 @@ impl Status {
         std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn look(&self, attached: &Attached) {
-        let (link, counts) = (attached.link(), attached.counts());
-        self.counted(&counts);
+    fn look(&self, attached: &Attached, behind: Option<&Behind>) {
+        let (mut link, counts) = (attached.link(), attached.counts());
+        if behind.is_some_and(Behind::is_gone) {
+            link = Link { is_up: false, speed: 0, is_gone: true };
+        }
+        self.tell(&counts);
         if self.is_up.swap(link.is_up, Ordering::Relaxed) != link.is_up {
             self.changes.fetch_add(1, Ordering::Relaxed);
             self.say(link);
         }
     }
 
-    fn counted(&self, counts: &Counts) {
+    fn look_closely(&self, attached: &Attached) {
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = attached.figures();
+    }
+
+    fn tell(&self, counts: &Counts) {
         self.missed.store(counts.missed, Ordering::Relaxed);
         self.errors.store(counts.transmit_errors, Ordering::Relaxed);
     }
@@ -98,6 +112,38 @@ impl PortStatus for Status {
     fn transmit_errors(&self) -> u64 {
         self.errors.load(Ordering::Relaxed)
     }
+
+    fn counted(&self) -> Vec<(String, u64)> {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The device of the kernel behind one of DPDK whose driver does not notice when it goes.
+#[derive(Debug)]
+pub(super) struct Behind {
+    name: String,
+    index: u32,
+    socket: OwnedFd,
+}
+
+impl Behind {
+    /// That of a device as DPDK takes it, `net_af_packet0,iface=eth1`, if it has one.
+    pub fn of(device: &str) -> Option<Behind> {
+        let mut arguments = device.split(',');
+        let driver = arguments.next()?;
+        let name = arguments.find_map(|argument| argument.strip_prefix("iface="))?;
+        if !["net_af_packet", "net_af_xdp"].iter().any(|known| driver.starts_with(known)) {
+            return None;
+        }
+        let socket = socket(AddressFamily::INET, SocketType::DGRAM, None).ok()?;
+        let index = name_to_index(&socket, name).ok()?;
+        Some(Behind { name: name.into(), index, socket })
+    }
+
+    /// Whether it has gone. Another one by its name is another one.
+    fn is_gone(&self) -> bool {
+        name_to_index(&self.socket, &self.name) != Ok(self.index)
+    }
 }
 
 /// The thread. It ends when this is dropped.
@@ -109,15 +155,20 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    pub fn start(status: &Arc<Status>, attached: &Arc<Attached>, revives: bool) -> io::Result<Watcher> {
+    pub fn start(status: &Arc<Status>, attached: &Arc<Attached>, behind: Option<Behind>, revives: bool) -> io::Result<Watcher> {
         let (stop, stopped) = channel::<()>();
         let (status, attached): (Arc<Status>, Weak<Attached>) = (Arc::clone(status), Arc::downgrade(attached));
         let look = move || {
             // Devices of the kernel are asked by ioctl, which takes no privilege.
             let _ = keep(CapabilitySet::empty());
+            let mut looks = 0;
             while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 let Some(attached) = attached.upgrade() else { return };
-                status.look(&attached);
+                status.look(&attached, behind.as_ref());
+                if looks == 0 {
+                    status.look_closely(&attached);
+                }
+                looks = (looks + 1) % FIGURES;
                 if revives && !status.link_is_up() {
                     attached.revive();
                 }

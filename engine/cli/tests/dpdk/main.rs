@@ -1,16 +1,20 @@
 //! Devices of DPDK: rings within the process, memory shared with others, the kernel's packet sockets, and what is said when there is none.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod faults;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use common::hosts::Net;
-use common::running::Running;
-use common::scrape::engine;
-use common::{Place, frame, records, said, said_by, swath};
+use common::running::{LIMIT, Running};
+use common::scrape::{engine, metrics_of, samples};
+use common::{Place, frame, records, said};
 use serde_json::Value;
+use swath_ctl::{Format, Settings};
 use swath_io::text::Mac;
 
 /// Where the driver is: it was built with the tests. `None`, which is said, without DPDK; with CI=true that is a failure.
@@ -116,6 +120,45 @@ nodes:
         let sink = said[2].1.as_ref().unwrap();
         let wrong = ["missing", "duplicated", "reordered", "unstamped"].map(|what| sink[what].as_u64());
         assert_eq!(wrong, [Some(0); 4], "{said:?}");
+    }
+}
+
+/// A device's own figures are metrics, under its names for them.
+#[test]
+fn what_a_device_counts_is_a_metric() {
+    let Some(library) = library() else { return };
+    // SAFETY: no other thread of this test's process reads or writes the environment now.
+    unsafe { std::env::set_var("SWATH_DPDK_LIBRARY", library) };
+    let flows = "{ sources: [10.0.0.0/24], destinations: [10.1.0.0/16], count: 300 }";
+    let mut engine = engine(&format!(
+        "version: 1
+interfaces:
+  from: {{ driver: memory, generate: {{ flows: {flows}, limit: 300 }} }}
+  out:  {{ driver: dpdk, device: net_ring9 }}
+nodes:
+  from-rx: {{ kind: rx, interface: from, to: out-tx }}
+  out-tx:  {{ kind: tx, interface: out }}
+  out-rx:  {{ kind: rx, interface: out, to: end }}
+  end:     {{ kind: drop }}
+"
+    ));
+    for _ in 0..10 {
+        for graph in engine.graphs_mut() {
+            graph.receive(0);
+            graph.pass(0);
+            graph.flush(0);
+        }
+    }
+    let start = Instant::now();
+    let series = |counter: &str| format!("swath_interface_device_total{{interface=\"out\",counter=\"{counter}\"}}");
+    loop {
+        let metrics = samples(&metrics_of(&engine, Settings::default(), Format::Text));
+        let found = ["tx_good_packets", "rx_good_packets"].map(|counter| metrics.get(&series(counter)).copied());
+        if found == [Some(300.0); 2] {
+            break;
+        }
+        assert!(start.elapsed() < LIMIT, "{found:?}: {metrics:#?}");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -263,64 +306,6 @@ fn a_guest_by_vhost_user_comes_and_goes() {
     let report = report(&place);
     assert_eq!(report["interfaces"]["peer"]["driver"], "net_vhost", "{report:#}");
     assert_eq!(report["interfaces"]["test"]["reordered"], 0, "{report:#}");
-}
-
-/// What is not there is said, with what mends it, and a running graph goes on without.
-#[test]
-fn what_is_missing_is_said_and_the_running_graph_stays() {
-    let Some(library) = library() else { return };
-    let place = Place::new();
-    // It does not end by itself.
-    let flow = "{ sources: [10.9.0.1/32], destinations: [10.8.0.1/32], count: 1 }";
-    let plain = tester(&format!("driver: memory, generate: {{ flows: {flow}, rate: 10pps }}"), None);
-    let refused = |graph: &str, file: &std::path::Path| {
-        let graph = place.text("broken.yaml", graph);
-        let said =
-            said_by(swath(["run"]).arg(&graph).args(["--stats", "none", "--duration", "1s"]).env("SWATH_DPDK_LIBRARY", file));
-        assert_eq!(said.code, 78, "{}", said.err);
-        said.err
-    };
-    let null = tester("driver: dpdk, device: net_null0", None);
-    // No library, one that is none, and one of another version.
-    let text = refused(&null, &place.path("nowhere.so"));
-    assert!(
-        text.contains("the library of swath for DPDK is not installed") && text.contains("cargo build --release -p swath-dpdk"),
-        "{text}"
-    );
-    let none = place.text("text.so", "no library");
-    assert!(refused(&null, &none).contains("text.so` cannot be opened"));
-    // What is checked needs no library.
-    let file = place.text("valid.yaml", &null);
-    let said = said_by(swath(["validate"]).arg(&file).env("SWATH_DPDK_LIBRARY", place.path("nowhere.so")));
-    assert_eq!(said.code, 0, "{}", said.err);
-
-    // Devices that are not there or cannot be, and arguments that DPDK does not know: with what DPDK says itself.
-    let text = refused(&tester("driver: dpdk, device: '0000:99:00.0'", None), &library);
-    assert!(text.contains("`0000:99:00.0`: DPDK does not find it"), "{text}");
-    let text = refused(&tester("driver: dpdk, device: 'net_pcap0,rx_pcap=/nowhere.pcap'", None), &library);
-    assert!(text.contains("`net_pcap0,rx_pcap=/nowhere.pcap`: ") && text.contains("Couldn't open"), "{text}");
-    let text = refused(&tester("driver: dpdk, device: net_null0, eal: [--no-such-thing]", None), &library);
-    assert!(text.contains("DPDK cannot be started") && text.contains("--no-such-thing"), "{text}");
-
-    // The graph that runs takes a device in, refuses what cannot be, and lets it go.
-    let running = start(&library, &place, &plain);
-    let try_to = |graph: &str| {
-        let graph = place.text("next.yaml", graph);
-        running.ask(["apply".as_ref(), graph.as_os_str()])
-    };
-    for round in 1..=3 {
-        apply(&running, &place, &tester("driver: dpdk, device: 'net_null0,no-rx=1'", Some(500)));
-        running.until("/v1/interfaces", |all| {
-            all.as_array().unwrap().iter().any(|one| one["name"] == "peer" && one["sent"]["packets"] == 500 * round)
-        });
-        let other = try_to(&tester("driver: dpdk, device: 'net_null1,no-rx=1', eal: [--log-level=debug]", None));
-        assert!(other.code != 0 && other.err.contains("another one takes a restart of swath"), "{}", other.err);
-        let gone = try_to(&tester("driver: dpdk, device: net_nothing0", None));
-        assert!(gone.code != 0 && gone.err.contains("DPDK does not find it"), "{}", gone.err);
-        apply(&running, &place, &plain);
-    }
-    let log = running.end();
-    assert!(log.contains("the ledger adds up"), "{log}");
 }
 
 /// DPDK on the kernel's devices: hosts on both sides of a router, by packet sockets, and the kernel itself at the other end of a tap.
