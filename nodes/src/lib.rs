@@ -19,6 +19,7 @@ pub mod deny;
 pub mod deny_list;
 pub mod drop;
 pub mod ethernet_input;
+pub mod ethernet_mirror;
 pub mod fib4;
 pub mod handoff;
 pub mod hash_switch;
@@ -76,6 +77,7 @@ pub const NODES: &[NodeKind] = &[
     NodeKind::of::<punt::Punt>(),
     NodeKind::of::<bridge_input::BridgeInput>(),
     NodeKind::of::<bridge_flood::BridgeFlood>(),
+    NodeKind::of::<ethernet_mirror::EthernetMirror>(),
     NodeKind::of::<switch::Switch>(),
     NodeKind::of::<classify::Classify>(),
     NodeKind::of::<hash_switch::HashSwitch>(),

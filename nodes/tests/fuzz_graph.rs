@@ -157,6 +157,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("ip4-urpf", "table: default-only"),
     ("ip4-urpf", "table: routes, mode: feasible, allow-default: true"),
     ("ip4-urpf", "table: routes, mode: loose"),
+    ("ethernet-mirror", ""),
     ("bridge-input", ""),
     ("bridge-input", "forward-reserved: true"),
     ("bridge-flood", "table: stations"),
