@@ -12,6 +12,7 @@ mod cases;
 mod classbench;
 mod classifiers;
 mod create;
+mod dpdk;
 mod kernel;
 mod measure;
 mod reload;
@@ -89,6 +90,10 @@ const THREADS: [Threads; 8] = [
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let case = arguments.case.as_deref();
+    if case == Some(dpdk::NAME) {
+        dpdk::run(arguments.af_xdp, arguments.core).unwrap_or_else(|error| fail(&error));
+        return ExitCode::SUCCESS;
+    }
     let Some((_, _, run)) = af_xdp::CASES.iter().find(|(name, ..)| case == Some(*name)) else {
         graph_costs(&arguments);
         return ExitCode::SUCCESS;
@@ -110,6 +115,7 @@ fn graph_costs(arguments: &Arguments) {
         println!("{:<28} {}", create::NAME, create::ABOUT);
         THREADS.iter().for_each(|(name, about, _)| println!("{name:<28} {about}"));
         af_xdp::CASES.iter().for_each(|(name, about, _)| println!("{name:<28} {about}"));
+        println!("{:<28} {}", dpdk::NAME, dpdk::ABOUT);
         return;
     }
     if let (Some(vectors), Some(way)) = (arguments.vectors, &arguments.watch) {

@@ -4,13 +4,13 @@
 //! another core. They take turns, since the machine is not the same from one second to the next, and what is told is the ratio of each pair.
 //! Every packet is accounted for.
 
-mod cores;
+pub mod cores;
 mod deny;
 mod forwarder;
 mod network;
 #[cfg(test)]
 mod object_tests;
-mod statistics;
+pub mod statistics;
 mod traffic;
 mod versus;
 
@@ -39,13 +39,13 @@ const ABOUT: &str = "IPv4 router on AF_XDP over a bare AF_XDP forwarder: packets
 /// How it is measured.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Options {
-    /// af-xdp: pairs of measurements
+    /// af-xdp, dpdk: pairs of measurements, or rounds of them
     #[arg(long, default_value_t = 20)]
     pub pairs: usize,
-    /// af-xdp: milliseconds of each measurement
+    /// af-xdp, dpdk: milliseconds of each measurement
     #[arg(long, default_value_t = 1000)]
     pub milliseconds: u64,
-    /// af-xdp: takes pairs in which a forwarder had not its core to itself
+    /// af-xdp, dpdk: takes pairs in which a forwarder had not its core to itself
     #[arg(long)]
     pub any_share: bool,
 }
