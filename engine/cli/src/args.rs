@@ -1,5 +1,6 @@
 //! The command line: the list of commands, and what they share. The arguments of a command are in its module.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -12,6 +13,9 @@ pub struct Args {
     /// When to use colours
     #[arg(long, global = true, value_enum, value_name = "WHEN", env = "SWATH_COLOR", hide_env = true, default_value = "auto")]
     pub color: ColorChoice,
+    /// Look for the libraries of plugins in these directories, separated by `:`, and not in the usual ones
+    #[arg(long, global = true, value_name = "DIRECTORIES", env = "SWATH_PLUGIN_PATH", hide_env = true)]
+    pub plugin_path: Option<OsString>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -83,6 +87,8 @@ pub enum Command {
     Diff(crate::diff::DiffArgs),
     /// Show the kinds of nodes, tables and drivers, or everything about one of them
     Nodes(crate::nodes::NodesArgs),
+    /// Write, check and describe libraries of nodes that are not swath's own
+    Plugin(crate::plugin::PluginArgs),
     /// Draw a graph in columns, as SVG, for Graphviz or Mermaid, or as JSON
     Graph(crate::graph::GraphArgs),
     /// Write the language of graphs, or one kind of it, as a JSON Schema

@@ -176,6 +176,7 @@ impl Text {
         let (word, style) = match fate {
             Fate::Keep => return "keep ".into(),
             Fate::Adopt => ("adopt", Style::Warning),
+            Fate::Convert => return paint("conv.", Style::Warning, self.colour),
             Fate::Fresh => ("fresh", Style::Good),
             Fate::Gone => return paint("gone", Style::Error, self.colour) + " ",
         };
@@ -211,6 +212,8 @@ fn meaning(section: Section, change: &Change) -> String {
         (Fate::Adopt, _) if is_interface => format!("{kind}: stays attached"),
         (Fate::Adopt, _) if change.carried.is_empty() => format!("{kind}: made anew"),
         (Fate::Adopt, _) => format!("{kind}: made anew, and takes over {}", change.carried),
+        (Fate::Convert, _) if change.carried.is_empty() => format!("{kind}: made anew by another build, which reads its state"),
+        (Fate::Convert, _) => format!("{kind}: made anew by another build, which reads {}", change.carried),
         (Fate::Fresh, None) if is_interface => format!("{kind}: attached"),
         (Fate::Fresh, None) => format!("{kind}: starts without state"),
         (Fate::Fresh, Some(old)) if is_interface && old == kind => format!("{kind}: detached, and attached anew"),
@@ -240,6 +243,7 @@ fn causes(because: &[Cause]) -> String {
         Cause::OnlyTable { kind, old, new } => format!("the table of kind `{kind}`, `{new}` instead of `{old}`"),
         Cause::Siblings => "another number of tables of its kind".into(),
         Cause::Edges => "edges of other names".into(),
+        Cause::Library { old, new } => format!("the library `{new}` instead of `{old}`"),
     });
     words.collect::<Vec<String>>().join(" and ")
 }
@@ -287,11 +291,12 @@ pub fn totals(diff: &Diff) -> String {
     let count = |fate: Fate| diff.parts().filter(|change| change.fate == fate).count();
     let rewired = diff.parts().filter(|change| change.fate == Fate::Keep && !change.edges.is_empty()).count();
     let rewired = if rewired == 0 { String::new() } else { format!(" ({rewired} rewired)") };
-    let [keep, adopt, fresh, gone] = [Fate::Keep, Fate::Adopt, Fate::Fresh, Fate::Gone].map(count);
+    let [keep, adopt, convert, fresh, gone] = [Fate::Keep, Fate::Adopt, Fate::Convert, Fate::Fresh, Fate::Gone].map(count);
+    let converted = if convert == 0 { String::new() } else { format!("{convert} converted, ") };
     if diff.is_empty() {
         return format!("nothing differs: {} kept\n", keep);
     }
-    format!("{keep} kept{rewired}, {adopt} adopted, {fresh} fresh, {gone} gone\n")
+    format!("{keep} kept{rewired}, {adopt} adopted, {converted}{fresh} fresh, {gone} gone\n")
 }
 
 /// A value as one writes it in a graph, cut off where it is long.

@@ -9,7 +9,7 @@ use crate::args::Args;
 use crate::exit::Exit;
 
 /// What commands are for. One that is not named here is listed behind these.
-const GROUPS: [(&str, &[&str]); 8] = [
+const GROUPS: [(&str, &[&str]); 9] = [
     ("Start", &["new"]),
     ("Work on a graph", &["validate", "test", "diff", "graph", "schema"]),
     ("Run it", &["run", "replay"]),
@@ -17,6 +17,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
     ("Change the graph that runs", &["plan", "apply", "confirm", "rollback", "revisions"]),
     ("Change what runs", &["route", "neighbour", "nat", "acl", "deny", "bridge", "interface", "table"]),
     ("Look up", &["nodes", "explain-error", "doctor"]),
+    ("Extend it", &["plugin"]),
     ("Set up a shell", &["completions", "man"]),
 ];
 
@@ -63,6 +64,8 @@ Environment:
   SWATH_API_TOKEN_FILE
                   a file, as --api-token-file of `swath run`
   SWATH_REVISIONS a directory or `off`, as --revisions of `swath run`
+  SWATH_PLUGIN_PATH
+                  directories, separated by `:`, as --plugin-path
   SWATH_SOCKET    the socket of an engine, as --socket of `swath show` and other commands
   SWATH_SERVER    the URL of an engine, as --server of `swath show` and other commands
   SWATH_TOKEN_FILE

@@ -49,6 +49,7 @@ mod look;
 mod man;
 mod new;
 mod nodes;
+mod plugin;
 mod reload;
 mod remote;
 mod replay;
@@ -67,9 +68,11 @@ mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 
 use clap::FromArgMatches;
 use swath_core::Registry;
+use swath_plugin::Directories;
 
 use args::{Args, Command};
 use terminal::Terminal;
@@ -78,10 +81,14 @@ pub use catalogue::catalogue;
 pub use exit::{Exit, Failure};
 pub use load::{Graph, Time, packet_memory};
 
-/// All kinds that this program has.
+/// Where plugins are looked for.
+static PLUGINS: OnceLock<Arc<Directories>> = OnceLock::new();
+
+/// All kinds that this program has, and where those of plugins come from.
 #[must_use]
 pub fn registry() -> Registry {
-    Registry::new(swath_nodes::NODES, swath_nodes::TABLES, swath_io::DRIVERS)
+    let plugins = PLUGINS.get_or_init(|| Arc::new(Directories::usual()));
+    Registry::new(swath_nodes::NODES, swath_nodes::TABLES, swath_io::DRIVERS).plugins(Arc::clone(plugins) as Arc<_>)
 }
 
 /// The program: does what its arguments say, the first of which is its own name.
@@ -96,6 +103,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if asked_or_wrong.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
         }
     };
+    if let Some(path) = &args.plugin_path {
+        let _ = PLUGINS.set(Arc::new(Directories::new(std::env::split_paths(path).collect())));
+    }
     let terminal = Terminal::new(args.color);
     let done = match &args.command {
         Command::New(args) => new::new(args, &terminal),
@@ -127,6 +137,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Interface(args) => command::interface::interface(args, &terminal),
         Command::Table(args) => command::table::table(args, &terminal),
         Command::Nodes(args) => nodes::nodes(args, &terminal),
+        Command::Plugin(args) => plugin::plugin(args, &terminal),
         Command::Schema(args) => schema::schema(args, &terminal),
         Command::Graph(args) => graph::graph(args, &terminal),
         Command::Doctor(args) => doctor::doctor(args, &terminal),

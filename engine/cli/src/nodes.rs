@@ -1,6 +1,7 @@
 //! `swath nodes`: what a graph can be made of. All of it comes from the kinds themselves.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use swath_api::{EdgeClass, EdgeInfo, List, NodeKind, Str, TableKind, layer};
@@ -10,6 +11,7 @@ use swath_core::spec::suggestion;
 
 use crate::args::Format;
 use crate::exit::{Exit, Failure};
+use crate::plugin;
 use crate::schema::{Schema, one_line};
 use crate::table::{Table, wrap};
 use crate::terminal::{Style, Terminal, paint};
@@ -22,13 +24,17 @@ its drop reasons with what to do about each. All of it comes from the code of th
 
 Examples:
   swath nodes
-  swath nodes ip4-lookup")]
+  swath nodes ip4-lookup
+  swath nodes --library target/release/libmy_node.so my-node")]
 pub struct NodesArgs {
     /// A kind of node or table, or a driver
     pub kind: Option<String>,
     /// How to show it: for people, or as JSON
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
+    /// With the kinds of the library of a plugin; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub library: Vec<PathBuf>,
 }
 
 /// Shows all kinds, or one of them.
@@ -36,7 +42,11 @@ pub struct NodesArgs {
 /// # Errors
 /// There is no such kind.
 pub fn nodes(args: &NodesArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let registry = crate::registry();
+    let mut registry = crate::registry();
+    for file in &args.library {
+        let library = plugin::open(file)?;
+        registry = registry.with(library).map_err(Failure::config)?;
+    }
     let all = pages(&registry);
     let text = match (&args.kind, args.format) {
         (None, Format::Text) => overview(&all, terminal.data_colour),
@@ -70,6 +80,8 @@ pub struct Page {
     pub uses: Vec<&'static str>,
     /// A complete graph.
     pub example: &'static str,
+    /// The file of the library that it is in, if it is a plugin's.
+    pub library: Option<&'static str>,
 }
 
 /// All kinds, in the order of the registry: nodes, tables, drivers.
@@ -107,6 +119,7 @@ impl Page {
             named: kind.named(),
             uses: words(info.uses),
             example: info.example.as_str(),
+            library: kind.library().map(|library| library.file()),
         }
     }
 
@@ -125,6 +138,7 @@ impl Page {
             named: None,
             uses: words(info.uses),
             example: info.example.as_str(),
+            library: kind.library().map(|library| library.file()),
         }
     }
 
@@ -143,11 +157,16 @@ impl Page {
             named: None,
             uses: Vec::new(),
             example: kind.example,
+            library: None,
         }
     }
 
     fn brief(&self) -> Value {
-        json!({ "class": self.class, "kind": self.kind, "summary": self.summary })
+        let mut brief = json!({ "class": self.class, "kind": self.kind, "summary": self.summary });
+        if let Some(library) = self.library {
+            brief["library"] = library.into();
+        }
+        brief
     }
 
     fn to_json(&self) -> Value {
@@ -179,6 +198,9 @@ impl Page {
         let mut text = format!("{} ({})\n{}\n", bold(self.kind), self.class, wrap(self.summary, 2));
         if !self.about.is_empty() {
             let _ = writeln!(text, "{}", wrap(&self.about, 2));
+        }
+        if let Some(library) = self.library {
+            let _ = writeln!(text, "\n{}\n  {library}", bold("Library"));
         }
         if let Some(input) = self.input {
             let _ = writeln!(text, "\n{}\n{}", bold("Takes"), wrap(layer_words(input), 2));
@@ -233,11 +255,17 @@ fn overview(all: &[Page], colour: bool) -> String {
     for (class, headings) in
         [("node", ["NODE", "TAKES", "SUMMARY"]), ("table", ["TABLE", "", "SUMMARY"]), ("driver", ["DRIVER", "", "SUMMARY"])]
     {
-        let headings = if class == "node" { headings.to_vec() } else { vec![headings[0], headings[2]] };
+        let mut headings = if class == "node" { headings.to_vec() } else { vec![headings[0], headings[2]] };
+        // Of kinds of swath itself nobody asks where they are.
+        let libraries = all.iter().any(|page| page.class == class && page.library.is_some());
+        if libraries {
+            headings.push("LIBRARY");
+        }
         let mut table = Table::new(&headings, 0..0);
         for page in all.iter().filter(|page| page.class == class) {
             let input = page.input.map(|input| if input == layer::ANY { "any" } else { input }.to_owned());
-            table.row([Some(page.kind.into()), input, Some(page.summary.into())].into_iter().flatten());
+            let library = libraries.then(|| page.library.unwrap_or_default().to_owned());
+            table.row([Some(page.kind.into()), input, Some(page.summary.into()), library].into_iter().flatten());
         }
         text.push_str(&table.render(colour));
         text.push('\n');

@@ -146,6 +146,7 @@ fn log(report: &Report) {
         let fate = match change.fate {
             Fate::Keep => continue,
             Fate::Adopt => "made anew, and has taken over what it knows",
+            Fate::Convert => "made anew by another build, and has read what it knows",
             Fate::Fresh => "new",
             Fate::Gone => "gone",
         };

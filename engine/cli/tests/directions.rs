@@ -42,8 +42,9 @@ fn crates_know_only_what_they_may() {
     assert_eq!(depends_on("engine/dpdk"), set(&["swath-dpdk-abi"]));
     assert_eq!(depends_on("engine/io"), set(&["swath-api", "swath-core", "swath-dpdk-abi"]));
     assert_eq!(depends_on("engine/ctl"), set(&["swath-api", "swath-core"]));
+    assert_eq!(depends_on("engine/plugin"), set(&["swath-api", "swath-core"]));
     assert_eq!(depends_on("nodes"), set(&["swath-api"]));
-    assert_eq!(depends_on("engine/cli"), set(&["swath-api", "swath-core", "swath-ctl", "swath-io", "swath-nodes"]));
+    assert_eq!(depends_on("engine/cli"), set(&["swath-api", "swath-core", "swath-ctl", "swath-io", "swath-nodes", "swath-plugin"]));
 }
 
 #[test]

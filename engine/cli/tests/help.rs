@@ -133,7 +133,8 @@ fn root() -> PathBuf {
 fn variables(directory: &Path, found: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() && !path.ends_with("tests") {
+        // The ABI of plugins has names of C that are none of the environment's.
+        if path.is_dir() && !path.ends_with("tests") && !path.ends_with("abi") {
             variables(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") && !path.to_string_lossy().ends_with("tests.rs") {
             let text = std::fs::read_to_string(&path).unwrap();

@@ -16,4 +16,4 @@ mod registry;
 pub mod run;
 pub mod spec;
 
-pub use registry::Registry;
+pub use registry::{PluginRefusal, Plugins, Registry};

@@ -57,6 +57,7 @@ fn line(change: &Change) -> String {
             Cause::OnlyTable { kind, old, new } => format!(" (only {kind}: {old}->{new})"),
             Cause::Siblings => " (siblings)".into(),
             Cause::Edges => " (edges)".into(),
+            Cause::Library { old, new } => format!(" library {old} to {new}"),
         };
     }
     if change.drops_held { line + " (held)" } else { line }

@@ -10,6 +10,7 @@ use crate::prelude::*;
 struct Pass;
 
 edges! {
+    #[allow(dead_code)]
     enum Next {
         /// All packets.
         Ok = required("ok", layer::SAME),

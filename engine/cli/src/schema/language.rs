@@ -33,6 +33,21 @@ pub fn root() -> Value {
                 "minLength": 1,
             },
             "engine": { "$ref": "#/$defs/engine" },
+            "plugins": {
+                "description": "Libraries whose kinds the graph uses, by name: the file, which is looked for in the directories of plugins.",
+                "type": ["object", "null"],
+                "propertyNames": { "$ref": "#/$defs/name" },
+                "additionalProperties": {
+                    "type": ["object", "string"],
+                    "minLength": 1,
+                    "properties": {
+                        "file": { "type": "string", "minLength": 1, "description": "The file, without its directory." },
+                        "sha256": { "type": "string", "description": "What the file has to be: its SHA-256, in 64 hexadecimal digits." },
+                    },
+                    "required": ["file"],
+                    "additionalProperties": false,
+                },
+            },
             "interfaces": section("The attachments to the world outside, by name.", "interface", &["object", "null"]),
             "tables": section("State that nodes share, by name: routes, neighbours.", "table", &["object", "null"]),
             "templates": section("Parts of a graph that are used several times, by name.", "template", &["object", "null"]),

@@ -8,7 +8,8 @@ use swath_api::memory::Geometry;
 use swath_api::{EdgeClass, EdgeInfo, reserved};
 use swath_core::Registry;
 use swath_core::spec::{
-    Changes, Code, Diagnostic, DropSpec, NodeSpec, PacketSpec, Spanned, Spec, StepSpec, TestSpec, TrafficSpec, suggestion,
+    Changes, Code, Diagnostic, Diagnostics, DropSpec, NodeSpec, PacketSpec, Spanned, Spec, StepSpec, TestSpec, TrafficSpec,
+    suggestion,
 };
 use swath_io::capture::{LinkType, ReadError, Reader};
 use swath_io::text::TextPacket;
@@ -49,6 +50,8 @@ pub struct Step {
 /// Makes the tests of a graph ready. What is wrong with them is added to the graph's diagnostics.
 pub fn prepare(graph: &mut Graph, registry: &Registry) -> Vec<Case> {
     let others = others(graph, registry);
+    // What is wrong with a plugin was said when the graph was planned.
+    let registry = &registry.of_graph(&graph.spec().plugins, &mut Diagnostics::new());
     let mut reader = CaseReader { graph, registry, others, current: None, mistakes: Vec::new() };
     let tests = &graph.spec().tests;
     let cases = tests.iter().enumerate().map(|(number, test)| reader.case(number, test)).collect();

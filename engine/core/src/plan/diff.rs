@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | keep | the same driver, settings, MAC, MTU and addresses | the same kind and settings, and what it sees is the same |
 //! | adopt | only its addresses differ: it stays attached | the same kind: the new instance takes over the old one's state |
+//! | convert | | the same kind in another build of its plugin, which reads the state that the old one writes |
 //! | fresh | new, or attached anew | new, or of another kind |
 //! | gone | | |
 //!
@@ -36,6 +37,8 @@ pub enum Fate {
     Keep,
     /// It is made anew, and takes over the state of the old one.
     Adopt,
+    /// It is made anew by another build of a plugin, which reads the state that the old one writes.
+    Convert,
     /// It starts without state.
     Fresh,
     /// It ends, and its state with it.
@@ -129,6 +132,13 @@ pub enum Cause {
     Siblings,
     /// The graph names other edges of it: a node works with these names.
     Edges,
+    /// Its kind is in another library.
+    Library {
+        /// The file that it was in.
+        old: String,
+        /// The file that it is in.
+        new: String,
+    },
 }
 
 impl Plan {
@@ -151,7 +161,7 @@ impl Plan {
             let then = held_on_to(&before.spec.settings, uses(before), Some(table.name()), &old.tables);
             because.extend(others(&then, &now, &kept));
             let change = Change::same(table, settings::compare(&before.spec.settings, &table.spec.settings), because);
-            if change.fate == Fate::Keep {
+            if change.fate == Fate::Keep && before.is_same(table) {
                 kept.insert(table.name());
             }
             change
@@ -207,6 +217,14 @@ impl Change {
         Change { settings, because, carried: carried.into(), lost: lost.into(), ..Change::new(part, fate) }
     }
 
+    /// In place of one of another build, whose state it reads; `compared` as if both were of one.
+    fn converting<T: Part>(old: &T, part: &T, compared: Change) -> Change {
+        let (carried, lost) = part.state();
+        let library = Cause::Library { old: old.library(), new: part.library() };
+        let because = compared.because.into_iter().chain([library]).collect();
+        Change { fate: Fate::Convert, carried: carried.into(), lost: lost.into(), drops_held: old.holds(), because, ..compared }
+    }
+
     /// In place of one whose state it cannot take over.
     fn replacing<T: Part>(old: &T, part: &T) -> Change {
         let (lost, _) = old.state();
@@ -222,6 +240,17 @@ trait Part {
     /// Whether one can take over the state of the other: not only their kinds have the same name.
     fn is_same(&self, other: &Self) -> bool {
         self.kind() == other.kind()
+    }
+
+    /// Whether it is of another build of the same kind, and reads the state that the other writes.
+    fn converts(&self, old: &Self) -> bool {
+        let _ = old;
+        false
+    }
+
+    /// The file of the library that its kind is in.
+    fn library(&self) -> String {
+        String::new()
     }
 
     /// What it knows beside its settings and takes over from one of its kind, and what it loses then.
@@ -258,6 +287,14 @@ impl Part for TablePlan {
         self.kind.is_same(&other.kind)
     }
 
+    fn converts(&self, old: &TablePlan) -> bool {
+        self.kind.converts(&old.kind)
+    }
+
+    fn library(&self) -> String {
+        self.kind.library().map_or("", |library| library.file()).into()
+    }
+
     fn state(&self) -> (&'static str, &'static str) {
         let info = self.kind.info();
         (info.carries.as_str(), info.loses.as_str())
@@ -277,6 +314,14 @@ impl Part for NodePlan {
         self.kind.is_same(&other.kind)
     }
 
+    fn converts(&self, old: &NodePlan) -> bool {
+        self.kind.converts(&old.kind)
+    }
+
+    fn library(&self) -> String {
+        self.kind.library().map_or("", |library| library.file()).into()
+    }
+
     fn state(&self) -> (&'static str, &'static str) {
         (self.kind.info().carries.as_str(), "")
     }
@@ -292,6 +337,7 @@ fn pair<'a, T: Part>(old: &'a [T], new: &'a [T], mut compare: impl FnMut(&'a T, 
     let after: HashSet<&str> = new.iter().map(Part::name).collect();
     let stay = new.iter().map(|part| match before.get(part.name()) {
         Some(old) if old.is_same(part) => compare(old, part),
+        Some(old) if part.converts(old) => Change::converting(*old, part, compare(old, part)),
         Some(old) => Change::replacing(*old, part),
         None => Change::new(part, Fate::Fresh),
     });

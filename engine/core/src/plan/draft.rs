@@ -48,7 +48,7 @@ pub(super) struct NodeDraft {
 impl Draft {
     /// Looks up all words of a graph and checks how it is wired. It is sound if neither this nor reading it has found an error.
     pub fn new(spec: Spec, registry: &Registry, diagnostics: &mut Diagnostics) -> Draft {
-        let Spec { engine, engine_span, interfaces, tables, nodes, tests: _, doubts } = spec;
+        let Spec { engine, engine_span, plugins, interfaces, tables, nodes, tests: _, doubts } = spec;
         let mut draft = Draft {
             engine,
             interfaces: Vec::new(),
@@ -58,6 +58,10 @@ impl Draft {
             doubts,
             sound: false,
         };
+        let errors = diagnostics.errors();
+        let registry = &registry.of_graph(&plugins, diagnostics);
+        // A kind that is not known may be one of a library that was refused.
+        let doubtful = draft.doubts.plugins.is_any() || diagnostics.errors() > errors;
         let needed = usize::from(draft.engine.workers) * BUFFERS_PER_WORKER;
         if draft.engine.buffers < needed {
             let few = format!("{} buffers are too few for {} workers", draft.engine.buffers, draft.engine.workers);
@@ -84,11 +88,14 @@ impl Draft {
         let known: Vec<&str> = registry.tables().iter().map(|kind| kind.info().kind.as_str()).collect();
         let tables = tables.into_iter().map(|spec| {
             let kind = registry.table(&spec.kind.value);
-            let kind = kind.or_else(|| unknown(&spec.kind, Code::UnknownKind, "kind of table", &known, diagnostics));
+            let kind = kind.or_else(|| match doubtful {
+                true => None,
+                false => unknown(&spec.kind, Code::UnknownKind, "kind of table", &known, diagnostics),
+            });
             TableDraft { spec, kind }
         });
         draft.tables = order::tables(tables.collect());
-        let nodes = wiring::resolve(nodes, &draft.doubts.nodes, registry, diagnostics);
+        let nodes = wiring::resolve(nodes, (&draft.doubts.nodes, doubtful), registry, diagnostics);
         // What the whole has to say is said of the parts that are sound; where that may change when others are mended, it is left.
         let broken = diagnostics.errors() > 0;
         let (nodes, sorted) = order::nodes(nodes, diagnostics);

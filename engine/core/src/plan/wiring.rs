@@ -27,7 +27,13 @@ impl NodeDraft {
 }
 
 /// Finds kinds and edges. Targets are indexes in the order of the file. That a node is meant which could not be read is no mistake.
-pub(super) fn resolve(nodes: Vec<NodeSpec>, doubt: &Doubt, registry: &Registry, diagnostics: &mut Diagnostics) -> Vec<NodeDraft> {
+/// Nor is a kind that is not known, while it is `doubtful` which there are.
+pub(super) fn resolve(
+    nodes: Vec<NodeSpec>,
+    (doubt, doubtful): (&Doubt, bool),
+    registry: &Registry,
+    diagnostics: &mut Diagnostics,
+) -> Vec<NodeDraft> {
     let kinds: Vec<&str> = registry.nodes().iter().map(|kind| kind.info().kind.as_str()).collect();
     let names: Vec<String> = nodes.iter().map(|node| node.name.value.clone()).collect();
     let names = Names {
@@ -38,7 +44,10 @@ pub(super) fn resolve(nodes: Vec<NodeSpec>, doubt: &Doubt, registry: &Registry, 
     let mut drafts = Vec::with_capacity(nodes.len());
     for spec in nodes {
         let kind = registry.node(&spec.kind.value);
-        let kind = kind.or_else(|| unknown(&spec.kind, Code::UnknownKind, "kind of node", &kinds, diagnostics));
+        let kind = kind.or_else(|| match doubtful {
+            true => None,
+            false => unknown(&spec.kind, Code::UnknownKind, "kind of node", &kinds, diagnostics),
+        });
         let Some(kind) = kind else {
             // Its targets can be checked all the same.
             let targets = spec.to.iter().map(|wire| target(wire, &names, diagnostics)).collect();

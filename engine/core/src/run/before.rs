@@ -90,7 +90,9 @@ impl<'a> Before<'a> {
             let at = generation.tables.iter().position(|table| table.as_ref().is_some_and(|table| table.name() == name))?;
             Some((at, Arc::clone(generation.tables[at].as_ref()?)))
         };
-        let stands = |name: &str| matches!(self.tables.get(name), Some(Fate::Keep | Fate::Adopt)).then(|| find(name)).flatten();
+        let stands = |name: &str| {
+            matches!(self.tables.get(name), Some(Fate::Keep | Fate::Adopt | Fate::Convert)).then(|| find(name)).flatten()
+        };
         let taken: Vec<usize> = plan.tables.iter().filter_map(|table| stands(&table.spec.name.value)).map(|(at, _)| at).collect();
         // Whoever referred to a table that is gone is made anew, so others may have its place.
         let mut free = (0..).filter(|place| !taken.contains(place));
@@ -125,7 +127,7 @@ impl<'a> Before<'a> {
             let name = node.spec.name.value.as_str();
             let keep = match self.nodes.get(name)? {
                 Fate::Keep => true,
-                Fate::Adopt => false,
+                Fate::Adopt | Fate::Convert => false,
                 Fate::Fresh | Fate::Gone => return None,
             };
             Some(Heir { old: self.old_node(name)?, new, keep, done: false })

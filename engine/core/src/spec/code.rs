@@ -274,6 +274,24 @@ TestCapture = "SW0405", "A capture of a test cannot be used.":
 TestTime = "SW0406", "The steps of a test are not in the order of time.":
     "The times of steps count from the start of the test, and each is later than those of the steps before. A \
      step without `at` follows the one before at once.";
+
+// The libraries: can they be loaded?
+PluginFile = "SW0501", "The library of a plugin cannot be used.":
+    "A plugin is named by a file, without directories, which is looked for in the directories of plugins: those of \
+     `--plugin-path` or of `SWATH_PLUGIN_PATH`, or else /usr/local/lib/swath/plugins and /usr/lib/swath/plugins. A library is code that the engine \
+     runs with all its rights: so the file and its directory belong to root or to who runs swath, and nobody else may write to them.";
+PluginHash = "SW0502", "The library of a plugin is not the one that is meant.":
+    "The graph says by `sha256` what the file has to be, and it is something else: another build, or one that somebody has changed. \
+     `sha256sum FILE` says what it is.";
+PluginRefused = "SW0503", "A library is no plugin, or none for this swath.":
+    "The library was looked at before anything of it was called, and does not fit. The message names both sides: what the library \
+     has, what this swath has, and what to do. `swath plugin check FILE` says the same of a file without a graph.";
+PluginKind = "SW0504", "Two libraries have a kind of one name.":
+    "A kind is known by its name, so that no two may have the same: neither two plugins of a graph, nor a plugin and this program. Leave one of the \
+     plugins out, or take a build of it whose kind has another name.";
+PluginChanged = "SW0505", "The file of a plugin was changed while it is in use.":
+    "A library that was loaded stays until the process ends, so another one cannot come by the same file name. Put the new build beside it \
+     under a new name, as `libname-2.so`, name that in the graph and reload: state goes over from one to the other.";
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 /// The parts in doubt, by section.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Doubts {
+    /// Plugins: any kind may be one of theirs.
+    pub plugins: Doubt,
     /// Interfaces.
     pub interfaces: Doubt,
     /// Tables.
@@ -25,6 +27,7 @@ pub struct Doubt {
 impl Doubts {
     /// A file could not be read: any part may have been meant.
     pub fn doubt_all(&mut self) {
+        self.plugins.doubt_all();
         self.interfaces.doubt_all();
         self.tables.doubt_all();
         self.nodes.doubt_all();

@@ -19,6 +19,12 @@ pub(super) struct Declared {
 }
 
 impl Declared {
+    /// The name of an entry that has no keys.
+    pub(super) fn name(entry: &Entry, what: &str, diagnostics: &mut Diagnostics) -> Spanned<String> {
+        diagnostics.ok(check_name(&entry.key, entry.key_span, what));
+        Spanned::new(entry.key.to_string(), entry.key_span)
+    }
+
     pub(super) fn read(entry: Entry, what: &str, keys: &[&str], diagnostics: &mut Diagnostics) -> Option<Self> {
         diagnostics.ok(check_name(&entry.key, entry.key_span, what));
         let Value { span, node } = entry.value;

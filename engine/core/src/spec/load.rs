@@ -22,6 +22,7 @@ const MAX_FILES: usize = 1024;
 pub(super) struct Sections {
     /// The key `engine`, where one of the files has it, and its settings.
     pub(super) engine: Option<(Span, Value)>,
+    pub(super) plugins: Vec<Entry>,
     pub(super) interfaces: Vec<Entry>,
     pub(super) tables: Vec<Entry>,
     pub(super) templates: Vec<Entry>,
@@ -133,6 +134,10 @@ impl<'a> Loader<'a> {
             "version" => {}
             "include" => self.include(value, file),
             "engine" => self.engine(key_span, value),
+            "plugins" => {
+                let merged = self.merge("plugin", value, |sections| &mut sections.plugins);
+                merged.unwrap_or_else(|_| self.sections.doubts.plugins.doubt_all());
+            }
             "interfaces" => {
                 let merged = self.merge("interface", value, |sections| &mut sections.interfaces);
                 merged.unwrap_or_else(|_| self.sections.doubts.interfaces.doubt_all());
@@ -165,6 +170,7 @@ impl<'a> Loader<'a> {
                     Diagnostic::error(Code::UnknownSection, format!("unknown section `{key}`")).primary(key_span, "not known");
                 match did_you_mean(&key, SECTIONS) {
                     Some("include") => self.sections.doubts.doubt_all(),
+                    Some("plugins") => self.sections.doubts.plugins.doubt_all(),
                     Some("interfaces") => self.sections.doubts.interfaces.doubt_all(),
                     Some("tables") => self.sections.doubts.tables.doubt_all(),
                     Some("templates" | "nodes") => self.sections.doubts.nodes.doubt_all(),

@@ -27,6 +27,7 @@ mod instances;
 mod interface;
 mod load;
 mod locate;
+mod plugin;
 mod render;
 mod source;
 mod suggest;
@@ -54,6 +55,7 @@ pub use files::{GraphFile, GraphFiles};
 pub use graph::{EdgeSpec, ExitSpec, NodeSpec, TableSpec};
 pub use interface::{InterfaceAddress, InterfaceSpec, MAX_MTU, MIN_MTU, MacAddress};
 pub use locate::Place;
+pub use plugin::PluginSpec;
 pub use source::{FileId, Position, Source, SourceMap, Span, Spanned};
 pub use suggest::{did_you_mean, suggestion};
 pub use typed::{deserialize, deserialize_all};
@@ -69,7 +71,7 @@ use template::Template;
 pub const VERSION: i64 = 1;
 
 /// The sections of a graph file.
-const SECTIONS: [&str; 8] = ["version", "include", "engine", "interfaces", "tables", "templates", "nodes", "tests"];
+const SECTIONS: [&str; 9] = ["version", "include", "engine", "plugins", "interfaces", "tables", "templates", "nodes", "tests"];
 
 /// A graph file as written.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -78,6 +80,8 @@ pub struct Spec {
     pub engine: EngineSpec,
     /// Where they stand, if they are written.
     pub engine_span: Option<Span>,
+    /// The libraries that have kinds of it.
+    pub plugins: Vec<PluginSpec>,
     /// The attachments to the world outside.
     pub interfaces: Vec<InterfaceSpec>,
     /// The shared state.
@@ -117,7 +121,7 @@ impl Spec {
     }
 
     fn of(sections: Sections, sources: &mut SourceMap, world: &dyn World, diagnostics: &mut Diagnostics) -> Self {
-        let Sections { engine, interfaces, tables, templates, nodes, tests, doubts } = sections;
+        let Sections { engine, plugins, interfaces, tables, templates, nodes, tests, doubts } = sections;
         let mut spec = Self { doubts, ..Self::default() };
         let mut expander = Expander::new(Files { world, sources });
         if let Some((span, mut settings)) = engine {
@@ -128,6 +132,10 @@ impl Spec {
                 spec.engine = EngineSpec::read(settings, diagnostics);
             }
         }
+        let Doubts { plugins: doubt, .. } = &mut spec.doubts;
+        spec.plugins = read_all(plugins, &mut expander.files, doubt, diagnostics, |entry, _, diagnostics| {
+            PluginSpec::read(entry, diagnostics)
+        });
         expander.interfaces = names(&interfaces);
         expander.tables = names(&tables);
         let Doubts { interfaces: doubt, .. } = &mut spec.doubts;

@@ -1,0 +1,10 @@
+//! Plugins: built as a stranger builds them, loaded, refused, upgraded, and lived with.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod build;
+mod contain;
+mod refusals;
+mod template;
+mod upgrade;

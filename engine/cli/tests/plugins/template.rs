@@ -1,0 +1,107 @@
+//! From `swath plugin new` to a node that runs, and the example in C.
+
+use crate::build;
+use crate::common::{Place, said, swath};
+
+#[test]
+fn a_new_plugin_builds_tests_and_loads_as_it_is() {
+    let place = Place::new();
+    let api = build::root().join("engine/api");
+    let output = swath(["plugin", "new", "my-node", "--api"]).arg(&api).current_dir(place.path("")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let again = swath(["plugin", "new", "my-node"]).current_dir(place.path("")).output().unwrap();
+    assert_eq!(again.status.code(), Some(1));
+    let directory = place.path("my-node");
+    let tested = build::cargo(&directory, &["test"]);
+    assert!(tested.contains("3 passed; 0 failed"), "{tested}");
+    assert!(directory.join("Cargo.lock").exists(), "a lock file of its own");
+    build::cargo(&directory, &["build"]);
+    let libraries = build::target().join("debug");
+    let graph = directory.join("graph.yaml");
+    let done = said(["--plugin-path".as_ref(), libraries.as_os_str(), "test".as_ref(), graph.as_os_str()]);
+    assert_eq!((done.code, done.err.as_str()), (0, ""), "{}", done.out);
+    let checked = said(["plugin".as_ref(), "check".as_ref(), libraries.join("libmy_node.so").as_os_str()]);
+    let ours = env!("CARGO_PKG_VERSION");
+    assert!(checked.out.starts_with(&format!("my-node 0.1.0, built with swath-api {ours}, plugin ABI 1.0\n")), "{}", checked.out);
+    let nodes = said(["nodes".as_ref(), "--library".as_ref(), libraries.join("libmy_node.so").as_os_str(), "my-node".as_ref()]);
+    assert!(nodes.out.contains("Library") && nodes.out.contains("libmy_node.so") && nodes.out.contains("bytes: "), "{}", nodes.out);
+}
+
+#[test]
+fn names_that_cannot_be_are_refused() {
+    for name in ["My", "rx", "-x", "x-", "", "x/y"] {
+        let refused = said(["plugin", "new", "--", name]);
+        assert_eq!(refused.code, 64, "{name}: {}", refused.err);
+    }
+}
+
+#[test]
+fn the_header_is_that_of_the_crate() {
+    let header = said(["plugin", "header"]).out;
+    assert_eq!(header, std::fs::read_to_string(build::root().join("engine/api/include/swath.h")).unwrap());
+}
+
+#[test]
+fn the_example_in_c_does_what_its_graph_says() {
+    let place = Place::new();
+    build::geneve(&place);
+    let graph = build::root().join("plugins/geneve-strip/graph.yaml");
+    let directory = place.path("");
+    let done = said(["--plugin-path".as_ref(), directory.as_os_str(), "test".as_ref(), graph.as_os_str()]);
+    assert_eq!(done.code, 0, "{}{}", done.out, done.err);
+}
+
+/// All of them one after the other, as somebody would type them who reads the guide for the first time.
+#[test]
+fn every_command_of_the_guide_works() {
+    let place = Place::new();
+    let guide = std::fs::read_to_string(build::root().join("docs/plugins.md")).unwrap();
+    let console = guide.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut script = String::new();
+    for command in console.lines().filter_map(|line| line.strip_prefix("$ ")) {
+        script += &format!("{command}\n");
+        if command.starts_with("cd ") {
+            // What it depends on was built for other tests.
+            script += &format!("ln -s {} target\n", build::target().display());
+        }
+    }
+    assert_eq!(console.lines().count(), 8, "{console}");
+    std::os::unix::fs::symlink(build::root().join("engine"), place.path("engine")).unwrap();
+    std::fs::create_dir_all(build::target()).unwrap();
+    let mut command = std::process::Command::new("sh");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_") && name != "CARGO_HOME" || name == "RUSTFLAGS" {
+            command.env_remove(name);
+        }
+    }
+    let programs = std::path::Path::new(env!("CARGO_BIN_EXE_swath")).parent().unwrap();
+    let path = std::env::join_paths(
+        [programs.to_path_buf()].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+    );
+    command.env("PATH", path.unwrap()).env("CARGO_NET_OFFLINE", "true").env("CARGO_INCREMENTAL", "0").current_dir(place.path(""));
+    let output = command.args(["-e", "-x", "-c", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("1 passed") && told.contains("libmy_node.so"), "{told}{said}");
+}
+
+/// Outside of this repository, by its own lock file.
+#[test]
+fn the_example_in_rust_does_what_its_graph_says() {
+    let place = Place::new();
+    let from = build::root().join("plugins/dns-guard");
+    std::fs::create_dir_all(place.path("dns-guard/src")).unwrap();
+    let api = build::root().join("engine/api");
+    for file in ["Cargo.lock", "src/lib.rs", "src/counts.rs", "src/message.rs", "src/tests.rs"] {
+        std::fs::copy(from.join(file), place.path("dns-guard").join(file)).unwrap();
+    }
+    let manifest = std::fs::read_to_string(from.join("Cargo.toml")).unwrap();
+    std::fs::write(place.path("dns-guard/Cargo.toml"), manifest.replace("../../engine/api", api.to_str().unwrap())).unwrap();
+    let tested = build::cargo(&place.path("dns-guard"), &["test", "--locked"]);
+    assert!(tested.contains("4 passed; 0 failed"), "{tested}");
+    build::cargo(&place.path("dns-guard"), &["build", "--locked"]);
+    let libraries = build::target().join("debug");
+    let done = said(["--plugin-path".as_ref(), libraries.as_os_str(), "test".as_ref(), from.join("graph.yaml").as_os_str()]);
+    assert_eq!(done.code, 0, "{}{}", done.out, done.err);
+}
