@@ -1,7 +1,7 @@
 //! Loads libraries of third-party nodes and tables.
 //!
 //! A library is code that the engine runs with all its rights. So it comes from directories that the one who runs the engine has named, which
-//! nobody else can write to; and before anything of it is called it is looked at: the file ([`elf`]), what it has to be ([`Directories::load`]), and what it
+//! nobody else can write to; and before anything of it is called it is looked at: the file (`elf`), what it has to be ([`Directories::load`]), and what it
 //! exports ([`swath_api::Library`]). It is never unloaded.
 
 #![deny(unsafe_op_in_unsafe_fn)]
