@@ -281,8 +281,8 @@ impl NodeInstance {
         let Some(reason) = self.kind.parts().entries.reason.filter(|_| !self.faulty) else { return };
         let Some(mut frame) = RawFrame::one(packets, index) else { return };
         let context = tables.context(now);
-        // SAFETY: as in `process`; the note lends bytes of its own.
         note.with(|words| {
+            // SAFETY: as in `process`; the note lends bytes of its own.
             within(&self.place, || unsafe { reason(self.instance, &raw mut frame, decided, &raw const context, words) })
         });
     }
@@ -309,9 +309,10 @@ impl NodeInstance {
         let Some(simulate) = self.kind.parts().entries.simulate else { return Simulated::NotSimulated };
         let Some(mut frame) = RawFrame::one(packet, 0) else { return Simulated::NotSimulated };
         let context = tables.context(now);
-        // SAFETY: as in `reason`.
-        let code = note
-            .with(|words| within(&self.place, || unsafe { simulate(self.instance, &raw mut frame, &raw const context, words) }));
+        let code = note.with(|words| {
+            // SAFETY: as in `reason`.
+            within(&self.place, || unsafe { simulate(self.instance, &raw mut frame, &raw const context, words) })
+        });
         match u16::try_from(code) {
             Ok(id) => Simulated::Next(id),
             Err(_) if code == NOT_SIMULATED => Simulated::NotSimulated,
