@@ -1,6 +1,7 @@
 //! What is not there, what goes away, and what is too little.
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 use swath_io::text::Mac;
@@ -120,7 +121,10 @@ nodes:
     let (file, socket) = (place.text("graph.yaml", &graph), place.path("control.sock"));
     let swath = env!("CARGO_BIN_EXE_swath");
     let line = format!("{swath} run {} --stats none --log-format json --api {}", file.display(), socket.display());
-    let mut command = net.command("r", &line);
+    // Without `timeout`, which would hand on each signal twice.
+    let bounded = net.command("r", &line);
+    let mut command = Command::new("ip");
+    command.args(bounded.get_args().skip(4));
     command.env("SWATH_DPDK_LIBRARY", &library);
     let mut running = Running::of(command, socket);
     let find = |all: &Value, name: &str| all.as_array().unwrap().iter().find(|one| one["name"] == name).unwrap().clone();
@@ -133,37 +137,23 @@ nodes:
     running.end();
 }
 
-/// Huge pages that are there while this is.
-struct HugePages(usize);
-
-impl HugePages {
-    const FILE: &str = "/proc/sys/vm/nr_hugepages";
-
-    /// So many that nobody uses. `None`, which is said, if the machine has them not to give.
-    fn free(count: usize) -> Option<HugePages> {
-        let read = |file: &str| std::fs::read_to_string(file).ok()?.trim().parse::<usize>().ok();
-        let free = || read("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages").unwrap_or(0);
-        let all = read(HugePages::FILE)?;
-        let pages = HugePages(all);
-        let done = free() >= count || std::fs::write(HugePages::FILE, (all + count).to_string()).is_ok() && free() >= count;
-        if !done {
-            println!("not run: there are not {count} free huge pages, nor can this process have them made");
-        }
-        done.then_some(pages)
+/// Whether so many huge pages are free. They are not made here: who else starts meanwhile would see them come and go.
+fn has_huge_pages(count: usize) -> bool {
+    let free = std::fs::read_to_string("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+    let has = free.is_ok_and(|free| free.trim().parse::<usize>().is_ok_and(|free| free >= count));
+    if !has {
+        println!("not run: there are not {count} free huge pages: sysctl vm.nr_hugepages={count}");
     }
-}
-
-impl Drop for HugePages {
-    fn drop(&mut self) {
-        let _ = std::fs::write(HugePages::FILE, self.0.to_string());
-    }
+    has
 }
 
 /// Packet memory and DPDK's own on huge pages.
 #[test]
 fn all_memory_is_on_huge_pages() {
     let Some(library) = library() else { return };
-    let Some(_pages) = HugePages::free(64) else { return };
+    if !has_huge_pages(64) {
+        return;
+    }
     let place = Place::new();
     let graph = tester("driver: dpdk, device: net_ring0", Some(1000));
     let graph = graph.replace("version: 1\n", "version: 1\nengine: { hugepages: required, buffers: 4096 }\n");
