@@ -31,10 +31,11 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// `swath` and its library for DPDK lie beside this program.
+    /// `swath` and its library for DPDK lie beside this program, but if `SWATH_DPDK_LIBRARY` says where that is.
     pub fn new(core: usize, other: usize) -> Result<Programs, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
-        let (swath, library) = (own.with_file_name("swath"), own.with_file_name("libswath_dpdk.so"));
+        let swath = own.with_file_name("swath");
+        let library = std::env::var_os("SWATH_DPDK_LIBRARY").map_or_else(|| own.with_file_name("libswath_dpdk.so"), PathBuf::from);
         for file in [&swath, &library] {
             if !file.exists() {
                 return Err(format!("there is no {}: build it with the same profile", file.display()));
