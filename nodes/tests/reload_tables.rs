@@ -156,9 +156,19 @@ fn sessions_go_on_as_far_as_the_rules_permit_them() {
     let shown = rig.engine().command("rules", r#"{"hits": {}}"#).unwrap();
     // What the rule has counted goes on: one packet for each session that it has opened.
     assert!(shown.contains(r#""packets":3"#), "{shown}");
-    let said =
-        rig.apply(&firewall(&permit("1-100")).replace("kind: acl\n", "kind: acl\n    sessions: { capacity: 9 }\n")).unwrap_err();
-    assert!(said.contains("cannot change"), "{said}");
+    let with =
+        |sessions: &str| firewall(&permit("1-100")).replace("kind: acl\n", &format!("kind: acl\n    sessions: {{ {sessions} }}\n"));
+    let said = rig.apply(&with("capacity: 9")).unwrap_err();
+    assert!(said.contains("capacity: 9") && said.contains("cannot change"), "{said}");
+    // The sessions to port 10 and 20 are there, and do not count where no source had a limit.
+    rig.apply(&with("per-source: 1, timeouts: { udp: 10s }")).unwrap();
+    for (port, passes) in [(10, true), (40, true), (50, false)] {
+        assert_eq!(pass(&mut rig, "in", "out", false, port), passes, "{port}");
+    }
+    rig.apply(&with("per-source: 2, timeouts: { udp: 10s }")).unwrap();
+    assert!(pass(&mut rig, "in", "out", false, 50) && pass(&mut rig, "out", "in", true, 10));
+    rig.engine().step_until(12_000_000_000);
+    assert!(!pass(&mut rig, "out", "in", true, 10));
 }
 
 #[test]

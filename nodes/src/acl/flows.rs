@@ -97,6 +97,11 @@ impl<A: Flowing> Flows<A> {
         })
     }
 
+    /// Goes on with the settings of sessions that others were made with, which stay empty.
+    pub(super) fn take_settings(&mut self, other: &mut Flows<A>, now: u64) {
+        self.sessions.take_settings(&mut other.sessions, now);
+    }
+
     /// Begins the look-up of a packet.
     #[inline(always)]
     pub fn query(&self, probe: Probe<A::Flow>) -> Query<A::Flow> {

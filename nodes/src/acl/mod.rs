@@ -263,10 +263,12 @@ impl Stateful {
         settings.check()?;
         let old = setup.old::<Acl>();
         let old = old.as_ref().and_then(|old| Some((old.sessions.as_ref()?, old.fragmented_packets)));
-        if old.is_some_and(|(old, packets)| (old.settings, packets) != (settings, fragmented_packets)) {
-            let text = "it keeps sessions, and how many and how long cannot change while it does: give the table another name, \
-                        which ends them, or start again";
-            return Err(ConfigError::at("sessions", text));
+        let (was, were) = old.map_or((settings, fragmented_packets), |(old, packets)| (old.settings, packets));
+        let differs =
+            [("sessions.capacity", was.capacity != settings.capacity), ("fragmented-packets", were != fragmented_packets)];
+        if let Some((path, _)) = differs.into_iter().find(|(_, differs)| *differs) {
+            let text = "cannot change while the table keeps sessions: give the table another name, which ends them, or start again";
+            return Err(ConfigError::at(path, text));
         }
         let fresh = || (0..setup.workers()).map(|_| Arc::default()).collect();
         let counts: Vec<Arc<Counts>> = old.map_or_else(fresh, |(old, _)| old.counts.clone());
@@ -362,7 +364,8 @@ impl Table for Acl {
              it holds for all of its packets, is worth a warning. A rule `permit+reflect` opens a session, by which the answers come in, \
              and which is looked up before the rules: TCP connections by their states, UDP, ICMP queries and other protocols by time, \
              ICMP errors by the packet that they quote, fragments by their first one. When rules change, a session goes on only if they \
-             would permit it again; when other settings change, too. If the table is full, those give way that are over first, and established TCP never does.",
+             would permit it again; when other settings change, too. Other time-outs hold at once; where there was no `per-source`, sessions that are there do not \
+             count. How many sessions there can be, and `fragmented-packets`, cannot change while there are any. If the table is full, those give way that are over first, and established TCP never does.",
         )
         .carries("sessions, first fragments, and what rules of the same name, or of the same words, have counted")
         .loses("rules added or removed by commands")
@@ -430,8 +433,9 @@ impl Table for Acl {
 
     fn adopt(&self, shard: &mut Shard, old: &mut Shard) {
         // Sessions have the version of the rules that permitted them, and are asked for again when their next packets come.
-        if shard.stores.is_some() && old.stores.is_some() {
-            std::mem::swap(&mut shard.stores, &mut old.stores);
+        if let (Some(new), Some(old)) = (&mut shard.stores, &mut old.stores) {
+            std::mem::swap(new, old);
+            new.take_settings(old);
         }
         if let (Some(new), Some(old)) = (&mut shard.first_fragments, &mut old.first_fragments) {
             new.adopt(old);

@@ -60,6 +60,12 @@ impl Stores {
         Ok(Stores { ip4, ip6, now: 0, counts: Arc::clone(counts) })
     }
 
+    /// Goes on with the settings that others were made with, which stay empty.
+    pub(super) fn take_settings(&mut self, other: &mut Stores) {
+        self.ip4.take_settings(&mut other.ip4, self.now);
+        self.ip6.take_settings(&mut other.ip6, self.now);
+    }
+
     /// Removes what is over, and tells what there is.
     pub(super) fn tick(&mut self, now: u64) {
         self.now = now;

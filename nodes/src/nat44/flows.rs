@@ -94,12 +94,20 @@ impl Flows {
     pub(super) fn adopt(&mut self, old: &mut Flows) {
         let (behind, before) = (&mut self.behind, &mut old.behind);
         std::mem::swap(&mut self.sessions, &mut old.sessions);
+        self.sessions.take_settings(&mut old.sessions, before.now);
         std::mem::swap(&mut behind.mappings, &mut before.mappings);
         std::mem::swap(&mut behind.peers, &mut before.peers);
-        std::mem::swap(&mut behind.user_sessions, &mut before.user_sessions);
-        std::mem::swap(&mut behind.user_ports, &mut before.user_ports);
+        for (new, old) in [(&mut behind.user_sessions, &mut before.user_sessions), (&mut behind.user_ports, &mut before.user_ports)]
+        {
+            std::mem::swap(new, old);
+            // A limit that goes away is one that nobody comes to.
+            new.iter_mut().for_each(|counted| counted.set_limit(old.as_ref().map_or(u32::MAX, Sources::limit)));
+        }
         std::mem::swap(&mut behind.blocks, &mut before.blocks);
-        std::mem::swap(&mut behind.rates, &mut before.rates);
+        // With another rate all buckets are full.
+        if behind.rates.as_ref().map(Rates::rate) == before.rates.as_ref().map(Rates::rate) {
+            std::mem::swap(&mut behind.rates, &mut before.rates);
+        }
         std::mem::swap(&mut behind.seed, &mut before.seed);
         let Behind { mappings, ports, .. } = behind;
         ports.adopt(&mut before.ports, |end, protocol| mappings.of_outside(end, protocol).is_some());

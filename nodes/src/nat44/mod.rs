@@ -203,8 +203,9 @@ impl Table for Nat44 {
              behind their first one, in any order. Hosts and ports that are `static` are reached from outside. What it does for each \
              requirement of RFC 4787, RFC 5382, RFC 5508 and RFC 7857 is in docs/nat44-rfcs.md.\n\n\
              When settings change, sessions go on: one whose host, pool address, port or static mapping they do not allow any more \
-             ends with its next packet. So it is with forwards that `swath nat forward` adds and removes. How many sessions there can be, how long they last, `mapping`, `filtering` and `per-user` \
-             cannot change while the table keeps sessions.",
+             ends with its next packet. So it is with forwards that `swath nat forward` adds and removes. Other time-outs and \
+             limits hold for the sessions that are there, too, and nobody loses one to a lower limit. How many sessions there can be, `mapping` and `filtering` \
+             cannot change while the table keeps sessions, and no limit of `per-user` can come but `rate`: nobody has counted.",
         )
         .carries("sessions, mappings and ports")
         .reads(&[const { Str::new("show") }, const { Str::new("forwards") }, const { Str::new("outside-of") }, const { Str::new("inside-of") }, const { Str::new("sessions") }, const { Str::new("blocks") }, const { Str::new("save") }])

@@ -45,6 +45,11 @@ impl Rates {
         Ok(Rates { index, hosts, seed: Seed::random(), hand: 1, interval, whole })
     }
 
+    /// The time of a session, and that of all that may be opened at once, in nanoseconds.
+    pub(super) fn rate(&self) -> (u64, u64) {
+        (self.interval, self.whole)
+    }
+
     /// Whether a host may open a session now; then that counts.
     pub(super) fn admit(&mut self, address: u32, now: u64) -> bool {
         let hash = self.hash(address);

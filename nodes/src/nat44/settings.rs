@@ -317,14 +317,18 @@ pub(super) struct Rules {
 impl Rules {
     /// Refuses what cannot change while there are sessions: what is remembered of them is of other size or kind.
     pub(super) fn check_same_stores(&self, old: &Rules) -> Result<(), ConfigError> {
+        let (user, old_user) = (self.per_user, old.per_user);
+        let comes = |limit: Option<u32>, old: Option<u32>| limit.is_some() && old.is_none();
         let differs = [
             ("mapping", self.mapping != old.mapping),
             ("filtering", self.filtering != old.filtering),
             // The ports of each host follow from inside prefixes and pool, too.
             ("deterministic", self.deterministic != old.deterministic),
             ("port-blocks", self.port_blocks != old.port_blocks),
-            ("per-user", self.per_user != old.per_user),
-            ("sessions", self.sessions != old.sessions),
+            // Nobody has counted.
+            ("per-user.sessions", comes(user.sessions, old_user.sessions)),
+            ("per-user.ports", comes(user.ports, old_user.ports)),
+            ("sessions.capacity", self.sessions.capacity != old.sessions.capacity),
         ];
         let text = "cannot change while the table keeps sessions: give the table another name, which ends them, or start again";
         if let Some((path, _)) = differs.into_iter().find(|(_, differs)| *differs) {

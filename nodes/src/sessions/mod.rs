@@ -190,6 +190,21 @@ impl<K: FlowKey> Sessions<K> {
         })
     }
 
+    /// Goes on with the settings of another store, which was made with them and stays empty, but for capacity and pairing. Time-outs hold for the
+    /// sessions that are there, too. Where no source had a limit those that are there do not count. Takes no longer the more sessions there are.
+    pub fn take_settings(&mut self, other: &mut Sessions<K>, now: u64) {
+        (self.pickup, self.make_room, self.timeouts) = (other.pickup, other.make_room, other.timeouts);
+        for class in 0..state::CLASSES {
+            self.wheels.set_timeout(class, other.wheels.timeout(class), time::units_at(now));
+        }
+        self.none_due = 0;
+        let limit = other.sources.as_ref().map_or(u32::MAX, Sources::limit);
+        match &mut self.sources {
+            Some(sources) => sources.set_limit(limit),
+            none => *none = other.sources.take(),
+        }
+    }
+
     /// Finds the sessions of the packets of a frame, at most 256, and fetches them into the cache.
     #[inline]
     pub fn look_up(&self, probes: &[Probe<K>], found: &mut [Found; VECTOR]) {

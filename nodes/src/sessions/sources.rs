@@ -31,6 +31,16 @@ impl Sources {
         Ok(Sources { index: Index::new(sessions as usize)?, sources, free: 0, high: 1, limit })
     }
 
+    /// Most sessions of a source.
+    pub fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// Another limit. Who has more keeps them, and gets no new ones.
+    pub fn set_limit(&mut self, limit: u32) {
+        self.limit = limit;
+    }
+
     /// How many sessions a source has.
     pub fn count(&self, key: [u64; 4], seed: &Seed) -> u32 {
         self.find(key, seed.hash(key)).map_or(0, |place| self.sources[place as usize].sessions)

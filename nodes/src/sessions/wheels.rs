@@ -3,7 +3,8 @@
 //! A packet only writes the time into its session. The session stays in the slot of its old deadline, and goes on to that of its new one
 //! when the wheel comes there: about once per time-out. All deadlines of a wheel lie within one time-out, which is at most 129 slots, so
 //! that there are no rounds to count and no second level. If the wheel was not turned for long, a slot may hold later deadlines, too:
-//! whoever is found early goes back.
+//! whoever is found early goes back. So it is with those of a wheel whose time-out becomes another one: they are looked at one by one, as if they
+//! were due, and find their slots of the new one.
 
 use super::entry::Session;
 use super::state::CLASSES;
@@ -24,6 +25,8 @@ struct Wheel {
     timeout: u32,
     /// The first slot that is not done, counted from the beginning of time.
     cursor: u64,
+    /// First sessions of slots of before the time-out was changed, to be looked at.
+    before: Vec<u32>,
 }
 
 pub(super) struct Wheels([Wheel; CLASSES]);
@@ -34,14 +37,28 @@ impl Wheels {
         Wheels(timeouts.map(|timeout| Wheel {
             heads: Box::new([0; SLOTS + 1]),
             used: [0; SLOTS / 64],
-            shift: timeout.div_ceil(REACH).next_power_of_two().trailing_zeros(),
+            shift: shift(timeout),
             timeout,
             cursor: 0,
+            before: Vec::with_capacity(SLOTS),
         }))
     }
 
     pub fn timeout(&self, class: usize) -> u32 {
         self.0[class].timeout
+    }
+
+    /// Another time-out for a class, from now on. Takes as long as there are slots, however many sessions there are; memory is asked for only if it is
+    /// changed again before all of them have been looked at.
+    pub fn set_timeout(&mut self, class: usize, timeout: u32, now: u64) {
+        let wheel = &mut self.0[class];
+        if wheel.timeout == timeout {
+            return;
+        }
+        wheel.before.extend(wheel.heads[..SLOTS].iter_mut().map(std::mem::take).filter(|first| *first != 0));
+        wheel.used = [0; SLOTS / 64];
+        (wheel.timeout, wheel.shift) = (timeout, shift(timeout));
+        wheel.cursor = now >> wheel.shift;
     }
 
     /// Puts a session with this deadline into its slot.
@@ -68,14 +85,24 @@ impl Wheels {
             sessions[previous as usize].next = next;
         } else if wheel.heads[PENDING] == place {
             wheel.heads[PENDING] = next;
-        } else {
+        } else if wheel.heads[usize::from(slot)] == place {
             wheel.set(slot.into(), next);
+        } else if let Some(at) = wheel.before.iter().position(|first| *first == place) {
+            match next {
+                0 => drop(wheel.before.swap_remove(at)),
+                next => wheel.before[at] = next,
+            }
         }
     }
 
     /// A session of a slot that is over: its deadline has passed, unless it has moved. It must be taken out before the next is asked for.
     pub fn due(&mut self, class: usize, now: u64) -> Option<u32> {
         let wheel = &mut self.0[class];
+        if wheel.heads[PENDING] == 0
+            && let Some(first) = wheel.before.pop()
+        {
+            wheel.heads[PENDING] = first;
+        }
         if wheel.heads[PENDING] == 0 {
             let over = now >> wheel.shift;
             if wheel.cursor >= over {
@@ -102,6 +129,11 @@ impl Wheels {
         let slot = wheel.next_used(wheel.cursor)?;
         Some((wheel.heads[slot as usize % SLOTS], ((slot + 1) << wheel.shift) - 1))
     }
+}
+
+/// How many units a slot has, as a power of two.
+fn shift(timeout: u32) -> u32 {
+    timeout.div_ceil(REACH).next_power_of_two().trailing_zeros()
 }
 
 impl Wheel {

@@ -1,7 +1,7 @@
 //! Other settings while there are sessions: those that they allow go on with their ports, the others end with their next packet.
 
 use crate::packets::{as_seen, source, udp};
-use crate::{A, Address, B, Net, R, S, X, graph};
+use crate::{A, Address, B, Net, R, S, SECOND, X, graph};
 
 const Y: Address = [203, 0, 113, 8];
 const BOTH: &str = "pool: [203.0.113.2, 203.0.113.8]";
@@ -26,6 +26,9 @@ fn sessions_go_on_with_other_settings() {
             "fragment-timeout: 5s",
             "pool: ['203.0.113.2:1024-60000']",
             "pool: [203.0.113.2, 203.0.113.9]",
+            "sessions: { timeouts: { udp-unreplied: 10s, udp: 20s }, pick-up: true, make-room: false }",
+            "per-user: { rate: 100, burst: 1000 }",
+            "per-user: { rate: 1000 }",
         ] {
             net.reload(workers, nat);
             let allowed = |end: &(Address, u16)| workers == 1 && (1024..=60000).contains(&end.1) || !nat.contains("60000");
@@ -90,6 +93,39 @@ fn a_port_that_is_forwarded_from_now_on_is_taken_from_who_had_it() {
 }
 
 #[test]
+fn other_limits_and_timeouts_hold_for_the_sessions_that_are_there() {
+    let limit =
+        |sessions: &str| format!("per-user: {{ {sessions} }}\n    sessions: {{ timeouts: {{ udp-unreplied: 60s, udp: 60s }} }}");
+    let mut net = Net::new(&limit("sessions: 3"));
+    let to = |port: u16| udp((A, 4000), (R, port));
+    (1..=3).for_each(|port| _ = net.leaves(&to(port)));
+    // The sender is told, which is all that leaves.
+    let refused = |net: &mut Net, port: u16| {
+        let before = net.rig.count("snat.user-limit");
+        assert!(net.inside(&[to(port)])[1].is_empty());
+        assert_eq!(net.rig.count("snat.user-limit"), before + 1);
+    };
+    refused(&mut net, 4);
+    net.reload(1, &limit("sessions: 4"));
+    assert_eq!(net.sessions(), 3);
+    let _ = net.leaves(&to(4));
+    net.reload(1, &limit("sessions: 2"));
+    refused(&mut net, 5);
+    // Those that are there stay.
+    (1..=4).for_each(|port| _ = net.leaves(&to(port)));
+    net.reload(1, &limit(""));
+    let _ = net.leaves(&to(5));
+    assert_eq!(net.sessions(), 5);
+    net.wait(30 * SECOND);
+    let answer = udp((R, 5), source(&net.leaves(&to(5))));
+    net.reload(1, &limit("").replace("60s", "20s"));
+    // 30 s without a packet are too long now, but not for the one that had some.
+    assert_eq!(net.enters(&answer), as_seen(&answer, None, Some((A, 4000))));
+    net.wait(5 * SECOND);
+    assert_eq!(net.sessions(), 1);
+}
+
+#[test]
 fn what_is_remembered_of_sessions_keeps_its_form() {
     let mut net = Net::new("");
     let inside = udp((A, 4000), (R, 53));
@@ -97,8 +133,9 @@ fn what_is_remembered_of_sessions_keeps_its_form() {
     for (nat, path) in [
         ("mapping: endpoint-dependent", "mapping"),
         ("filtering: endpoint-independent", "filtering"),
-        ("per-user: { sessions: 9 }", "per-user"),
-        ("sessions: { capacity: 9 }", "sessions"),
+        ("per-user: { sessions: 9 }", "sessions: 9"),
+        ("per-user: { ports: 9 }", "ports: 9"),
+        ("sessions: { capacity: 9 }", "capacity: 9"),
     ] {
         let said = net.rig.apply(&graph(1, nat)).unwrap_err();
         assert!(said.contains("cannot change while the table keeps sessions") && said.contains(path), "{said}");

@@ -140,6 +140,30 @@ fn fragments_follow_the_first_and_the_oldest_packet_is_forgotten() {
     assert_eq!(fragments.find(&packet(2), START + 3 * SECOND), Some(udp(9).key));
 }
 
+/// Of a thousand sessions, those that are over so long after the start, looked at in steps.
+fn over(store: &mut Sessions<Key4>, after: u64) -> usize {
+    let before = store.len();
+    while store.expire(START + after * SECOND, 100, &mut |_, _| ()) > 0 {}
+    before - store.len()
+}
+
+#[test]
+fn other_timeouts_hold_for_the_sessions_that_are_there() {
+    let with = |unreplied| store(|settings| (settings.capacity, settings.timeouts.udp_unreplied) = (1000, seconds(unreplied)));
+    let mut store = with(120);
+    (0..1000).for_each(|number| _ = open(&mut store, &udp(number), START).unwrap());
+    store.take_settings(&mut with(10), START + 5 * SECOND);
+    assert_eq!((over(&mut store, 9), over(&mut store, 11)), (0, 1000));
+    // Twice at once, and there and back; those that are removed in between are in no slot.
+    (0..1000).for_each(|number| _ = open(&mut store, &udp(number), START).unwrap());
+    for (number, timeout) in [(3, 1000), (1, 2), (4, 500)] {
+        store.take_settings(&mut with(timeout), START + SECOND);
+        let handle = store.find(&udp(number).key).handle().unwrap();
+        assert!(store.remove_one(handle, &mut |_, _| ()));
+    }
+    assert_eq!((over(&mut store, 499), over(&mut store, 505)), (0, 997));
+}
+
 #[test]
 fn a_million_sessions() {
     let mut store: Sessions<Key4> = Sessions::new(Settings::new(1_000_000, Pairing::Symmetric), Seed::random()).unwrap();

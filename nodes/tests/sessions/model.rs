@@ -17,6 +17,8 @@ enum Op {
     Wait(u16),
     Expire(u8),
     Remove(u8),
+    /// Other time-outs of sessions without and with an answer, and another limit of sources.
+    Change([u16; 2], Option<u32>),
 }
 
 /// What the model knows of a session.
@@ -28,8 +30,8 @@ struct Known {
 }
 
 const CAPACITY: usize = 12;
-const UNREPLIED: u64 = 120;
-const REPLIED: u64 = 300;
+const TIMEOUTS: [u64; 2] = [120, 300];
+const LIMIT: Option<u32> = Some(3);
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
@@ -37,6 +39,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (0..200_u16).prop_map(Op::Wait),
         1 => (0..20_u8).prop_map(Op::Expire),
         1 => (0..20_u8).prop_map(Op::Remove),
+        1 => ([1..400_u16, 1..400_u16], prop::option::of(1..5_u32)).prop_map(|(timeouts, limit)| Op::Change(timeouts, limit)),
     ]
 }
 
@@ -53,13 +56,15 @@ fn keys(flow: u8, pairing: Pairing) -> [Probe<Key4>; 2] {
 struct Model {
     known: HashMap<u8, Known>,
     now: u64,
+    timeouts: [u64; 2],
+    limit: Option<u32>,
 }
 
 impl Model {
     /// In whole units of a store's clock, so that no rounding comes in.
     fn is_over(&self, known: &Known) -> bool {
         let unit = |time: u64| time >> 22;
-        let timeout = if known.unreplied { UNREPLIED } else { REPLIED };
+        let timeout = self.timeouts[usize::from(!known.unreplied)];
         unit(self.now) - unit(known.seen) > (timeout * SECOND).div_ceil(1 << 22)
     }
 
@@ -69,15 +74,21 @@ impl Model {
 }
 
 fn run(pairing: Pairing, ops: &[Op], seed: u64) {
-    let mut settings = Settings::new(CAPACITY as u32, pairing);
-    settings.per_source = Some(3);
-    let mut store: Sessions<Key4> = Sessions::new(settings, Seed::fixed(seed)).unwrap();
-    let mut model = Model { known: HashMap::new(), now: START };
+    let make = |[udp_unreplied, udp]: [u64; 2], per_source: Option<u32>| -> Sessions<Key4> {
+        let timeouts = Timeouts { udp_unreplied: seconds(udp_unreplied), udp: seconds(udp), ..Timeouts::default() };
+        Sessions::new(Settings { per_source, timeouts, ..Settings::new(CAPACITY as u32, pairing) }, Seed::fixed(seed)).unwrap()
+    };
+    let mut store = make(TIMEOUTS, LIMIT);
+    let mut model = Model { known: HashMap::new(), now: START, timeouts: TIMEOUTS, limit: LIMIT };
     for op in ops {
         // What has gone, by the flow whose number is its source port.
         let mut gone: Vec<(u8, Cause)> = Vec::new();
         let mut note = |session: &Session<Key4>, cause: Cause| gone.push((session.forward().flow().source_port as u8, cause));
         match *op {
+            Op::Change(timeouts, limit) => {
+                (model.timeouts, model.limit) = (timeouts.map(u64::from), limit);
+                store.take_settings(&mut make(model.timeouts, model.limit), model.now);
+            }
             Op::Wait(time) => model.now += u64::from(time) * SECOND,
             Op::Expire(budget) => {
                 store.expire(model.now, budget.into(), &mut note);
@@ -140,7 +151,7 @@ fn check_opened(model: &mut Model, flow: u8, opened: Result<Found, Refused>, gon
     let of_source = model.known.keys().filter(|other| **other != flow && **other % 5 == flow % 5).count();
     match opened {
         Ok(found) => {
-            assert!(of_source < 3);
+            assert!(model.limit.is_none_or(|limit| of_source < limit as usize));
             for (victim, cause) in gone.iter().filter(|(_, cause)| *cause == Cause::Evicted) {
                 let victim_is_unreplied = model.known[victim].unreplied;
                 // Nobody who was answered gives way while there is somebody who was not.
@@ -150,7 +161,10 @@ fn check_opened(model: &mut Model, flow: u8, opened: Result<Found, Refused>, gon
             let handle = found.handle().unwrap();
             model.known.insert(flow, Known { handle, unreplied: true, seen: model.now });
         }
-        Err(refused) => assert_eq!((refused, of_source >= 3), (Refused::SourceLimit, true)),
+        Err(refused) => {
+            assert_eq!(refused, Refused::SourceLimit);
+            assert!(model.limit.is_some_and(|limit| of_source >= limit as usize));
+        }
     }
 }
 
