@@ -433,7 +433,8 @@ struct swath_table_setup {
     uint32_t workers;
     /* How many tables of its kind the graph has, itself included. */
     uint32_t siblings;
-    /* 1 if it is made to be used, and not only to see whether it can be made. */
+    /* 0 if it is made only to see whether it can be made; 1 if it is made to be used, and 2 if by a virtual clock: then it does nothing that anybody
+     * outside of the engine would notice. */
     uint32_t in_use;
     /* Its name. */
     struct swath_bytes name;

@@ -11,6 +11,9 @@ use crate::abi::{Bytes, Known, RawTable, RawTableSetup, TypeKey};
 use crate::setup::{ConfigError, Interface};
 use crate::table::Table;
 
+/// What `in_use` says of a table that is used by a virtual clock.
+pub(crate) const BY_VIRTUAL_TIME: u32 = 2;
+
 /// What a table finds when it is made.
 pub struct TableSetup<'a> {
     raw: &'a mut RawTableSetup,
@@ -63,6 +66,12 @@ impl<'a> TableSetup<'a> {
     /// otherwise, and should not take much memory for it.
     pub fn in_use(&self) -> bool {
         self.raw.in_use != 0
+    }
+
+    /// Whether the engine goes by a virtual clock, as in the tests of a graph and in `swath replay`. Then a table that would have threads, or say
+    /// something to others by the network, does without: nobody outside of the engine should notice such a run, and it is the same each time.
+    pub fn virtual_time(&self) -> bool {
+        self.raw.in_use == BY_VIRTUAL_TIME
     }
 
     /// All interfaces, by index; shared by all tables that keep them.

@@ -110,7 +110,7 @@ impl TestKit {
     pub fn try_table<T: Table>(mut self, name: &str, config: &str) -> Result<TestKit, ConfigError> {
         let siblings = 1 + self.tables.instances().iter().flatten().filter(|table| table.info().kind == T::INFO.kind).count();
         let (interfaces, tables) = (&Interfaces::new(self.interfaces.clone()), &self.tables);
-        let host = TableHost { name, interfaces, tables, siblings, workers: 1, in_use: true, old: None };
+        let host = TableHost { name, interfaces, tables, siblings, workers: 1, in_use: true, virtual_time: true, old: None };
         let (table, _) = TableKind::of::<T>().create(config.as_bytes(), &host)?;
         self.tables.push(table);
         Ok(self)

@@ -196,9 +196,12 @@ fn total(kit: &NodeKit, table: &str) -> String {
 
 fn table(kind: TableKind, name: &str, config: &str, others: &[Arc<TableInstance>], workers: u32) -> Arc<TableInstance> {
     let (interfaces, tables) = (&Interfaces::new(Vec::new()), &others.iter().cloned().collect());
-    kind.create(config.as_bytes(), &TableHost { name, interfaces, tables, siblings: 1, workers, in_use: true, old: None })
-        .unwrap()
-        .0
+    kind.create(
+        config.as_bytes(),
+        &TableHost { name, interfaces, tables, siblings: 1, workers, in_use: true, virtual_time: true, old: None },
+    )
+    .unwrap()
+    .0
 }
 
 fn tally(name: &str) -> Arc<TableInstance> {
@@ -414,4 +417,41 @@ fn a_shard_goes_before_its_table_though_the_worker_holds_the_last_reference() {
     assert_eq!(LOG.take(), ["a: shard 0", "b: shard 0"]);
     drop(two);
     assert_eq!(LOG.take(), ["a: shard 1", "b: shard 1", "a: total 0", "b: total 0"]);
+}
+
+/// Says what it is made for.
+struct Purpose(&'static str);
+
+impl Table for Purpose {
+    const INFO: TableInfo = TableInfo::new("purpose", "Says what it is made for.");
+    type Config = NoConfig;
+    type Shard = ();
+    type Command = NoConfig;
+    type Reply = &'static str;
+
+    fn new(_: NoConfig, setup: &mut TableSetup<'_>) -> Result<Purpose, ConfigError> {
+        Ok(Purpose(match (setup.in_use(), setup.virtual_time()) {
+            (false, false) => "to see",
+            (true, false) => "to run",
+            (true, true) => "to run by a virtual clock",
+            (false, true) => "no purpose",
+        }))
+    }
+
+    fn shard(&self, _: u32) {}
+
+    fn command(&self, _: NoConfig) -> Result<&'static str, ConfigError> {
+        Ok(self.0)
+    }
+}
+
+#[test]
+fn a_table_knows_whether_anybody_would_notice_what_it_does() {
+    let (interfaces, tables) = (&Interfaces::new(Vec::new()), &[].into_iter().collect());
+    let purpose = |in_use: bool, virtual_time: bool| {
+        let host = TableHost { name: "t", interfaces, tables, siblings: 1, workers: 1, in_use, virtual_time, old: None };
+        TableKind::of::<Purpose>().create(b"{}", &host).unwrap().0.command("{}").unwrap()
+    };
+    let purposes = [(false, false), (false, true), (true, false), (true, true)].map(|(used, by)| purpose(used, by));
+    assert_eq!(purposes, [r#""to see""#, r#""to see""#, r#""to run""#, r#""to run by a virtual clock""#]);
 }

@@ -37,7 +37,8 @@ abi! {
         pub workers: u32,
         /// How many tables of its kind the graph has, itself included.
         pub siblings: u32,
-        /// 1 if it is made to be used, and not only to see whether it can be made.
+        /// 0 if it is made only to see whether it can be made; 1 if it is made to be used, and 2 if by a virtual clock: then it does nothing that anybody
+        /// outside of the engine would notice.
         pub in_use: u32,
         /// Its name.
         pub name: Bytes,

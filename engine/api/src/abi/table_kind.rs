@@ -14,7 +14,7 @@ use crate::offload::Copied;
 use crate::setup::ConfigError;
 use crate::sharded::Sharded;
 use crate::table::{Table, TableInfo};
-use crate::table_setup::Serves;
+use crate::table_setup::{BY_VIRTUAL_TIME, Serves};
 
 type OnShard = unsafe extern "C" fn(*const c_void, *mut c_void) -> i32;
 type Put = unsafe extern "C" fn(*const c_void, *const Sink);
@@ -155,7 +155,11 @@ impl TableKind {
             size: size_of::<RawTableSetup>() as u32,
             workers: host.workers,
             siblings: u32::try_from(host.siblings).unwrap_or(u32::MAX),
-            in_use: host.in_use.into(),
+            in_use: match (host.in_use, host.virtual_time) {
+                (false, _) => 0,
+                (true, false) => 1,
+                (true, true) => BY_VIRTUAL_TIME,
+            },
             name: Bytes::new(host.name.as_bytes()),
             kind: Bytes::new(self.info().kind.as_str().as_bytes()),
             interfaces: host.interfaces.raw(),
@@ -232,6 +236,8 @@ pub struct TableHost<'a> {
     pub workers: u32,
     /// Whether it is made to be used, and not only to see whether it can be made.
     pub in_use: bool,
+    /// Whether the engine goes by a virtual clock.
+    pub virtual_time: bool,
     /// The table whose place it will take, if that is of its kind.
     pub old: Option<&'a Arc<TableInstance>>,
 }

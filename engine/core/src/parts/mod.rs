@@ -71,7 +71,7 @@ pub(crate) fn check(view: &View<'_>, diagnostics: &mut Diagnostics) {
     let unreadable = view.doubts.interfaces.without(view.interfaces.iter().map(|(spec, _)| &spec.name.value));
     let unreadable = unreadable.into_iter().map(|name| Interface { name, mac: default_mac(0), mtu: MTU, addresses: Vec::new() });
     let interfaces = Interfaces::new(described.chain(unreadable).collect());
-    make(view, &interfaces, &pool, &Ground::empty(view), false, &mut teller, diagnostics);
+    make(view, &interfaces, &pool, &Ground::empty(view), Purpose::Check, &mut teller, diagnostics);
 }
 
 /// Looks for mistakes in the settings of all interfaces. Nothing is attached.
@@ -135,6 +135,17 @@ pub(crate) fn check_mtu(spec: &InterfaceSpec, mtu: u16, pool: &Pool, diagnostics
     }
 }
 
+/// What parts are made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To see whether they can be made.
+    Check,
+    /// To be used, by a virtual clock.
+    VirtualTime,
+    /// To be used.
+    RealTime,
+}
+
 /// Makes all tables, and the nodes of the first worker, to be used or not, and says everything that is wrong with them. Of what goes on
 /// from another graph a node has no instance here.
 pub(crate) fn make(
@@ -142,11 +153,11 @@ pub(crate) fn make(
     interfaces: &Interfaces,
     pool: &Arc<Pool>,
     ground: &Ground,
-    in_use: bool,
+    purpose: Purpose,
     teller: &mut Teller<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Parts {
-    let (tables, ties) = make_tables(view, interfaces, ground, in_use, teller, diagnostics);
+    let (tables, ties) = make_tables(view, interfaces, ground, purpose, teller, diagnostics);
     let workers = u32::from(view.engine.workers);
     let mut nodes = Vec::with_capacity(view.nodes.len());
     for (node, ground) in view.nodes.iter().zip(&ground.nodes) {
@@ -193,7 +204,7 @@ fn make_tables(
     view: &View<'_>,
     interfaces: &Interfaces,
     ground: &Ground,
-    in_use: bool,
+    purpose: Purpose,
     teller: &mut Teller<'_>,
     diagnostics: &mut Diagnostics,
 ) -> (Tables, Ties) {
@@ -220,7 +231,8 @@ fn make_tables(
             tables: &tables,
             siblings,
             workers: view.engine.workers.into(),
-            in_use,
+            in_use: purpose != Purpose::Check,
+            virtual_time: purpose == Purpose::VirtualTime,
             old: old.as_ref(),
         };
         let part = Part::table(spec, kind);

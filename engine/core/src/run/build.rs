@@ -20,7 +20,7 @@ use super::pass::{FREE, Ingredients, Running, Source, TRANSMIT, WorkerGraph};
 use super::probe::{DropLog, Names, Sampler};
 use super::succeed::{Absent, Moves};
 use crate::driver::{Claim, Due, Opener, Port, PortConfig, RxQueue, TxQueue};
-use crate::parts::{self, Ground, NodeGround, Part, Parts, Teller};
+use crate::parts::{self, Ground, NodeGround, Part, Parts, Purpose, Teller};
 use crate::plan::{Diff, EdgePlan, NodePlan, Plan, handoff_ring};
 use crate::spec::{Code, Diagnostic, Diagnostics, Doubts};
 
@@ -237,7 +237,8 @@ fn make_parts(
     }
     let interfaces = Interfaces::new(described);
     let ground = ground.unwrap_or_else(|| Ground::empty(&view));
-    let parts = parts::make(&view, &interfaces, options.pool, &ground, true, &mut teller, diagnostics);
+    let purpose = if options.virtual_time { Purpose::VirtualTime } else { Purpose::RealTime };
+    let parts = parts::make(&view, &interfaces, options.pool, &ground, purpose, &mut teller, diagnostics);
     Made { ports, interfaces, parts, ground }
 }
 

@@ -266,7 +266,8 @@ mod tests {
 
     fn table() -> Arc<TableInstance> {
         let (interfaces, tables) = (&Interfaces::new(Vec::new()), &Tables::default());
-        let host = TableHost { name: "echo", interfaces, tables, siblings: 1, workers: 1, in_use: true, old: None };
+        let host =
+            TableHost { name: "echo", interfaces, tables, siblings: 1, workers: 1, in_use: true, virtual_time: true, old: None };
         TableKind::sharded::<Echo>().create(b"{}", &host).expect("a table").0
     }
 
