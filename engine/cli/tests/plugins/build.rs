@@ -52,6 +52,20 @@ pub fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins")
 }
 
+/// An example in Rust, as somebody has it who has copied its directory: outside of this repository, with its own lock file.
+pub fn example(place: &Place, name: &str) -> PathBuf {
+    let (from, to) = (root().join("plugins").join(name), place.path(name));
+    std::fs::create_dir_all(to.join("src")).unwrap();
+    let sources = std::fs::read_dir(from.join("src")).unwrap().map(|entry| Path::new("src").join(entry.unwrap().file_name()));
+    for file in sources.chain(["Cargo.lock", "graph.yaml"].map(PathBuf::from)) {
+        std::fs::copy(from.join(&file), to.join(&file)).unwrap();
+    }
+    let manifest = std::fs::read_to_string(from.join("Cargo.toml")).unwrap();
+    let api = root().join("engine/api");
+    std::fs::write(to.join("Cargo.toml"), manifest.replace("../../engine/api", api.to_str().unwrap())).unwrap();
+    to
+}
+
 /// The library with defects, in a directory of the test, under a name.
 pub fn defects(place: &Place, name: &str) -> PathBuf {
     let source = place.path("defects");

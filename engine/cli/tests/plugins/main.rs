@@ -5,6 +5,7 @@ mod common;
 
 mod build;
 mod contain;
+mod flow_export;
 mod refusals;
 mod template;
 mod upgrade;

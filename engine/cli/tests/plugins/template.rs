@@ -67,6 +67,12 @@ fn every_command_of_the_guide_works() {
     }
     assert_eq!(console.lines().count(), 8, "{console}");
     std::os::unix::fs::symlink(build::root().join("engine"), place.path("engine")).unwrap();
+    let told = typed(&place.path(""), &script);
+    assert!(told.contains("1 passed") && told.contains("libmy_node.so"), "{told}");
+}
+
+/// What a shell says to commands, which must succeed, where `swath` is a command, too.
+fn typed(directory: &std::path::Path, script: &str) -> String {
     std::fs::create_dir_all(build::target()).unwrap();
     let mut command = std::process::Command::new("sh");
     for (name, _) in std::env::vars_os() {
@@ -78,30 +84,36 @@ fn every_command_of_the_guide_works() {
     let path = std::env::join_paths(
         [programs.to_path_buf()].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
     );
-    command.env("PATH", path.unwrap()).env("CARGO_NET_OFFLINE", "true").env("CARGO_INCREMENTAL", "0").current_dir(place.path(""));
-    let output = command.args(["-e", "-x", "-c", &script]).output().unwrap();
+    command.env("PATH", path.unwrap()).env("CARGO_NET_OFFLINE", "true").env("CARGO_INCREMENTAL", "0").current_dir(directory);
+    let output = command.args(["-e", "-x", "-c", script]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(told.contains("1 passed") && told.contains("libmy_node.so"), "{told}{said}");
+    String::from_utf8_lossy(&output.stdout).into_owned() + &said
 }
 
-/// Outside of this repository, by its own lock file.
 #[test]
-fn the_example_in_rust_does_what_its_graph_says() {
-    let place = Place::new();
-    let from = build::root().join("plugins/dns-guard");
-    std::fs::create_dir_all(place.path("dns-guard/src")).unwrap();
-    let api = build::root().join("engine/api");
-    for file in ["Cargo.lock", "src/lib.rs", "src/counts.rs", "src/message.rs", "src/tests.rs"] {
-        std::fs::copy(from.join(file), place.path("dns-guard").join(file)).unwrap();
+fn the_examples_in_rust_do_what_their_graphs_say() {
+    for (name, tests) in [("dns-guard", 4), ("flow-export", 17)] {
+        let place = Place::new();
+        let directory = build::example(&place, name);
+        let tested = build::cargo(&directory, &["test", "--locked"]);
+        assert!(tested.contains(&format!("{tests} passed; 0 failed")), "{tested}");
+        build::cargo(&directory, &["build", "--locked"]);
+        let (libraries, graph) = (build::target().join("debug"), directory.join("graph.yaml"));
+        let done = said(["--plugin-path".as_ref(), libraries.as_os_str(), "test".as_ref(), graph.as_os_str()]);
+        assert_eq!((done.code, &*done.err), (0, ""), "{}", done.out);
     }
-    let manifest = std::fs::read_to_string(from.join("Cargo.toml")).unwrap();
-    std::fs::write(place.path("dns-guard/Cargo.toml"), manifest.replace("../../engine/api", api.to_str().unwrap())).unwrap();
-    let tested = build::cargo(&place.path("dns-guard"), &["test", "--locked"]);
-    assert!(tested.contains("4 passed; 0 failed"), "{tested}");
-    build::cargo(&place.path("dns-guard"), &["build", "--locked"]);
-    let libraries = build::target().join("debug");
-    let done = said(["--plugin-path".as_ref(), libraries.as_os_str(), "test".as_ref(), from.join("graph.yaml").as_os_str()]);
-    assert_eq!(done.code, 0, "{}{}", done.out, done.err);
+}
+
+#[test]
+fn every_command_of_an_example_works() {
+    let place = Place::new();
+    let directory = build::example(&place, "flow-export");
+    let read_me = std::fs::read_to_string(build::root().join("plugins/flow-export/README.md")).unwrap();
+    let console = read_me.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
+    let commands: Vec<&str> = console.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+    assert_eq!(commands.len(), 3, "{console}");
+    std::os::unix::fs::symlink(build::target(), directory.join("target")).unwrap();
+    let told = typed(&directory, &commands.join("\n"));
+    assert!(told.contains("1 passed"), "{told}");
 }
