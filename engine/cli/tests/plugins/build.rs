@@ -72,7 +72,9 @@ pub fn defects(place: &Place, name: &str) -> PathBuf {
     if !source.exists() {
         let from = root().join("engine/cli/tests/plugins/defects");
         std::fs::create_dir_all(source.join("src")).unwrap();
-        std::fs::copy(from.join("src/lib.rs"), source.join("src/lib.rs")).unwrap();
+        for file in ["src/lib.rs", "src/tables.rs"] {
+            std::fs::copy(from.join(file), source.join(file)).unwrap();
+        }
         let manifest = std::fs::read_to_string(from.join("Cargo.toml")).unwrap();
         let api = root().join("engine/api");
         std::fs::write(source.join("Cargo.toml"), manifest.replace("../../../../api", api.to_str().unwrap())).unwrap();

@@ -7,5 +7,6 @@ mod build;
 mod contain;
 mod flow_export;
 mod refusals;
+mod tables;
 mod template;
 mod upgrade;

@@ -214,9 +214,14 @@ impl Engine {
         self.links.renew(generation.interfaces.len(), |place| ports.contains_key(&place));
         let made = generation.tables.iter().flatten().filter(|table| !self.has(table));
         self.links.tell(made.clone());
+        let mut failed = Vec::new();
         for table in made {
             let old = self.table(table.name());
-            old.into_iter().for_each(|old| _ = table.succeed(old));
+            let carries =
+                |change: &crate::plan::Change| change.name == table.name() && matches!(change.fate, Fate::Adopt | Fate::Convert);
+            if old.is_some_and(|old| !table.succeed(old)) && diff.tables.iter().any(carries) {
+                failed.push(table.name().to_owned());
+            }
         }
         // What drivers drop for nodes of the graph before ends with it, and what they drop for others begins when all workers have those.
         self.lent.iter().for_each(|(place, before)| before.end(lent.get(place)));
@@ -239,6 +244,9 @@ impl Engine {
         self.incomplete = Some(Incomplete { waits: (0..changes.len()).collect(), _tables: generation.tables, ports: detached });
         let back = self.publish(changes);
         let mut report = self.report(diff, &back);
+        report.not_carried.extend(failed);
+        report.not_carried.sort_unstable();
+        report.not_carried.dedup();
         drop(back);
         report.detached = self.settle();
         self.look_at_links();
@@ -310,8 +318,6 @@ impl Engine {
             let nodes = change.moves.nodes.iter().filter(|heir| !heir.done).map(|heir| &self.plan.nodes[heir.new].spec.name.value);
             names.extend(tables.map(|table| table.name().to_owned()).chain(nodes.cloned()));
         }
-        names.sort_unstable();
-        names.dedup();
         names
     }
 

@@ -1,8 +1,12 @@
 //! Nodes and a table with defects, and one with state: what the engine must live with.
 
+mod tables;
+
 use swath_api::plugin::{Level, log};
 use swath_api::prelude::*;
 use swath_api::{schemars, serde};
+
+use tables::{Asked, Tallied, Tally};
 
 edges! {
     pub enum Next {
@@ -172,4 +176,4 @@ impl Node for Null {
     }
 }
 
-swath_api::export_nodes!(Panics, First, Null);
+swath_api::export_nodes!(nodes: [Panics, First, Null, Tallied, Asked], sharded: [Tally]);
