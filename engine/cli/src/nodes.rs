@@ -40,14 +40,9 @@ pub struct NodesArgs {
 /// Shows all kinds, or one of them.
 ///
 /// # Errors
-/// There is no such kind.
+/// There is no such kind, or a library is refused.
 pub fn nodes(args: &NodesArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let mut registry = crate::registry();
-    for file in &args.library {
-        let library = plugin::open(file)?;
-        registry = registry.with(library).map_err(Failure::config)?;
-    }
-    let all = pages(&registry);
+    let all = pages(&plugin::registry(&args.library)?);
     let text = match (&args.kind, args.format) {
         (None, Format::Text) => overview(&all, terminal.data_colour),
         (None, Format::Json) => pretty(&all.iter().map(Page::brief).collect()),

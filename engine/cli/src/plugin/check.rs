@@ -1,19 +1,23 @@
 //! What a library says of itself.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use swath_api::Library;
-use swath_core::PluginRefusal;
+use swath_core::{PluginRefusal, Registry};
 
 use crate::exit::Failure;
 use crate::table::Table;
 
-/// Loads a library.
+/// All kinds, those of libraries among them.
 ///
 /// # Errors
-/// It would be refused in a graph, too: with the reason.
-pub fn open(file: &Path) -> Result<&'static Library, Failure> {
+/// One of the libraries would be refused in a graph, too: with the reason.
+pub fn registry(libraries: &[PathBuf]) -> Result<Registry, Failure> {
+    libraries.iter().try_fold(crate::registry(), |registry, file| registry.with(open(file)?).map_err(Failure::config))
+}
+
+fn open(file: &Path) -> Result<&'static Library, Failure> {
     if let Err(error) = std::fs::metadata(file) {
         return Err(Failure::no_input(file, &error));
     }

@@ -10,7 +10,7 @@ use clap::Subcommand;
 use crate::exit::{Exit, Failure};
 use crate::terminal::Terminal;
 
-pub use check::open;
+pub use check::registry;
 
 /// Arguments of `plugin`.
 #[derive(Debug, clap::Args)]

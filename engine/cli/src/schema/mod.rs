@@ -9,6 +9,7 @@ mod language;
 mod read;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 use swath_api::{EdgeClass, EdgeInfo};
@@ -16,6 +17,7 @@ use swath_core::Registry;
 
 use crate::exit::{Exit, Failure};
 use crate::nodes::{Page, find, pages};
+use crate::plugin;
 use crate::terminal::Terminal;
 
 use adapt::{adapt_settings, words};
@@ -29,10 +31,14 @@ kind it has the settings, and the edges by name.
 
 Examples:
   swath schema > swath.schema.json
-  swath schema ip4-lookup")]
+  swath schema ip4-lookup
+  swath schema --library target/release/libmy_node.so my-node")]
 pub struct SchemaArgs {
     /// A kind of node or table, or a driver: what may stand in an entry of it
     pub kind: Option<String>,
+    /// With the kinds of the library of a plugin; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub library: Vec<PathBuf>,
 }
 
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -40,9 +46,9 @@ const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// Writes the schema of graph files, or that of one kind.
 ///
 /// # Errors
-/// There is no such kind.
+/// There is no such kind, or a library is refused.
 pub fn schema(args: &SchemaArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let registry = crate::registry();
+    let registry = plugin::registry(&args.library)?;
     let schema = match &args.kind {
         None => document(&registry),
         Some(kind) => of_kind(&registry, kind)?,

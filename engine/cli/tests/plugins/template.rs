@@ -65,7 +65,7 @@ fn every_command_of_the_guide_works() {
             script += &format!("ln -s {} target\n", build::target().display());
         }
     }
-    assert_eq!(console.lines().count(), 8, "{console}");
+    assert_eq!(console.lines().count(), 9, "{console}");
     std::os::unix::fs::symlink(build::root().join("engine"), place.path("engine")).unwrap();
     let told = typed(&place.path(""), &script);
     assert!(told.contains("1 passed") && told.contains("libmy_node.so"), "{told}");
@@ -116,4 +116,25 @@ fn every_command_of_an_example_works() {
     std::os::unix::fs::symlink(build::target(), directory.join("target")).unwrap();
     let told = typed(&directory, &commands.join("\n"));
     assert!(told.contains("1 passed"), "{told}");
+}
+
+#[test]
+fn the_schema_has_the_kinds_of_libraries() {
+    let place = Place::new();
+    let library = build::geneve(&place);
+    let schema = |arguments: &[&str]| {
+        let mut command = swath(["schema"]);
+        let output = command.args(arguments).arg("--library").arg(&library).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let all = schema(&[]);
+    let kinds = all["$defs"]["kind-of-node"]["properties"]["kind"].to_string();
+    assert!(kinds.contains("\"geneve-strip\"") && kinds.contains("\"ip4-input\""), "{kinds}");
+    assert!(all["$defs"]["node.geneve-strip"].is_object());
+    assert_eq!(said(["schema", "geneve-strip"]).code, 64, "without the library nobody knows it");
+    let one = schema(&["geneve-strip"]).to_string();
+    assert!(one.contains("\"inner\"") && !one.contains("ip4-input"), "{one}");
+    let missing = said(["schema", "--library", "/nowhere/lib.so"]);
+    assert_eq!(missing.code, 66, "{}", missing.err);
 }
