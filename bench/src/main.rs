@@ -14,7 +14,10 @@ mod classifiers;
 mod create;
 mod dpdk;
 mod kernel;
+#[path = "../plugin/src/mark.rs"]
+mod mark;
 mod measure;
+mod plugin;
 mod reload;
 mod results;
 mod rig;
@@ -70,6 +73,9 @@ struct Arguments {
     /// Measures with the kernels that this process has chosen, and prints JSON: how this program calls itself.
     #[arg(long, hide = true)]
     child: bool,
+    /// With the case `plugin`: where its libraries are.
+    #[arg(long, default_value = "bench/plugin/target/release")]
+    plugins: PathBuf,
     #[command(flatten)]
     af_xdp: af_xdp::Options,
 }
@@ -94,6 +100,10 @@ fn main() -> ExitCode {
         dpdk::run(arguments.af_xdp, arguments.core).unwrap_or_else(|error| fail(&error));
         return ExitCode::SUCCESS;
     }
+    if case == Some(plugin::NAME) {
+        plugin_costs(&arguments).unwrap_or_else(|error| fail(&error));
+        return ExitCode::SUCCESS;
+    }
     let Some((_, _, run)) = af_xdp::CASES.iter().find(|(name, ..)| case == Some(*name)) else {
         graph_costs(&arguments);
         return ExitCode::SUCCESS;
@@ -107,6 +117,15 @@ fn main() -> ExitCode {
     }
 }
 
+fn plugin_costs(arguments: &Arguments) -> Result<(), String> {
+    if let (Some(calls), Some(what)) = (arguments.vectors, &arguments.watch) {
+        return plugin::step(what, calls, &arguments.plugins);
+    }
+    println!("{}\n", measure::machine());
+    let Arguments { samples, core, plugins, af_xdp, .. } = arguments;
+    plugin::report(&plugin::Settings { samples: *samples, core: *core, any_share: af_xdp.any_share, libraries: plugins })
+}
+
 fn graph_costs(arguments: &Arguments) {
     if arguments.list {
         Case::all().iter().for_each(|case| println!("{:<28} {}", case.name, case.about));
@@ -116,6 +135,7 @@ fn graph_costs(arguments: &Arguments) {
         THREADS.iter().for_each(|(name, about, _)| println!("{name:<28} {about}"));
         af_xdp::CASES.iter().for_each(|(name, about, _)| println!("{name:<28} {about}"));
         println!("{:<28} {}", dpdk::NAME, dpdk::ABOUT);
+        println!("{:<28} {}", plugin::NAME, plugin::ABOUT);
         return;
     }
     if let (Some(vectors), Some(way)) = (arguments.vectors, &arguments.watch) {

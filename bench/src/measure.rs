@@ -24,7 +24,7 @@ pub struct Settings {
 }
 
 /// The least share of the core that makes a measurement.
-const LEAST_SHARE: f64 = 0.95;
+pub const LEAST_SHARE: f64 = 0.95;
 /// A sample is kept if the calibrator beside it took at most so many times its best.
 const SLOW: f64 = 1.05;
 /// Vectors before the first sample.
@@ -185,7 +185,8 @@ fn prefer_us() {
     let _ = std::fs::write("/proc/self/autogroup", "-20");
 }
 
-fn cpu_seconds() -> f64 {
+/// CPU time of this thread.
+pub fn cpu_seconds() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

@@ -34,7 +34,7 @@ use std::ffi::c_void;
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use super::library::{ABI, LAYOUT, MAGIC, MINOR, RawHost, RawLibrary};
+use super::library::{ABI, Host, LAYOUT, Library, MAGIC, MINOR, RawHost, RawLibrary};
 use super::node::NodeShims;
 use super::raw::{Bytes, NodeVTable};
 use super::raw_table::TableVTable;
@@ -128,6 +128,16 @@ impl Export {
             table_count: tables.len(),
             start: Some(start),
         })
+    }
+
+    /// What the engine makes of it, as of a library that was opened from `file`: for kinds that are in the program itself, and are to be measured or
+    /// tested as if they were not.
+    ///
+    /// # Errors
+    /// As of a library.
+    pub fn open(&'static self, file: &str, host: Host) -> Result<&'static Library, String> {
+        // SAFETY: it is what a library exports, and stays as long as the program.
+        unsafe { Library::of(self.address(), file, host) }
     }
 
     /// Its address, for who tests it without a file.
