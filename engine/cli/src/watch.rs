@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use swath_core::run::Observer;
+use swath_core::run::{Observer, Revived};
 use swath_ctl::{By, FileWatch, Jobs, Live, Phase, RecordKeeper, Running, Service};
 
 use crate::figures::counted;
@@ -79,6 +79,12 @@ impl Watch<'_> {
             }
             // What is being ended is not changed any more.
             if asked.is_none() {
+                for revived in running.engine.revive() {
+                    if std::mem::take(&mut drawn) {
+                        self.terminal.say("");
+                    }
+                    log_revived(&revived);
+                }
                 if let Some(by) = self.wants_reload(now) {
                     if std::mem::take(&mut drawn) {
                         self.terminal.say("");
@@ -166,6 +172,17 @@ impl Watch<'_> {
         self.files = None;
         self.terminal.warn(&format!("the graph's files are watched no more, and SIGHUP has them read: {error}"));
         tracing::error!(target: "swath::engine", %error, "the graph's files are watched no more");
+    }
+}
+
+fn log_revived(revived: &Revived) {
+    let Revived { node, worker, faults, refused, next } = revived;
+    let (worker, next) = (*worker, next.as_secs_f64());
+    match refused {
+        None => tracing::warn!(target: "swath::plugin", node, worker, faults, next, "a node was out of service, and is made anew"),
+        Some(why) => {
+            tracing::error!(target: "swath::plugin", node, worker, faults, next, "a node stays out of service: it cannot be made anew: {why}");
+        }
     }
 }
 

@@ -46,6 +46,7 @@ Reasons of a node are there from the start; those that any node has (`fault`, `i
 `copy`, where the kernel copies; `generic`, where it does so behind the driver of the device; and `copy-aligned` and `generic-aligned`, where packets
 are copied once more, since the kernel does not take buffers of their length. `swath show interfaces NAME` says why it is not a better one.
 `swath_interface_device_total{interface, counter}` has what a device of DPDK has counted (its extended statistics, 256 at most), a second old at most.
+`swath_node_restarts_total{node, kind}` is there from the first time on that a node of a plugin was made anew because it was out of service.
 
 <!-- Written by a test: INSTA_UPDATE=always cargo test -p swath --test metrics_list -->
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use swath_api::{Library, NodeKind, TableKind};
 
@@ -15,6 +16,8 @@ pub struct Registry {
     tables: Vec<TableKind>,
     drivers: Vec<DriverKind>,
     plugins: Option<Arc<dyn Plugins>>,
+    /// Libraries whose nodes are made anew when they are out of service, and after how long.
+    restarts: Vec<(&'static Library, Duration)>,
 }
 
 /// Where the libraries are that graphs name.
@@ -42,7 +45,7 @@ pub struct PluginRefusal {
 impl Registry {
     /// A registry of these kinds.
     pub fn new(nodes: &[NodeKind], tables: &[TableKind], drivers: &[DriverKind]) -> Registry {
-        Registry { nodes: nodes.to_vec(), tables: tables.to_vec(), drivers: drivers.to_vec(), plugins: None }
+        Registry { nodes: nodes.to_vec(), tables: tables.to_vec(), drivers: drivers.to_vec(), plugins: None, restarts: Vec::new() }
     }
 
     /// The same, for graphs that may name plugins.
@@ -79,6 +82,12 @@ impl Registry {
     /// A driver by name.
     pub fn driver(&self, name: &str) -> Option<DriverKind> {
         self.drivers.iter().copied().find(|known| known.name == name)
+    }
+
+    /// After how long a node of this kind is made anew that is out of service, if the graph says so of its library.
+    pub fn restart(&self, kind: &NodeKind) -> Option<Duration> {
+        let library = kind.library()?;
+        self.restarts.iter().find(|(known, _)| std::ptr::eq(*known, library)).map(|(_, after)| *after)
     }
 
     /// The same with the kinds of a library.
@@ -123,6 +132,7 @@ impl Registry {
                 Ok(library) => match registry.clone().with(library) {
                     Ok(more) => {
                         registry = more;
+                        registry.restarts.extend(plugin.restart.map(|after| (library, after)));
                         loaded.push((library, plugin));
                     }
                     Err(message) => {

@@ -52,6 +52,9 @@ fn nodes(sheet: &mut Sheet, engine: &Observer, settings: Settings) {
         workers.flat_map(of).collect()
     };
     sheet.counter("swath_node_packets_total", "Packets that came to a node.", each(|node| node.packets.get()));
+    let help = "Times that a node of a plugin was made anew because it was out of service.";
+    // Of most nodes there is nothing to say, ever.
+    sheet.counter("swath_node_restarts_total", help, sums(|node| node.restarts.get()).filter(|(_, restarts)| *restarts > 0));
     let help = "Calls of a node, each with a vector of 1 to 256 packets: packets divided by this is how full vectors are.";
     sheet.counter("swath_node_batches_total", help, sums(NodeCounters::calls));
     let help = "TSC cycles spent in a node and in moving its packets on.";

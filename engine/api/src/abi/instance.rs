@@ -22,6 +22,8 @@ pub struct Keeper {
     pool: Arc<Pool>,
     /// Packets that came back because a `Held` was dropped, and that no call has reported yet.
     dropped: AtomicU32,
+    /// Instances that are out of service, or were.
+    faults: AtomicU32,
 }
 
 impl Keeper {
@@ -30,13 +32,18 @@ impl Keeper {
         self.dropped.load(Ordering::Relaxed)
     }
 
+    /// How often an instance of the node has gone out of service on this worker.
+    pub fn faults(&self) -> u32 {
+        self.faults.load(Ordering::Relaxed)
+    }
+
     /// What has been dropped since this was last asked: of a node that is not called any more.
     pub fn report(&self) -> u32 {
         self.take_dropped()
     }
 
     pub(super) fn new(pool: &Arc<Pool>) -> Keeper {
-        Keeper { pool: Arc::clone(pool), dropped: AtomicU32::new(0) }
+        Keeper { pool: Arc::clone(pool), dropped: AtomicU32::new(0), faults: AtomicU32::new(0) }
     }
 
     /// What has been dropped since this was last asked.
@@ -216,6 +223,13 @@ impl NodeInstance {
         self.faulty
     }
 
+    /// It is not called any more.
+    #[cold]
+    fn fail(&mut self) {
+        self.faulty = true;
+        self.keeper.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Has the node decide for each packet of the vector, of which there are at most 256. What it keeps is gone from the vector;
     /// what it makes and releases is in the outbox, at most `room` packets.
     pub fn process(&mut self, packets: &mut Vector, nexts: &mut Nexts, call: Call<'_>) -> Called {
@@ -245,9 +259,11 @@ impl NodeInstance {
             called.taken = (len - packets.len()) as u32;
             called.taken_id = taken_id;
         }
-        self.faulty = code != DONE || !fits || called.taken != taken;
-        called.panicked = self.faulty;
-        if self.faulty || decided == 0 {
+        if code != DONE || !fits || called.taken != taken {
+            self.fail();
+            called.panicked = true;
+        }
+        if called.panicked || decided == 0 {
             nexts.fill(packets.len(), reserved::FAULT);
         }
         called
@@ -268,8 +284,11 @@ impl NodeInstance {
             let context = tables.context(now);
             // SAFETY: as in `process`.
             let code = within(&self.place, || unsafe { owner(self.instance, &raw mut frame, &raw const context) });
-            self.faulty = code != DONE || frame.taken != 0;
-            done = !self.faulty && frame.decided != 0;
+            let fails = code != DONE || frame.taken != 0;
+            if fails {
+                self.fail();
+            }
+            done = !fails && frame.decided != 0;
         }
         if !done {
             owners.fill(len, Owner::ANY.id());
@@ -299,7 +318,9 @@ impl NodeInstance {
             // Without room, so that nothing can be made: such a node does not.
             let called = self.process(packet, nexts, Call { outbox, room: 0, cache, tables, now });
             // Nobody's packet was lost: it is not out of service for it.
-            if std::mem::take(&mut self.faulty) || called != Called::default() || packet.len() != 1 {
+            let failed = std::mem::take(&mut self.faulty);
+            self.keeper.faults.fetch_sub(failed.into(), Ordering::Relaxed);
+            if failed || called != Called::default() || packet.len() != 1 {
                 return Simulated::Panicked;
             }
             let decided = nexts.ids()[0];
@@ -335,8 +356,10 @@ impl NodeInstance {
         let code = within(&self.place, || unsafe { tick(self.instance, &raw mut raw, &raw const context) });
         let fits = outbox.filled(&raw, given, cache, &mut called);
         called.held_dropped = self.keeper.take_dropped();
-        self.faulty = code != DONE || !fits;
-        called.panicked = self.faulty;
+        if code != DONE || !fits {
+            self.fail();
+            called.panicked = true;
+        }
         called
     }
 
@@ -346,7 +369,9 @@ impl NodeInstance {
         let context = tables.context(now);
         // SAFETY: as in `process`.
         let code = unsafe { offloaded(self.instance, &raw const packets, &raw const context) };
-        self.faulty = code != DONE;
+        if code != DONE {
+            self.fail();
+        }
     }
 
     /// Has this instance take over the state of the one that it replaces: at once if both are of one kind and build, or else piece by piece, as
@@ -361,8 +386,11 @@ impl NodeInstance {
         }
         let Some(adopt) = self.kind.parts().entries.adopt else { return true };
         // SAFETY: both are instances of the type that the key names, and two.
-        self.faulty = within(&self.place, || unsafe { adopt(self.instance, old.instance) }) != DONE;
-        !self.faulty
+        let adopted = within(&self.place, || unsafe { adopt(self.instance, old.instance) }) == DONE;
+        if !adopted {
+            self.fail();
+        }
+        adopted
     }
 
     fn convert(&mut self, old: &mut NodeInstance) -> bool {

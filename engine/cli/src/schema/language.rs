@@ -43,6 +43,11 @@ pub fn root() -> Value {
                     "properties": {
                         "file": { "type": "string", "minLength": 1, "description": "The file, without its directory." },
                         "sha256": { "type": "string", "description": "What the file has to be: its SHA-256, in 64 hexadecimal digits." },
+                        "restart": {
+                            "type": "string",
+                            "description": "A node of it that is out of service is made anew after so long, 100ms to 1h, and after twice as long each \
+                                            time, up to 64 times that. It knows nothing then. Without it the node stays out of service.",
+                        },
                     },
                     "required": ["file"],
                     "additionalProperties": false,

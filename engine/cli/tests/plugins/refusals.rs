@@ -184,6 +184,18 @@ fn another_file_than_the_one_that_is_meant_is_refused() {
 }
 
 #[test]
+fn a_wait_that_is_none_is_refused() {
+    let place = Place::new();
+    build::geneve(&place);
+    let with = |restart: &str| GRAPH.replace("libgeneve_strip.so", &format!("{{ file: libgeneve_strip.so, restart: {restart} }}"));
+    for wrong in ["50ms", "61min"] {
+        refused(&place, &with(wrong), &["SW0107", "expected a duration from 100ms to 1h", "graph.yaml:2:"]);
+    }
+    refused(&place, &with("5"), &["SW0106", "expected `5s` or `5ms`, found integer 5"]);
+    assert_eq!(validate(&place, &with("100ms")).0, 0);
+}
+
+#[test]
 fn no_two_libraries_have_one_kind() {
     let place = Place::new();
     let file = build::geneve(&place);
@@ -246,7 +258,7 @@ fn the_plugins_of_the_guide_are_found() {
     let graph = format!("{}{fragment}{}", rest.0, rest.1)
         .replace("out:   { kind: tx }", "out:   { kind: other, to: end }\n  end:   { kind: tx }");
     refused(&place, &graph, &["SW0502", "`/DIR/libother.so` is not the library that is meant", "graph.yaml:4:"]);
-    let example = fragment.split("sha256: ").nth(1).unwrap().split(' ').next().unwrap();
+    let example = fragment.split("sha256: ").nth(1).unwrap().split([' ', ',']).next().unwrap();
     let is = swath_plugin::sha256(&other).unwrap();
     let (code, said) = validate(&place, &graph.replace(example, &is));
     assert_eq!(code, 0, "{said}");

@@ -23,6 +23,8 @@ pub struct Draft {
     slots: Vec<(SlotInfo, u16)>,
     doubts: Doubts,
     sound: bool,
+    /// With what libraries may do.
+    registry: Registry,
 }
 
 /// A table, with its kind if there is such a kind.
@@ -57,6 +59,7 @@ impl Draft {
             slots: Vec::new(),
             doubts,
             sound: false,
+            registry: Registry::default(),
         };
         let errors = diagnostics.errors();
         let registry = &registry.of_graph(&plugins, diagnostics);
@@ -109,6 +112,7 @@ impl Draft {
         draft.slots = slots::place(&draft.nodes, diagnostics);
         slots::check_written(&draft.nodes[..sorted], broken, diagnostics);
         draft.sound = diagnostics.errors() == 0;
+        draft.registry = registry.clone();
         draft
     }
 
@@ -126,9 +130,10 @@ impl Draft {
         let interfaces =
             self.interfaces.into_iter().filter_map(|(spec, driver)| Some(InterfacePlan { spec, driver: driver?, opener: None }));
         let tables = self.tables.into_iter().filter_map(|table| Some(TablePlan { spec: table.spec, kind: table.kind? }));
-        let nodes = self.nodes.into_iter();
-        let nodes = nodes.filter_map(|node| {
-            Some(NodePlan { spec: node.spec, kind: node.kind?, edges: node.edges, targets: node.targets, inserted: false })
+        let registry = &self.registry;
+        let nodes = self.nodes.into_iter().filter_map(|NodeDraft { spec, kind, edges, targets, .. }| {
+            let kind = kind?;
+            Some(NodePlan { spec, kind, edges, targets, inserted: false, restart: registry.restart(&kind) })
         });
         Ok(Plan {
             engine: self.engine,

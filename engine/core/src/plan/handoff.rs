@@ -111,6 +111,7 @@ fn handoff(node: &NodePlan, to: usize, names: &mut HashSet<String>) -> NodePlan 
         edges: kind.edges().iter().map(EdgePlan::fixed).collect(),
         targets: vec![Some(to)],
         inserted: true,
+        restart: None,
     }
 }
 

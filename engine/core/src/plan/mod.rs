@@ -15,6 +15,7 @@ mod slots;
 mod wiring;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use swath_api::{EdgeClass, EdgeInfo, NodeKind, SlotInfo, TableKind};
 
@@ -85,6 +86,8 @@ pub struct NodePlan {
     pub targets: Vec<Option<usize>>,
     /// Whether the planner has put it in: a handoff to the owner of each packet of the node behind it.
     pub inserted: bool,
+    /// After how long it is made anew when it is out of service; never if nothing is said.
+    pub restart: Option<Duration>,
 }
 
 /// An edge or drop reason of a node.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use swath_api::wire::MacAddr;
 use swath_api::{
-    EdgeClass, Interface, Interfaces, NodeHost, NodeInstance, Ownership, Pool, TableInstance, TableTies, Tables, Wishes,
-    WorkerTables, reserved,
+    ConfigError, EdgeClass, Interface, Interfaces, Keeper, NodeHost, NodeInstance, Ownership, Pool, TableInstance, TableTies,
+    Tables, Wishes, WorkerTables, reserved,
 };
 
 use super::bed::Bed;
@@ -404,12 +404,23 @@ fn make_node(
     if let Some(wishes) = &ground.kept {
         return Some((NodeInstance::vacant(node.kind, pool), wishes.clone()));
     }
-    let (edges, keeper) = (EdgePlan::names(&node.edges), ground.keepers.get(worker as usize));
-    let workers = u32::from(plan.engine.workers);
+    let keeper = ground.keepers.get(worker as usize);
+    let created = create(plan, node, (worker, keeper), (interfaces, tables), pool);
+    diagnostics.ok(created.map_err(|error| Diagnostic::at_path(&node.spec.settings, error.path(), error.message())))
+}
+
+/// Makes an instance of a node for a worker, in whose name it throws packets away.
+pub(super) fn create(
+    plan: &Plan,
+    node: &NodePlan,
+    (worker, keeper): (u32, Option<&Arc<Keeper>>),
+    (interfaces, tables): (&Interfaces, &Tables),
+    pool: &Arc<Pool>,
+) -> Result<Instance, ConfigError> {
+    let (edges, workers) = (EdgePlan::names(&node.edges), u32::from(plan.engine.workers));
     let name = &node.spec.name.value;
     let host = NodeHost { name, worker, workers, interfaces, tables, slots: &plan.slots, edges: &edges, pool, keeper };
-    let created = node.kind.create(&node.spec.settings.to_json_bytes(), &host);
-    diagnostics.ok(created.map_err(|error| Diagnostic::at_path(&node.spec.settings, error.path(), error.message())))
+    node.kind.create(&node.spec.settings.to_json_bytes(), &host)
 }
 
 /// An instance as its worker runs it.

@@ -35,6 +35,8 @@ pub struct NodeCounters {
     pub made: Counter,
     /// Packets that it let go from a `Held`.
     pub released: Counter,
+    /// Times that it was made anew because it was out of service.
+    pub restarts: Counter,
     /// Packets by edge id, then by [`reserved`] reason.
     edges: Box<[Counter]>,
     /// By counter slot: when a packet was last dropped there, in nanoseconds of the engine's clock; 0 for never.
@@ -71,6 +73,7 @@ impl NodeCounters {
             cycles: Counter::default(),
             made: Counter::default(),
             released: Counter::default(),
+            restarts: Counter::default(),
             edges: (0..edges + reserved::REASONS.len()).map(|_| Counter::default()).collect(),
             seen: (0..edges + reserved::REASONS.len()).map(|_| Counter::default()).collect(),
             before: (0..edges).map(|_| Before::default()).collect(),
@@ -123,9 +126,13 @@ impl NodeCounters {
     /// worker that owns both.
     pub(super) fn go_on_from(&self, old: &NodeCounters, edges: &[(usize, usize)]) {
         let add = |to: &[Counter], from: &[Counter]| to.iter().zip(from).for_each(|(to, from)| to.add(from.get()));
-        for (to, from) in
-            [(&self.packets, &old.packets), (&self.cycles, &old.cycles), (&self.made, &old.made), (&self.released, &old.released)]
-        {
+        for (to, from) in [
+            (&self.packets, &old.packets),
+            (&self.cycles, &old.cycles),
+            (&self.made, &old.made),
+            (&self.released, &old.released),
+            (&self.restarts, &old.restarts),
+        ] {
             to.add(from.get());
         }
         add(&self.vectors, &old.vectors);

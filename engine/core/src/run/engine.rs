@@ -17,6 +17,7 @@ use super::observer::Observer;
 use super::offload::Lent;
 use super::pass::WorkerGraph;
 use super::probe::{DropLog, Known};
+use super::revive::Revival;
 use super::swap::{self, Turn, Turns};
 use super::worker::{self, Start, Worker};
 use super::{Placement, cpus};
@@ -59,6 +60,7 @@ pub struct Engine {
     pub(super) probes: Vec<Known>,
     pub(super) next_probe: u64,
     pub(super) drop_log: Mutex<DropLog>,
+    pub(super) revival: Revival,
 }
 
 impl Engine {
@@ -104,6 +106,7 @@ impl Engine {
             probes: Vec::new(),
             next_probe: 1,
             drop_log: Mutex::new(drop_log),
+            revival: Revival::default(),
         }
     }
 

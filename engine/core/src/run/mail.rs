@@ -10,6 +10,7 @@ use swath_api::{ConfigError, Question};
 use super::bed::Bed;
 use super::pass::WorkerGraph;
 use super::probe::{Probe, Walk};
+use super::revive::Renewal;
 
 /// How often the control side looks for an answer. The worker does not tell it, which would be a system call.
 const LOOK: Duration = Duration::from_micros(20);
@@ -37,6 +38,8 @@ pub(super) enum Task {
     Unprobe(u64, Option<Box<Probe>>),
     /// Walk with a packet that is not real.
     Walk(Box<Walk>),
+    /// Go on with another instance of a node that is out of service.
+    Renew(Box<Renewal>),
 }
 
 /// A task on its way to a worker and back.

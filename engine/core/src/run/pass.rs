@@ -328,6 +328,7 @@ impl WorkerGraph {
                 *back = at.map(|at| Box::new(self.probes.swap_remove(at)));
             }
             Task::Walk(walk) => self.walk(walk),
+            Task::Renew(renewal) => self.renew(renewal),
         }
     }
 
