@@ -123,7 +123,8 @@ pub trait Node: Sized + Send + 'static {
     }
 
     /// Writes its state for an instance of another build of the plugin, which takes its place: a piece, from position `at` on, which is 0 at
-    /// first. Returns where the next piece begins, which is above 0; `None` after the last. A worker waits for it: what is long takes long.
+    /// first. Returns where the next piece begins, which is above 0; `None` after the last. A worker waits for it: for 4096 pieces and 16 MiB at
+    /// most; more is not carried.
     /// Within a build it is [`Node::adopt`] that is called.
     fn save(&mut self, at: u64, piece: &mut Vec<u8>) -> Option<u64> {
         let _ = (at, piece);

@@ -61,7 +61,8 @@ pub trait Table: Sized + Send + Sync + 'static {
 
     /// Writes its state for a table of another build of the plugin, which takes its place: a piece, from position `at` on, which is 0 at first.
     /// Returns where the next piece begins, which is above 0; `None` after the last. Asked twice: without a shard, on a control thread and while
-    /// workers still use the table, for what they share; and on each worker with its shard, when it goes over. Within a build it is
+    /// workers still use the table, for what they share; and on each worker with its shard, when it goes over: for 4096 pieces and 16 MiB of
+    /// each shard at most; more is not carried. Within a build it is
     /// [`Table::succeed`] and [`Table::adopt`] that are called.
     fn save(&self, shard: Option<&mut Self::Shard>, at: u64, piece: &mut Vec<u8>) -> Option<u64> {
         let _ = (shard, at, piece);

@@ -4,6 +4,7 @@ use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::convert::Bound;
 use super::fault::{Running, within};
 use super::node::{NodeKind, Origin};
 use super::raw::{Bytes, RawFrame, RawOutbox, RawPool, Sink};
@@ -406,7 +407,7 @@ impl NodeInstance {
                 within(&self.place, || unsafe { restore(self.instance, before.state_version, Bytes::new(piece), sink) })
             },
         );
-        super::convert::all(save, restore)
+        super::convert::all(Bound::WORKER, save, restore)
     }
 }
 

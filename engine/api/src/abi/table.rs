@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 
 use super::DONE;
+use super::convert::Bound;
 use super::fault::{Running, within};
 use super::node::Origin;
 use super::raw::{Bytes, Sink, TypeKey};
@@ -84,7 +85,9 @@ impl TableInstance {
     pub(super) fn convert(&self, shard: *mut c_void, old: &TableInstance, before: *mut c_void) -> bool {
         let (Some(save), Some(restore)) = (old.entries().save, self.entries().restore) else { return false };
         let version = old.kind.parts().state_version;
+        let bound = if shard.is_null() { Bound::CONTROL } else { Bound::WORKER };
         super::convert::all(
+            bound,
             // SAFETY: the shared part and its shard, if there is one, are of the kind that saves; sink and number are good during the call.
             |at, sink, next| old.within(|| unsafe { save(old.shared, before, at, sink, next) }),
             // SAFETY: likewise of the kind that restores; bytes and sink are good during the call.
