@@ -8,7 +8,7 @@ use swath_io::text::TextPacket;
 
 use crate::build;
 use crate::common::hosts::Net;
-use crate::common::{Place, has};
+use crate::common::{Place, has, swath};
 
 /// Source, destination, their ports (type and code of ICMP in the place of the second), protocol, TOS, interfaces in and out.
 type Key = (String, String, String, String, String, String, String);
@@ -174,4 +174,70 @@ nodes:
         let records: u64 = counts.values().map(|(records, ..)| records).sum();
         assert!(if evicts { records > flows } else { records <= flows * workers }, "{records} records");
     }
+}
+
+/// While packets pass the graph is changed, and each is in one record: other timeouts, room for more, another domain, another build, and no table at all.
+#[test]
+fn no_packet_is_lost_or_told_twice_by_a_change() {
+    let place = Place::new();
+    let Some(net) = ready(&place) else { return };
+    std::fs::copy(place.path("libflow_export.so"), place.path("libflow_export-2.so")).unwrap();
+    let collector = Collector::start(&net);
+    let graph = |library: &str, settings: &str| {
+        format!(
+            "version: 1
+engine: {{ workers: 2 }}
+plugins: {{ flow-export: {library} }}
+interfaces:
+  in:
+    driver: memory
+    generate:
+      flows: {{ sources: [10.0.0.1], destinations: [10.1.0.1], count: 8 }}
+      rate: 2kpps
+      limit: 8000
+tables:
+  flows: {{ kind: ipfix, collector: '127.0.0.1:4739', {settings} }}
+nodes:
+  rx:    {{ kind: rx, interface: in, to: eth }}
+  eth:   {{ kind: ethernet-input, to: {{ ip4: count }} }}
+  count: {{ kind: flow-export, to: end }}
+  end:   {{ kind: drop }}
+"
+        )
+    };
+    let (socket, log) = (place.path("socket"), place.path("log"));
+    let first = place.text("graph.yaml", &graph("libflow_export.so", "idle-timeout: 20s"));
+    let line = format!(
+        "{} --plugin-path {} run {} --stats none --api {}",
+        env!("CARGO_BIN_EXE_swath"),
+        place.path("").display(),
+        first.display(),
+        socket.display()
+    );
+    let mut child = net.command("c", &line).stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+    let said = || std::fs::read_to_string(&log).unwrap();
+    let mut outcomes = Vec::new();
+    for (library, settings) in [
+        ("libflow_export.so", "idle-timeout: 30s"),
+        ("libflow_export.so", "idle-timeout: 30s, flows: 1024"),
+        ("libflow_export.so", "idle-timeout: 30s, flows: 1024, domain: 9"),
+        ("libflow_export-2.so", "idle-timeout: 30s, flows: 1024, domain: 9"),
+    ] {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let next = place.text("next.yaml", &graph(library, settings));
+        let done = crate::common::said_by(swath(["apply"]).arg(&next).env("SWATH_SOCKET", &socket));
+        assert_eq!(done.code, 0, "{}{}{}", done.out, done.err, said());
+        outcomes.push(done.out);
+    }
+    assert!(child.wait().unwrap().success() && said().contains("the ledger adds up"), "{}", said());
+    let counts = collector.end(&net);
+    let wanted: BTreeMap<_, _> = (0..8)
+        .map(|flow| {
+            let (source, destination) = (format!("10.0.0.1:{}", 1024 + flow), "10.1.0.1:9".into());
+            ((source, destination, "UDP".into(), "........".into(), "0".into(), "1".into(), "0".into()), (1000, 46 * 1000))
+        })
+        .collect();
+    assert_eq!(without_records(&counts), wanted, "{}{outcomes:#?}", said());
+    // Of each flow, by one worker at least: when its room changed, its domain did not matter, its build changed, and at the end.
+    assert!(counts.values().all(|(records, ..)| *records >= 3), "{counts:?}");
 }
