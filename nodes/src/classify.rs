@@ -15,6 +15,8 @@ pub struct Classify {
     program: Program,
     // By rule, and for packets for which none holds.
     ways: Box<[Branch<Next>]>,
+    // As they were written.
+    rules: Box<[String]>,
 }
 
 /// Settings.
@@ -37,6 +39,16 @@ enum Layer {
     Ethernet,
     /// An IPv4 or an IPv6 header.
     Ip,
+}
+
+impl Layer {
+    #[inline(always)]
+    fn view(self, bytes: &[u8]) -> View<'_> {
+        match self {
+            Layer::Ethernet => View::of_frame(bytes),
+            Layer::Ip => View::of_ip(bytes),
+        }
+    }
 }
 
 /// A rule.
@@ -65,8 +77,8 @@ impl Node for Classify {
     const INFO: Info = Info::new("classify", "Sends packets by expressions as those of tcpdump.").about(
         "An expression is made of tests with `and`, `or`, `not` and parentheses. `and` beside `or` needs them. The tests are those of \
          pcap-filter(7): `ip`, `ip6`, `arp`, `tcp`, `udp`, `sctp`, `icmp`, `icmp6`, `ip proto N`, `ip6 proto N`; `[src|dst] host A` and \
-         `[src|dst] net A/LEN`, also behind `ip`, `ip6` or `arp`; `[tcp|udp|sctp] [src|dst] port N`, or `portrange N-M`; `tcp[tcpflags] & \
-         (tcp-syn|tcp-ack) == tcp-syn`; `ether [src|dst] MAC`, `ether host MAC`, `ether proto N`; `less N`, `greater N` and `len < N` in \
+         `[src|dst] net A/LEN`, also behind `ip`, `ip6` or `arp`; `[tcp|udp|sctp] [src|dst] port N`, or `portrange N-M`; bytes of headers, \
+         `tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn`, `ip[9] == 47`, `ether[12:2] > 0x0600`, `ip[2:2] - (ip[0] & 0xf) * 4 > 8`; `ether [src|dst] MAC`, `ether host MAC`, `ether proto N`; `less N`, `greater N` and `len < N` in \
          bytes; and beside these `dscp N`. Other than there, `vlan [N]` is a test like any other, IP is found behind VLAN tags and behind \
          IPv6 extension headers, and of a packet that is cut off all that is there can be asked.",
     )
@@ -94,15 +106,21 @@ impl Node for Classify {
             return Err(ConfigError::at(format!("to.{edge}"), format!("no rule has the edge `{edge}`")));
         }
         ways.push(Branch::Fixed(Next::Default));
-        Ok(Classify { layer: config.layer, program: Program::new(&expressions), ways: ways.into() })
+        let rules = config.rules.into_iter().map(|rule| rule.r#match).collect();
+        Ok(Classify { layer: config.layer, program: Program::new(&expressions), ways: ways.into(), rules })
+    }
+
+    fn reason(&self, packet: &Packet<'_>, _: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        let rule = self.program.run(&self.layer.view(packet.data()));
+        match self.rules.get(rule) {
+            Some(expression) => words.say(format_args!("rule {}: {expression}", rule + 1)),
+            None => words.say("no rule holds"),
+        }
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Branch<Next>>, _: &mut Context<'_>) {
         frame.for_each(|packet| {
-            let view = match self.layer {
-                Layer::Ethernet => View::of_frame(packet.data()),
-                Layer::Ip => View::of_ip(packet.data()),
-            };
+            let view = self.layer.view(packet.data());
             self.ways.get(self.program.run(&view)).copied().unwrap_or(Branch::Fixed(Next::Default))
         });
     }

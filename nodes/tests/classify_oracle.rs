@@ -75,6 +75,30 @@ fn address6(rng: &mut Rng) -> [u8; 16] {
     address
 }
 
+/// A number: one that is known, the length, bytes of a header that lie within all frames, or what is computed of them. One that is `bytes` begins
+/// with bytes: of `5 * ip[0]` libpcap 1.10.3 forgets that there must be an IPv4 header.
+fn number(rng: &mut Rng, header: &str, depth: usize, bytes: bool) -> String {
+    if depth > 0 && rng.one_in(2) {
+        let a = number(rng, header, depth - 1, bytes);
+        return match rng.below(4) {
+            // How tightly `%` and `^` bind libpcap 1.10.3 does not say: both take all that is on their right.
+            0 => format!("(({a}) {} {})", rng.pick(&["/", "%"]), 1 + rng.below(9)),
+            1 => format!("({a} {} {})", rng.pick(&["<<", ">>"]), rng.below(9)),
+            2 => format!("(({a}) ^ ({}))", number(rng, header, depth - 1, false)),
+            // Which binds more tightly is a question of its own.
+            _ => format!("{a} {} {}", rng.pick(&["+", "-", "*", "&", "|"]), number(rng, header, depth - 1, false)),
+        };
+    }
+    let at = rng.below(36);
+    match rng.below(6) {
+        0 if !bytes => rng.below(70_000).to_string(),
+        1 if !bytes => "len".into(),
+        2 if header == "tcp" => "tcp[tcpflags]".into(),
+        3 if header == "ip" => "ip[(ip[0] & 0x0f) * 4]".into(),
+        _ => format!("{header}[{at}{}]", rng.pick(&["", "", ":1", ":2", ":4"])),
+    }
+}
+
 /// An expression as the node reads it, and as tcpdump does.
 fn expression(rng: &mut Rng, depth: usize) -> (String, String) {
     if depth > 0 && rng.one_in(2) {
@@ -87,7 +111,7 @@ fn expression(rng: &mut Rng, depth: usize) -> (String, String) {
         return (format!("({ours}) {word} ({more})"), format!("({theirs}) {word} ({others})"));
     }
     let side = rng.pick(&["", "src ", "dst "]);
-    let same = match rng.below(14) {
+    let same = match rng.below(18) {
         0 => rng.pick(&["ip", "ip6", "arp", "tcp", "udp", "sctp", "icmp", "icmp6"]).to_owned(),
         1 => format!("{} proto {}", rng.pick(&["ip", "ip6"]), rng.pick(&PROTOCOLS)),
         2 | 3 => format!("{}{side}host {}", rng.pick(&["", "ip ", "arp "]), std::net::Ipv4Addr::from(address(rng))),
@@ -105,6 +129,14 @@ fn expression(rng: &mut Rng, depth: usize) -> (String, String) {
             let sign = rng.pick(&["==", "!="]);
             let value = rng.pick(&["tcp-syn", "0", "(tcp-syn|tcp-ack)"]);
             format!("(ip and tcp[tcpflags] & {} {sign} {value})", rng.pick(&["tcp-syn", "(tcp-syn|tcp-ack)", "0x11"]))
+        }
+        13..17 => {
+            let header = rng.pick(&["ether", "ip", "ip", "ip6", "arp", "tcp", "tcp", "udp", "icmp"]);
+            let (left, right) = (number(rng, header, 3, true), number(rng, header, 1, false));
+            let sign = rng.pick(&["<", "<=", ">", ">=", "=", "==", "!="]);
+            // Of what is above IPv6 the oracle has no bytes.
+            let only = if ["tcp", "udp"].contains(&header) { "ip and " } else { "" };
+            format!("({only}{left} {sign} {right})")
         }
         _ => {
             let dscp = rng.below(64);

@@ -13,6 +13,7 @@
 //! # Ok::<(), swath_api::filter::FilterError>(())
 //! ```
 
+mod arith;
 mod parse;
 mod program;
 mod view;
@@ -62,19 +63,19 @@ impl Expression {
     }
 }
 
-impl View {
+impl<'a> View<'a> {
     /// Of a packet that starts with an Ethernet header. Addresses and protocols are looked for behind VLAN tags.
-    pub fn of_frame(frame: &[u8]) -> View {
+    pub fn of_frame(frame: &'a [u8]) -> View<'a> {
         view::ethernet(frame)
     }
 
     /// Of a packet that starts with an IPv4 or an IPv6 header.
-    pub fn of_ip(packet: &[u8]) -> View {
+    pub fn of_ip(packet: &'a [u8]) -> View<'a> {
         view::ip(packet)
     }
 
     /// Of a packet that starts with a [`layer`]; of one that is not known its length alone.
-    pub fn of(layer: &str, packet: &[u8]) -> View {
+    pub fn of(layer: &str, packet: &'a [u8]) -> View<'a> {
         match layer {
             layer::ETHERNET => view::ethernet(packet),
             layer::IP4 | layer::IP6 => view::ip(packet),

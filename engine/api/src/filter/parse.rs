@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use super::FilterError;
-use super::program::{Expression, Family, Side, Term, Test};
+use super::arith::{Number, Operator, Sign, Step};
+use super::program::{Expression, Family, Header, Side, Term, Test};
 use crate::wire::MacAddr;
 
 /// Parentheses and negations within each other, at most.
@@ -40,6 +41,63 @@ const BEGINNINGS: &[&str] = &[
 /// What goes on behind a test, or within one.
 const CONTINUATIONS: &[&str] = &["and", "or", "port", "portrange", "host", "net", "proto", "src", "dst"];
 
+/// Headers whose bytes can be compared.
+const HEADERS: [(&str, Header); 9] = [
+    ("ether", Header::Ethernet),
+    ("ip", Header::Ip4),
+    ("ip6", Header::Ip6),
+    ("arp", Header::Arp),
+    ("tcp", Header::Transport(6, true, true)),
+    ("udp", Header::Transport(17, true, true)),
+    ("sctp", Header::Transport(132, true, true)),
+    ("icmp", Header::Transport(1, true, false)),
+    ("icmp6", Header::Transport(58, false, true)),
+];
+/// Offsets that have names, with the headers that they are in.
+const FIELDS: [(&str, &[&str], u32); 5] = [
+    ("tcpflags", &["tcp"], 13),
+    ("icmptype", &["icmp"], 0),
+    ("icmpcode", &["icmp"], 1),
+    ("icmp6type", &["icmp6"], 0),
+    ("icmp6code", &["icmp6"], 1),
+];
+/// Numbers that have names: flags of TCP, types of ICMP (RFC 792, RFC 950, RFC 1256) and of ICMPv6 (RFC 4443, RFC 4861).
+const NAMES: [(&str, u32); 33] = [
+    ("tcp-fin", 0x01),
+    ("tcp-syn", 0x02),
+    ("tcp-rst", 0x04),
+    ("tcp-push", 0x08),
+    ("tcp-ack", 0x10),
+    ("tcp-urg", 0x20),
+    ("tcp-ece", 0x40),
+    ("tcp-cwr", 0x80),
+    ("icmp-echoreply", 0),
+    ("icmp-unreach", 3),
+    ("icmp-sourcequench", 4),
+    ("icmp-redirect", 5),
+    ("icmp-echo", 8),
+    ("icmp-routeradvert", 9),
+    ("icmp-routersolicit", 10),
+    ("icmp-timxceed", 11),
+    ("icmp-paramprob", 12),
+    ("icmp-tstamp", 13),
+    ("icmp-tstampreply", 14),
+    ("icmp-ireq", 15),
+    ("icmp-ireqreply", 16),
+    ("icmp-maskreq", 17),
+    ("icmp-maskreply", 18),
+    ("icmp6-destinationunreach", 1),
+    ("icmp6-packettoobig", 2),
+    ("icmp6-timeexceeded", 3),
+    ("icmp6-parameterproblem", 4),
+    ("icmp6-echo", 128),
+    ("icmp6-echoreply", 129),
+    ("icmp6-routersolicit", 133),
+    ("icmp6-routeradvert", 134),
+    ("icmp6-neighborsolicit", 135),
+    ("icmp6-neighboradvert", 136),
+];
+
 /// Reads an expression. `has_ethernet` says whether packets have an Ethernet header.
 ///
 /// # Errors
@@ -64,12 +122,26 @@ struct Token<'a> {
 fn tokens(text: &str) -> Result<Vec<Token<'_>>, FilterError> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();
+    let mut brackets = 0_usize;
     while !rest.is_empty() {
         let at = text.len() - rest.len();
-        let word =
-            rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '/' | '-' | '_'))).unwrap_or(rest.len());
-        let sign = ["&&", "||", "==", "!=", "<=", ">="].iter().find(|sign| rest.starts_with(**sign)).map(|sign| sign.len());
-        let one = rest.starts_with(['(', ')', '!', '[', ']', '&', '|', '<', '>', '=']).then_some(1);
+        // Between brackets there are numbers and names, and no addresses: `[12:2]`.
+        brackets = match rest.as_bytes()[0] {
+            b'[' => brackets + 1,
+            b']' => brackets.saturating_sub(1),
+            _ => brackets,
+        };
+        let is_name = rest.starts_with(|c: char| c.is_ascii_alphabetic());
+        let inner =
+            |c: char| brackets == 0 && matches!(c, ':' | '/') || matches!(c, '.' | '_') || c == '-' && (brackets == 0 || is_name);
+        let word = rest.find(|c: char| !(c.is_ascii_alphanumeric() || inner(c))).unwrap_or(rest.len());
+        let signs = ["&&", "||", "==", "!=", "<=", ">=", "<<", ">>"];
+        let sign = signs.iter().find(|sign| rest.starts_with(**sign)).map(|sign| sign.len());
+        let one = ['(', ')', '!', '[', ']', '&', '|', '<', '>', '=', '+', '*', '%', '^'];
+        let split = brackets > 0 && rest.starts_with([':', '/', '-']);
+        // Behind something that is compared, a minus and what follows are two.
+        let minus = rest.starts_with('-') && rest[1..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '(');
+        let one = (rest.starts_with(one) || split || minus).then_some(1);
         let Some(len) = sign.or(one).or((word > 0).then_some(word)) else {
             let sign = rest.chars().next().unwrap_or_default();
             return Err(wrong(format!("`{sign}` means nothing here"), at..at + sign.len_utf8(), &[]));
@@ -175,7 +247,13 @@ impl<'a> Parser<'a> {
         if self.take(&["not", "!"]).is_some() {
             return Ok(Term::Not(Box::new(self.operand(depth + 1)?)));
         }
-        if self.take(&["("]).is_some() {
+        if self.peek() == Some("(") {
+            // `(ip[2:2] - 20) / 4 > 1` begins as `(tcp or udp)` does.
+            let start = self.at;
+            if let Ok(test) = self.comparison() {
+                return Ok(Term::Test(test));
+            }
+            self.at = start + 1;
             let inner = self.expression(depth + 1)?;
             self.expect(")")?;
             return Ok(inner);
@@ -185,15 +263,22 @@ impl<'a> Parser<'a> {
 
     fn test(&mut self) -> Result<Term, FilterError> {
         const QUALIFIERS: &[&str] = &["ether", "ip", "ip6", "arp", "tcp", "udp", "sctp", "icmp", "icmp6"];
+        if self.begins_number() {
+            return self.comparison().map(Term::Test);
+        }
+        if self.peek() == Some("len") {
+            let start = self.at;
+            if let Ok(test) = self.comparison() {
+                return Ok(Term::Test(test));
+            }
+            self.at = start;
+        }
         if let Some(word) = self.take(&["less", "greater", "len", "dscp", "vlan"]) {
             return self.simple(word).map(Term::Test);
         }
         let qualifier = self.take(QUALIFIERS);
         if matches!(qualifier, Some("ether" | "arp")) && !self.has_ethernet {
             return Err(self.last(NO_ETHERNET));
-        }
-        if qualifier == Some("tcp") && self.take(&["["]).is_some() {
-            return self.tcp_flags().map(Term::Test);
         }
         let side = match self.take(&["src", "dst"]) {
             Some("src") => Side::Source,
@@ -332,31 +417,88 @@ impl<'a> Parser<'a> {
         if is_whole { Ok(()) } else { Err(self.last(format!("`{address}/{len}` has bits behind its prefix"))) }
     }
 
-    /// Behind `tcp[`: `tcpflags] & (tcp-syn|tcp-ack) == tcp-syn`.
-    fn tcp_flags(&mut self) -> Result<Test, FilterError> {
-        if self.take(&["tcpflags", "13"]).is_none() {
-            return Err(self.here("of a TCP header only `tcp[tcpflags]` can be looked at"));
+    /// Whether a number begins here that is compared with another, rather than a test by words.
+    fn begins_number(&self) -> bool {
+        let at = |ahead: usize| self.tokens.get(self.at + ahead).map(|token| token.text);
+        match at(0) {
+            Some(token) if HEADERS.iter().any(|(name, _)| *name == token) => at(1) == Some("["),
+            Some(token) => token == "-" || known(token).is_some(),
+            None => false,
         }
-        self.expect("]")?;
-        let mask = if self.take(&["&"]).is_some() { self.flags()? } else { u8::MAX };
-        let equal = match self.take(&["=", "==", "!="]) {
-            Some(sign) => sign != "!=",
-            None => return Err(self.here("`==` or `!=` is missing behind `tcp[tcpflags]`")),
-        };
-        Ok(Test::TcpFlags { mask, value: self.flags()?, equal })
     }
 
-    fn flags(&mut self) -> Result<u8, FilterError> {
-        let what = "a flag such as `tcp-syn`, or a number below 256";
-        let is_open = self.take(&["("]).is_some();
-        let mut flags = self.value(what, flag)?;
-        while is_open && self.take(&["|"]).is_some() {
-            flags |= self.value(what, flag)?;
+    /// Two numbers and a sign between them.
+    fn comparison(&mut self) -> Result<Test, FilterError> {
+        let left = self.number(0)?;
+        let signs = "`==`, `!=`, `<`, `<=`, `>` or `>=`";
+        let found = Sign::ALL.iter().find(|(text, _)| self.peek() == Some(text));
+        let Some((_, sign)) = found else { return Err(self.here(format!("{signs} is missing behind what is compared"))) };
+        self.at += 1;
+        Ok(Test::Compare(left, *sign, self.number(0)?))
+    }
+
+    fn number(&mut self, depth: usize) -> Result<Number, FilterError> {
+        let start = self.at;
+        let mut steps = Vec::new();
+        self.sum(0, depth, &mut steps)?;
+        Number::new(steps).ok_or_else(|| self.wrong("this is too long to be computed", start, &[]))
+    }
+
+    /// Numbers with operators between them that bind at least so tightly.
+    fn sum(&mut self, tightly: u8, depth: usize, steps: &mut Vec<Step>) -> Result<(), FilterError> {
+        self.one_number(depth, steps)?;
+        loop {
+            let found = Operator::ALL.iter().find(|(text, ..)| self.peek() == Some(text));
+            let Some((_, operator, binds)) = found.filter(|(.., binds)| *binds >= tightly) else { return Ok(()) };
+            self.at += 1;
+            self.sum(binds + 1, depth, steps)?;
+            steps.push(Step::Two(*operator));
         }
-        if is_open {
-            self.expect(")")?;
+    }
+
+    fn one_number(&mut self, depth: usize, steps: &mut Vec<Step>) -> Result<(), FilterError> {
+        if depth == DEPTH {
+            return Err(self.here(format!("more than {DEPTH} parentheses and negations within each other")));
         }
-        Ok(flags)
+        if self.take(&["("]).is_some() {
+            self.sum(0, depth + 1, steps)?;
+            return self.expect(")");
+        }
+        if self.take(&["-"]).is_some() {
+            steps.push(Step::Known(0));
+            self.one_number(depth + 1, steps)?;
+            steps.push(Step::Two(Operator::Subtract));
+            return Ok(());
+        }
+        if self.take(&["len"]).is_some() {
+            steps.push(Step::Length);
+            return Ok(());
+        }
+        let header = self.peek().and_then(|token| HEADERS.iter().find(|(name, _)| *name == token));
+        let Some((name, header)) = header else {
+            let number = self.value("a number, `len` or bytes such as `ip[9]`", known)?;
+            steps.push(Step::Known(number));
+            return Ok(());
+        };
+        if matches!(header, Header::Ethernet | Header::Arp) && !self.has_ethernet {
+            return Err(self.here(NO_ETHERNET));
+        }
+        self.at += 1;
+        self.expect("[")?;
+        match self.peek().and_then(|token| FIELDS.iter().find(|(field, of, _)| *field == token && of.contains(name))) {
+            Some((.., at)) => {
+                self.at += 1;
+                steps.push(Step::Known(*at));
+            }
+            None => self.sum(0, depth + 1, steps)?,
+        }
+        let size = match self.take(&[":"]) {
+            Some(_) => self.value("1, 2 or 4 bytes", |token| number(token).filter(|size| [1, 2, 4].contains(size)))?,
+            None => 1,
+        };
+        self.expect("]")?;
+        steps.push(Step::Load(*header, size));
+        Ok(())
     }
 }
 
@@ -377,7 +519,7 @@ fn protocol(token: &str) -> Option<u8> {
     names.iter().find(|(name, _)| *name == token).map(|(_, number)| *number).or_else(|| number(token))
 }
 
-fn flag(token: &str) -> Option<u8> {
-    let names = ["tcp-fin", "tcp-syn", "tcp-rst", "tcp-push", "tcp-ack", "tcp-urg", "tcp-ece", "tcp-cwr"];
-    names.iter().position(|name| *name == token).map(|bit| 1 << bit).or_else(|| number(token))
+/// A number, or the name of one.
+fn known(token: &str) -> Option<u32> {
+    number(token).or_else(|| NAMES.iter().find(|(name, _)| *name == token).map(|(_, value)| *value))
 }

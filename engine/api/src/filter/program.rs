@@ -1,9 +1,14 @@
 //! What an expression becomes: tests, each of which says where to go on.
 
+use super::arith::{Number, Sign};
+
 /// What an expression knows of a packet. What is cut off is not there.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct View {
-    pub(super) len: usize,
+pub struct View<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Where headers begin, as far as they are there.
+    pub(super) network_at: Option<u16>,
+    pub(super) transport_at: Option<u16>,
     /// Destination and source, in this order.
     pub(super) macs: Option<[[u8; 6]; 2]>,
     pub(super) ether_type: u16,
@@ -15,7 +20,35 @@ pub struct View {
     pub(super) protocol: u8,
     /// Source and destination; of fragments but the first there are none.
     pub(super) ports: Option<[u16; 2]>,
-    pub(super) tcp_flags: Option<u8>,
+}
+
+/// A header whose bytes are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Header {
+    Ethernet,
+    Ip4,
+    Ip6,
+    Arp,
+    /// Of a protocol above IP: its number, and whether it is one above IPv4, and above IPv6.
+    Transport(u8, bool, bool),
+}
+
+const ARP: u16 = 0x0806;
+
+impl<'a> View<'a> {
+    /// The packet from a header on, if it has that.
+    pub(super) fn header(&self, header: Header) -> Option<&'a [u8]> {
+        let at = match (header, self.network) {
+            (Header::Ethernet, _) => self.macs.map(|_| 0),
+            (Header::Ip4, Network::Ip4(_)) | (Header::Ip6, Network::Ip6(_)) => self.network_at,
+            (Header::Arp, _) if self.ether_type == ARP => self.network_at,
+            (Header::Transport(protocol, true, _), Network::Ip4(_)) | (Header::Transport(protocol, _, true), Network::Ip6(_)) => {
+                self.transport_at.filter(|_| self.protocol == protocol)
+            }
+            _ => None,
+        };
+        self.bytes.get(usize::from(at?)..)
+    }
 }
 
 /// Source and destination.
@@ -55,7 +88,7 @@ pub(super) enum Family {
 }
 
 /// One question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Test {
     Mac(Side, [u8; 6]),
     EtherType(u16),
@@ -90,17 +123,13 @@ pub(super) enum Test {
         least: usize,
         most: usize,
     },
-    TcpFlags {
-        mask: u8,
-        value: u8,
-        equal: bool,
-    },
+    Compare(Number, Sign, Number),
     Dscp(u8),
 }
 
 impl Test {
-    fn holds(self, view: &View) -> bool {
-        match self {
+    fn holds(&self, view: &View<'_>) -> bool {
+        match *self {
             Test::Mac(side, mac) => view.macs.is_some_and(|[dst, src]| side.any([src, dst], |one| one == mac)),
             Test::EtherType(ether_type) => view.ether_type == ether_type,
             Test::Vlan(None) => view.vlan.is_some(),
@@ -128,8 +157,10 @@ impl Test {
                 protocol.is_none_or(|protocol| view.protocol == protocol)
                     && view.ports.is_some_and(|ports| side.any(ports, |port| (first..=last).contains(&port)))
             }
-            Test::Len { least, most } => (least..=most).contains(&view.len),
-            Test::TcpFlags { mask, value, equal } => view.tcp_flags.is_some_and(|flags| (flags & mask == value) == equal),
+            Test::Len { least, most } => (least..=most).contains(&view.bytes.len()),
+            Test::Compare(ref left, sign, ref right) => {
+                left.of(view).zip(right.of(view)).is_some_and(|(left, right)| sign.holds(left, right))
+            }
             Test::Dscp(dscp) => matches!(view.network, Network::Ip4(_) | Network::Ip6(_)) && view.dscp == dscp,
         }
     }
@@ -166,7 +197,7 @@ impl Term {
 }
 
 /// Where a test leads: to a test further on, or behind the last one to a verdict.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Step {
     test: Test,
     yes: u32,
@@ -199,7 +230,7 @@ impl Program {
     fn add(&mut self, term: &Term, yes: u32, no: u32) -> u32 {
         match term {
             Term::Test(test) => {
-                self.steps.push(Step { test: *test, yes, no });
+                self.steps.push(Step { test: test.clone(), yes, no });
                 self.steps.len() as u32 - 1
             }
             Term::Not(one) => self.add(one, no, yes),
@@ -210,7 +241,7 @@ impl Program {
 
     /// The index of the first expression that holds; their number if none does.
     #[inline]
-    pub fn run(&self, view: &View) -> usize {
+    pub fn run(&self, view: &View<'_>) -> usize {
         let mut at = self.start;
         while let Some(step) = self.steps.get(at as usize) {
             at = if step.test.holds(view) { step.yes } else { step.no };

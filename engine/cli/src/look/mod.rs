@@ -34,8 +34,8 @@ macro_rules! filter_help {
     () => {
         "\
 A FILTER is an expression as those of tcpdump, pcap-filter(7): `udp port 53 and net 10.0.0.0/8`,
-`tcp[tcpflags] & tcp-syn != 0`, `not arp`. `and` beside `or` wants parentheses. Behind a node that took
-the Ethernet header off there is none: `ether`, `arp` and `vlan` hold for nothing there."
+`tcp[tcpflags] & tcp-syn != 0`, `ip[8] < 5`, `not arp`. `and` beside `or` wants parentheses. Behind a
+node that took the Ethernet header off there is none: `ether`, `arp` and `vlan` hold for nothing there."
     };
 }
 pub(crate) use filter_help;
