@@ -1,10 +1,12 @@
 //! `acl-filter`: permits and denies packets by the rules of a table.
 
+use std::cell::RefCell;
+
 use swath_api::prelude::*;
 use swath_api::wire::IcmpCause;
 use swath_api::{Offload, Str};
 
-use crate::acl::{self, Acl, Asking, Flowing, Flows, Fragments, Key, Kind, Outcome, Part, Ruling, Verdict};
+use crate::acl::{self, Acl, Asker, Asking, Flowing, Flows, Fragments, Key, Kind, Outcome, Part, Ruling, Scratch, Verdict};
 use crate::sessions::{Key4, Key6, Probe, Query, Tracked};
 
 /// Asks a table of rules about packets.
@@ -17,6 +19,8 @@ pub struct AclFilter {
     workers: u32,
     // Scratch space, kept so that it need not be made for each vector.
     space: Box<Space>,
+    // The same for packets that somebody follows or asks about.
+    scratch: RefCell<Box<Scratch>>,
 }
 
 struct Space {
@@ -161,6 +165,7 @@ impl Node for AclFilter {
             stateful,
             workers: setup.workers(),
             space: Box::new(space),
+            scratch: RefCell::default(),
         })
     }
 
@@ -226,46 +231,16 @@ impl Node for AclFilter {
         cx.shard(self.table).tick(now);
     }
 
+    fn reason(&self, packet: &Packet<'_>, _: Decided, cx: &Context<'_>, words: &mut Words<'_>) {
+        // The packet is as it came, and a session that it has opened is there now.
+        if let Ok(mut scratch) = self.scratch.try_borrow_mut() {
+            let _ = self.foresee(packet, cx, &mut scratch, words);
+        }
+    }
+
     fn simulate(&mut self, packet: &mut Packet<'_>, cx: &mut Context<'_>, words: &mut Words<'_>) -> Option<Next> {
-        if self.stateful {
-            words.say("sessions are asked before rules");
-            return None;
-        }
-        let Space { keys4, keys6, verdicts4, verdicts6, .. } = &mut *self.space;
-        let kind = match self.layer {
-            Layer::Ip => acl::ip4(packet, &mut keys4[0]),
-            Layer::Ethernet => acl::ethernet4(packet, &mut keys4[0]),
-        };
-        let kind = match (kind, self.layer) {
-            (Kind::Ip6, Layer::Ip) => acl::ip6(packet, &mut keys6[0]),
-            (Kind::Ip6, Layer::Ethernet) => acl::ethernet6(packet, &mut keys6[0]),
-            (kind, _) => kind,
-        };
-        let shard = cx.shard(self.table);
-        let (part, verdict) = match kind {
-            Kind::Ip4 => {
-                shard.ip4(&keys4[..1], verdicts4, |_| false);
-                (keys4[0].part, verdicts4[0])
-            }
-            Kind::Ip6 => {
-                shard.ip6(&keys6[..1], verdicts6, |_| false);
-                (keys6[0].part, verdicts6[0])
-            }
-            Kind::Other => return Some(Next::NotIp),
-            Kind::Bad => return Some(Next::BadHeader),
-        };
-        if part != Part::Whole && self.drop_fragments {
-            return Some(Next::Fragment);
-        }
-        if part != Part::Whole && self.follow {
-            words.say("what was decided for the first fragment");
-            return None;
-        }
-        match shard.place(verdict) {
-            Some(place) => words.say(format_args!("rule {place} of the table")),
-            None => words.say("no rule holds for it"),
-        }
-        Some(decide(packet.lane(), verdict.outcome))
+        let foreseen = self.foresee(packet, cx, &mut self.scratch.borrow_mut(), words);
+        Some(foreseen.map_or_else(|next| next, |outcome| decide(packet.lane(), outcome)))
     }
 
     fn owner(&self, frame: &mut Frame<'_, Owner>, _: &Context<'_>) {
@@ -294,6 +269,34 @@ fn can_offload(acl: &Acl, layer: Layer) -> Result<(), ConfigError> {
 }
 
 impl AclFilter {
+    /// What is decided for a packet that is as it came, and why.
+    fn foresee(
+        &self,
+        packet: &Packet<'_>,
+        cx: &Context<'_>,
+        scratch: &mut Scratch,
+        words: &mut Words<'_>,
+    ) -> Result<Outcome, Next> {
+        let (mut key4, mut key6) = (Key::default(), Key::default());
+        let kind = match self.layer {
+            Layer::Ip => acl::ip4(packet, &mut key4),
+            Layer::Ethernet => acl::ethernet4(packet, &mut key4),
+        };
+        let kind = match (kind, self.layer) {
+            (Kind::Ip6, Layer::Ip) => acl::ip6(packet, &mut key6),
+            (Kind::Ip6, Layer::Ethernet) => acl::ethernet6(packet, &mut key6),
+            (kind, _) => kind,
+        };
+        let (acl, bytes) = (cx.table(self.table), self.layer.network(packet.data()));
+        let mut asker = Asker::new(cx.peek(self.table), cx.now(), scratch);
+        match kind {
+            Kind::Ip4 => ruled(asker.foresee(acl, &key4, bytes, words)),
+            Kind::Ip6 => ruled(asker.foresee(acl, &key6, bytes, words)),
+            Kind::Other => Err(Next::NotIp),
+            Kind::Bad => Err(Next::BadHeader),
+        }
+    }
+
     /// Where the table keeps sessions: they are asked first, and rules only about packets that have none.
     fn process_sessions(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
         let (now, layer) = (cx.now(), self.layer);

@@ -78,6 +78,49 @@ impl Node for ArpInput {
         Ok(ArpInput { neighbours, worker: setup.worker() })
     }
 
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, cx: &Context<'_>, words: &mut Words<'_>) {
+        let table = cx.table(self.neighbours);
+        if decided.is(Next::Reply) || decided.is(Next::Defence) {
+            if let Ok((arp, _)) = Arp::parse(packet.data().get(size_of::<Eth>()..).unwrap_or_default()) {
+                words.say(format_args!("{} is {}, by {}", arp.sender_ip(), arp.sender_mac(), name(table, packet.lane_ref().tx)));
+            }
+        } else if let Ok((arp, _)) = Arp::parse(packet.data()) {
+            say(table, packet.lane_ref().rx, &Message::of(arp), words);
+        }
+    }
+
+    fn simulate(&mut self, packet: &mut Packet<'_>, cx: &mut Context<'_>, words: &mut Words<'_>) -> Option<Next> {
+        let (table, now, rx) = (cx.table(self.neighbours), cx.now(), packet.lane_ref().rx);
+        let message = match read(packet) {
+            Ok(message) => message,
+            Err(reason) => return Some(reason),
+        };
+        let Some(interface) = table.interface(rx) else { return Some(Next::NotServed) };
+        say(table, rx, &message, words);
+        let is_for_us = table.answers_for(rx, message.target);
+        match judge(table, rx, &message) {
+            Ok(()) => {}
+            Err(Next::Conflict) if table.would_defend(rx, message.sender, now) => {
+                return Some(defend(packet, &message, interface.mac, rx));
+            }
+            Err(reason) => return Some(reason),
+        }
+        let asks = message.operation == ArpOperation::REQUEST;
+        let heard = match message.sender {
+            Ipv4Addr::UNSPECIFIED => Heard::Stranger,
+            sender => {
+                let key = Key::new(rx, sender.into());
+                let heard = table.would_hear(key, is_for_us && asks);
+                table.say_heard(key, message.mac, heard, words);
+                heard
+            }
+        };
+        Some(match heard {
+            _ if asks && is_for_us => reply(packet, &message, interface.mac, rx),
+            heard => unanswered(heard, &message),
+        })
+    }
+
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
         let (table, now, worker) = (cx.table(self.neighbours), cx.now(), self.worker);
         frame.for_each(|packet| {
@@ -104,13 +147,31 @@ impl Node for ArpInput {
             if message.operation == ArpOperation::REQUEST && is_for_us {
                 return reply(packet, &message, interface.mac, rx);
             }
-            match heard {
-                Heard::Known | Heard::Static => Next::Learnt,
-                _ if message.operation == ArpOperation::REQUEST && message.sender != message.target => Next::NotOurs,
-                _ => Next::Unsolicited,
-            }
+            unanswered(heard, &message)
         });
     }
+}
+
+/// What becomes of a message that gets no reply.
+fn unanswered(heard: Heard, message: &Message) -> Next {
+    match heard {
+        Heard::Known | Heard::Static => Next::Learnt,
+        _ if message.operation == ArpOperation::REQUEST && message.sender != message.target => Next::NotOurs,
+        _ => Next::Unsolicited,
+    }
+}
+
+/// Says what a message is about.
+fn say(table: &Neighbours, rx: u16, message: &Message, words: &mut Words<'_>) {
+    let Message { operation, mac, sender, target } = message;
+    match *operation {
+        ArpOperation::REQUEST => words.say(format_args!("{sender} ({mac}) asks for {target} on {}", name(table, rx))),
+        _ => words.say(format_args!("{sender} says that it is {mac} on {}", name(table, rx))),
+    }
+}
+
+fn name(table: &Neighbours, interface: u16) -> &str {
+    table.interface(interface).map_or("?", |interface| &interface.name)
 }
 
 /// What matters of a message.
@@ -119,6 +180,12 @@ struct Message {
     mac: MacAddr,
     sender: Ipv4Addr,
     target: Ipv4Addr,
+}
+
+impl Message {
+    fn of(arp: &Arp) -> Message {
+        Message { operation: arp.operation(), mac: arp.sender_mac(), sender: arp.sender_ip(), target: arp.target_ip() }
+    }
 }
 
 /// Reads a message of the right form.
@@ -134,7 +201,7 @@ fn read(packet: &mut Packet<'_>) -> Result<Message, Next> {
     if mac.is_group() || mac == MacAddr::ZERO {
         return Err(Next::BadSender);
     }
-    Ok(Message { operation, mac, sender: arp.sender_ip(), target: arp.target_ip() })
+    Ok(Message::of(arp))
 }
 
 /// Whether the sender can be one of the neighbours on this interface.

@@ -49,6 +49,24 @@ impl Node for BridgeFlood {
         Ok(BridgeFlood { bridge: setup.table("table", config.table.as_deref())? })
     }
 
+    fn simulate(&mut self, packet: &mut Packet<'_>, cx: &mut Context<'_>, words: &mut Words<'_>) -> Option<Next> {
+        let (bridge, rx) = (cx.table(self.bridge), packet.lane_ref().rx);
+        let Some(Header { payload, .. }) = Header::read(packet) else { return Some(Next::TooShort) };
+        if bridge.mtu(rx).is_none() {
+            return Some(Next::NotMember);
+        }
+        let mut last: Option<&Member> = None;
+        for member in bridge.members().iter().filter(|member| member.interface != rx) {
+            if let Some(copy) = last.replace(member) {
+                words.say(format_args!("a copy to {}", bridge.name(copy.interface)));
+            }
+        }
+        let Some(last) = last else { return Some(Next::NotMember) };
+        words.say(format_args!("the frame itself to {}", bridge.name(last.interface)));
+        packet.lane().set_out(u64::from(last.interface) << 32);
+        Some(if payload > last.mtu { Next::TooBig } else { Next::Ok })
+    }
+
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
         let bridge = cx.table(self.bridge);
         frame.for_each_emit(|packet, emit| {

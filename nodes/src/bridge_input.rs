@@ -2,7 +2,7 @@
 
 use swath_api::prelude::*;
 
-use crate::bridge::{Bridge, Header, Key, Moment, PAUSE, is_group, is_reserved};
+use crate::bridge::{Bridge, Header, Key, Learns, Moment, PAUSE, is_group, is_reserved};
 
 /// Learns where stations are, and decides where frames go.
 pub struct BridgeInput {
@@ -91,6 +91,57 @@ impl Node for BridgeInput {
         Ok(BridgeInput { bridge, worker, forward_reserved: config.forward_reserved, heads: Box::new([head; VECTOR]) })
     }
 
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, cx: &Context<'_>, words: &mut Words<'_>) {
+        let (bridge, lane) = (cx.table(self.bridge), packet.lane_ref());
+        let Some(Header { destination, vlan, payload, .. }) = Header::read(packet) else { return };
+        let to = Key::new(destination, vlan);
+        if decided.is(Next::Forward) || decided.is(Next::SamePort) {
+            let port = if decided.is(Next::Forward) { lane.tx } else { lane.rx };
+            words.say(format_args!("{} is behind {}", bridge.tell(to), bridge.name(port)));
+        } else if decided.is(Next::Flood) {
+            say_flooded(bridge, to, words);
+        } else if decided.is(Next::Local) {
+            words.say(format_args!("{} is the bridge's own", bridge.tell(to)));
+        } else if decided.is(Next::TooBig)
+            && let Some(port) = bridge.port(to, Moment::at(cx.now()))
+        {
+            say_too_big(bridge, payload, port, words);
+        }
+    }
+
+    fn simulate(&mut self, packet: &mut Packet<'_>, cx: &mut Context<'_>, words: &mut Words<'_>) -> Option<Next> {
+        let (bridge, now) = (cx.table(self.bridge), Moment::at(cx.now()));
+        let mut head = Head::read(packet, bridge, self.forward_reserved);
+        if head.source != NOBODY {
+            let (source, rx) = (bridge.tell(head.source), bridge.name(head.rx));
+            let learns = bridge.would_learn(head.source, head.rx, now);
+            match learns {
+                Learns::Nothing => {}
+                Learns::New => words.say(format_args!("{source} is learnt behind {rx}")),
+                Learns::Moves(from) => words.say(format_args!("{source} moves from {} to {rx}", bridge.name(from))),
+                Learns::Full => words.say(format_args!("there is no room to learn {source}")),
+            }
+            let is_learnt = matches!(learns, Learns::New | Learns::Moves(_));
+            match head.next {
+                // A station that writes to itself, and is learnt first.
+                Next::Forward if is_learnt && head.destination == head.source => head.next = Next::SamePort,
+                Next::Forward => head.look_up(bridge, now),
+                _ => {}
+            }
+            let to = head.destination;
+            match head.next {
+                Next::Forward => words.say(format_args!("{} is behind {}", bridge.tell(to), bridge.name(head.tx))),
+                Next::SamePort => words.say(format_args!("{} is behind {rx}, too", bridge.tell(to))),
+                Next::Local => words.say(format_args!("{} is the bridge's own", bridge.tell(to))),
+                Next::Flood => say_flooded(bridge, to, words),
+                Next::TooBig => say_too_big(bridge, head.payload, bridge.port(to, now).unwrap_or(NO_INTERFACE), words),
+                _ => {}
+            }
+        }
+        packet.lane().set_out(u64::from(head.tx) << 32);
+        Some(head.next)
+    }
+
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
         let (bridge, now, forward_reserved) = (cx.table(self.bridge), Moment::at(cx.now()), self.forward_reserved);
         let heads = frame.gather(&mut self.heads, |packet| Head::read(packet, bridge, forward_reserved));
@@ -115,6 +166,18 @@ impl Node for BridgeInput {
     fn tick(&mut self, _: &mut Emit<'_, Next>, cx: &mut Context<'_>) {
         cx.table(self.bridge).sweep(Moment::at(cx.now()));
     }
+}
+
+fn say_flooded(bridge: &Bridge, to: Key, words: &mut Words<'_>) {
+    match is_group(to.address()) {
+        true => words.say(format_args!("{} is a group", bridge.tell(to))),
+        false => words.say(format_args!("nobody knows where {} is", bridge.tell(to))),
+    }
+}
+
+fn say_too_big(bridge: &Bridge, payload: u16, port: u16, words: &mut Words<'_>) {
+    let mtu = bridge.mtu(port).unwrap_or(0);
+    words.say(format_args!("{payload} bytes, where the MTU of {} is {mtu}", bridge.name(port)));
 }
 
 impl Head {

@@ -167,13 +167,22 @@ impl Node for Deny {
                 found6[*side][0]
             };
             if listed {
-                let (what, next) =
-                    if *side == SOURCE { ("source", Next::SourceListed) } else { ("destination", Next::DestinationListed) };
-                words.say(format_args!("its {what} is listed"));
-                return Some(next);
+                say_listed(self.layer.network(packet.data()), *side, words);
+                return Some(if *side == SOURCE { Next::SourceListed } else { Next::DestinationListed });
             }
         }
         Some(Next::Ok)
+    }
+
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        let side = if decided.is(Next::SourceListed) {
+            SOURCE
+        } else if decided.is(Next::DestinationListed) {
+            DESTINATION
+        } else {
+            return;
+        };
+        say_listed(self.layer.network(packet.data()), side, words);
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
@@ -212,6 +221,16 @@ impl Node for Deny {
 
     fn offloaded(&mut self, packets: [u64; ROLES], cx: &mut Context<'_>) {
         cx.shard(self.table).count(packets[SOURCE], packets[DESTINATION]);
+    }
+}
+
+/// Says which address of a packet is in the list.
+fn say_listed((version, ip): (Option<u8>, &[u8]), side: usize, words: &mut Words<'_>) {
+    let what = ["source", "destination"][side];
+    if let (Some(4), Ok((ip, _))) = (version, Ipv4::parse(ip)) {
+        words.say(format_args!("{what} {} is in the list", [ip.src(), ip.dst()][side]));
+    } else if let (Some(6), Ok((ip, _))) = (version, Ipv6::parse(ip)) {
+        words.say(format_args!("{what} {} is in the list", [ip.src(), ip.dst()][side]));
     }
 }
 

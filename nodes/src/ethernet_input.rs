@@ -1,7 +1,7 @@
 //! `ethernet-input`: which frames are for this station, and what they carry (IEEE 802.3, RFC 1812 §5.3.4).
 
 use swath_api::prelude::*;
-use swath_api::wire::{EtherType, MacAddr};
+use swath_api::wire::{Eth, EtherType, Header, MacAddr};
 
 use crate::own4::broadcasts;
 
@@ -57,6 +57,17 @@ impl Node for EthernetInput {
             macs: interfaces.iter().map(|interface| interface.mac).collect(),
             broadcasts: interfaces.iter().map(|interface| broadcasts(interface).collect()).collect(),
         })
+    }
+
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        let Ok((eth, _)) = Eth::parse(packet.data()) else { return };
+        if decided.is(Next::NotOurs)
+            && let Some(own) = self.macs.get(usize::from(packet.lane_ref().rx))
+        {
+            words.say(format_args!("for {}, where the interface is {own}", eth.dst()));
+        } else if decided.is(Next::Other) {
+            words.say(format_args!("EtherType {}", eth.ether_type()));
+        }
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {

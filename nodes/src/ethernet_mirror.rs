@@ -23,6 +23,7 @@ impl Node for EthernetMirror {
              put what sorts them out before this node.",
         )
         .input(layer::ETHERNET)
+        .pure()
         .example(include_str!("../examples/ethernet-mirror.yaml"));
     type Config = NoConfig;
     type Next = Next;

@@ -75,17 +75,29 @@ impl Node for HashSwitch {
         Ok(HashSwitch { layer: config.layer, seed: mix(config.seed), ways })
     }
 
+    fn reason(&self, packet: &Packet<'_>, _: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        if let Some(bucket) = self.bucket(packet) {
+            words.say(format_args!("bucket {bucket} of {BUCKETS}"));
+        }
+    }
+
     fn process(&mut self, frame: &mut Frame<'_, Branch<Next>>, _: &mut Context<'_>) {
-        frame.for_each(|packet| {
-            let hash = match self.layer {
-                Layer::Ethernet => ethernet_hash(packet.data(), self.seed),
-                Layer::Ip => ip_hash(packet.data(), self.seed),
-            };
-            match hash {
-                Some(hash) => Branch::Named(self.ways[hash as usize % BUCKETS].into()),
-                None => Branch::Fixed(Next::NotIp),
-            }
+        frame.for_each(|packet| match self.bucket(packet) {
+            Some(bucket) => Branch::Named(self.ways[bucket].into()),
+            None => Branch::Fixed(Next::NotIp),
         });
+    }
+}
+
+impl HashSwitch {
+    /// The bucket of a packet's flow.
+    #[inline(always)]
+    fn bucket(&self, packet: &Packet<'_>) -> Option<usize> {
+        let hash = match self.layer {
+            Layer::Ethernet => ethernet_hash(packet.data(), self.seed),
+            Layer::Ip => ip_hash(packet.data(), self.seed),
+        };
+        hash.map(|hash| hash as usize % BUCKETS)
     }
 }
 

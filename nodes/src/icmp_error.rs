@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use swath_api::prelude::*;
 use swath_api::units::PacketRate;
-use swath_api::wire::{Icmp, IcmpCause, IpProtocol, Ipv4, icmp};
+use swath_api::wire::{Header, Icmp, IcmpCause, IpProtocol, Ipv4, icmp};
 use swath_api::zerocopy::FromBytes;
 
 use crate::own4::Own4;
@@ -187,6 +187,15 @@ impl Node for IcmpError {
         };
         let state = State { bucket: Bucket::default(), host_buckets: Box::new([Bucket::default(); _]) };
         Ok(IcmpError { settings, state })
+    }
+
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        if decided.is(Next::Ok)
+            && let Ok((ip, rest)) = Ipv4::parse(packet.data())
+            && let Ok((message, _)) = Icmp::ref_from_prefix(ip.payload(rest))
+        {
+            words.say(format_args!("ICMP type {} code {} to {}", message.icmp_type(), message.code(), ip.dst()));
+        }
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {

@@ -81,6 +81,41 @@ impl Node for Ip4Fragment {
         Ok(Ip4Fragment { held: setup.held(config.hold), mtus })
     }
 
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        if decided.is(Next::DontFragment)
+            && let Some(mtu) = mtu_of(*packet.lane_ref(), &self.mtus)
+        {
+            words.say(format_args!("{} bytes with DF, where the MTU is {mtu}", packet.len()));
+        }
+    }
+
+    /// It goes on with the first fragment, which a real packet leaves as, too, in a pass that has room.
+    fn simulate(&mut self, packet: &mut Packet<'_>, cx: &mut Context<'_>, words: &mut Words<'_>) -> Option<Next> {
+        let mtu = match judge(packet, &self.mtus) {
+            Verdict::Go(next) => {
+                self.reason(packet, Decided::of(next), cx, words);
+                return Some(next);
+            }
+            Verdict::Hold(_) if self.held.room() == 0 => return Some(Next::HoldFull),
+            Verdict::Hold(mtu) => mtu,
+        };
+        let bytes = packet.len();
+        if bytes <= usize::from(mtu) {
+            return Some(Next::Ok);
+        }
+        let Ok((ip, rest)) = packet.header::<Ipv4>() else { return Some(Next::Malformed) };
+        let header = ip.header_len();
+        let later = size_of::<Ipv4>() + copied(ip.option_bytes(rest), &mut [0; HEADER_MAX]);
+        let payload = |header: usize| (usize::from(mtu) - header) / 8 * 8;
+        let (mut rest, mut count) = (bytes - header - payload(header), 2);
+        while later + rest > usize::from(mtu) {
+            (rest, count) = (rest - payload(later), count + 1);
+        }
+        words.say(format_args!("{bytes} bytes, where the MTU is {mtu}: {count} fragments, and this is the first"));
+        become_first(packet, header + payload(header));
+        Some(Next::Ok)
+    }
+
     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
         let Self { held, mtus } = self;
         frame.for_each_hold(held, Next::Held, Next::HoldFull, |packet| judge(packet, mtus));
@@ -139,6 +174,16 @@ fn cut_all(held: &mut Held<u16>, out: &mut Emit<'_, Next>) {
     });
 }
 
+/// Makes a packet the first fragment of itself, of so many bytes.
+fn become_first(packet: &mut Packet<'_>, length: usize) {
+    if let Ok((ip, rest)) = packet.header::<Ipv4>() {
+        ip.set_total_len(length as u16);
+        ip.set_more_fragments(true);
+        ip.fill_checksum(rest);
+    }
+    packet.truncate(length);
+}
+
 /// Sends the first fragment of a packet; what is left in it is the rest. `false`, and it is unchanged, if there is no buffer.
 fn cut_first(packet: &mut Packet<'_>, mtu: u16, emit: &mut Emit<'_, Next>) -> bool {
     let Ok((ip, rest)) = packet.header::<Ipv4>() else { return false };
@@ -151,10 +196,7 @@ fn cut_first(packet: &mut Packet<'_>, mtu: u16, emit: &mut Emit<'_, Next>) -> bo
 
     let payload = (usize::from(mtu) - header) / 8 * 8;
     let first = header + payload;
-    ip.set_total_len(first as u16);
-    ip.set_more_fragments(true);
-    ip.fill_checksum(rest);
-    packet.truncate(first);
+    become_first(packet, first);
     let sent = emit.copy(packet, Next::Ok);
     // What has been cut off is still there.
     packet.append(total - first);

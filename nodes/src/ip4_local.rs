@@ -1,7 +1,7 @@
 //! `ip4-local`: packets for the router itself; answers echo requests (RFC 792, RFC 1122 §3.2.2.6, RFC 1812 §4.3.3.6).
 
 use swath_api::prelude::*;
-use swath_api::wire::{Icmp, IcmpCause, IpProtocol, Ipv4, Udp, checksum::Pseudo, icmp};
+use swath_api::wire::{Header, Icmp, IcmpCause, IpProtocol, Ipv4, Udp, checksum::Pseudo, icmp};
 use swath_api::zerocopy::FromBytes;
 
 use crate::icmp_error::own_ttl;
@@ -118,6 +118,7 @@ impl Node for Ip4Local {
              by `unreachable`, so that a traceroute that has reached the router ends here.",
         )
         .input(layer::IP4)
+        .pure()
         .example(include_str!("../examples/ip4-local.yaml"));
     type Config = Config;
     type Next = Next;
@@ -131,6 +132,27 @@ impl Node for Ip4Local {
             })] = true;
         }
         Ok(Ip4Local { own: Own4::new(setup.interfaces())?, ttl: own_ttl(config.ttl)?, punt })
+    }
+
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        let Ok((ip, rest)) = Ipv4::parse(packet.data()) else { return };
+        let protocol = ip.protocol();
+        if decided.is(Next::Reply) {
+            words.say(format_args!("echo reply from {} to {}", ip.src(), ip.dst()));
+        } else if decided.is(Next::Punt) {
+            words.say(format_args!("`punt` lists {protocol}"));
+        } else if decided.is(Next::Unreachable)
+            && let Ok((udp, _)) = Udp::ref_from_prefix(ip.payload(rest))
+            && protocol == IpProtocol::UDP
+        {
+            words.say(format_args!("nobody listens at port {} of {}", udp.dst_port(), ip.dst()));
+        } else if decided.is(Next::Unreachable) {
+            words.say(format_args!("nobody takes {protocol} at {}", ip.dst()));
+        } else if decided.is(Next::Icmp)
+            && let Ok((message, _)) = Icmp::ref_from_prefix(ip.payload(rest))
+        {
+            words.say(format_args!("ICMP type {} code {}", message.icmp_type(), message.code()));
+        }
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {

@@ -23,6 +23,8 @@ pub struct Ip4Reassembly {
     largest: usize,
     datagrams: Box<[Datagram]>,
     open: usize,
+    // For fragments that are not real.
+    copy: Box<Datagram>,
 }
 
 /// Settings.
@@ -133,12 +135,17 @@ impl Node for Ip4Reassembly {
             largest,
             datagrams: (0..config.datagrams).map(|_| Datagram::new(largest)).collect(),
             open: 0,
+            copy: Box::new(Datagram::new(largest)),
         })
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
         let now = cx.now();
         frame.for_each(|packet| self.take(packet, now).unwrap_or_else(|dropped| dropped));
+    }
+
+    fn simulate(&mut self, packet: &mut Packet<'_>, cx: &mut Context<'_>, words: &mut Words<'_>) -> Option<Next> {
+        Some(self.foresee(packet, cx.now(), words).unwrap_or_else(|dropped| dropped))
     }
 
     fn tick(&mut self, out: &mut Emit<'_, Next>, cx: &mut Context<'_>) {
@@ -166,17 +173,11 @@ impl Node for Ip4Reassembly {
 }
 
 impl Ip4Reassembly {
-    /// Decides for a packet; `Err` if it is of no use.
-    fn take(&mut self, packet: &mut Packet<'_>, now: u64) -> Result<Next, Next> {
-        let lane = *packet.lane_ref();
-        let (ip, rest) = packet.header::<Ipv4>().map_err(|_| Next::Malformed)?;
-        if !ip.is_fragment() {
-            return Ok(Next::Ok);
-        }
-        let payload = ip.payload(rest);
+    /// Whether a packet that is a fragment is sound.
+    fn check(&self, ip: &Ipv4, payload: &[u8]) -> Result<(), Next> {
         let (offset, more) = (usize::from(ip.fragment_offset()), ip.more_fragments());
         let end = offset + payload.len();
-        if payload.is_empty() || more && payload.len() % 8 != 0 || ip.header_len() + end > usize::from(u16::MAX) {
+        if payload.is_empty() || more && !payload.len().is_multiple_of(8) || ip.header_len() + end > usize::from(u16::MAX) {
             return Err(Next::BadFragment);
         }
         if ip.protocol() == IpProtocol::TCP && (offset == 0 && payload.len() < TCP_LEAST || (1..TCP_LEAST).contains(&offset)) {
@@ -185,6 +186,18 @@ impl Ip4Reassembly {
         if ip.header_len() + end > self.largest {
             return Err(Next::TooBig);
         }
+        Ok(())
+    }
+
+    /// Decides for a packet; `Err` if it is of no use.
+    fn take(&mut self, packet: &mut Packet<'_>, now: u64) -> Result<Next, Next> {
+        let lane = *packet.lane_ref();
+        let (ip, rest) = packet.header::<Ipv4>().map_err(|_| Next::Malformed)?;
+        if !ip.is_fragment() {
+            return Ok(Next::Ok);
+        }
+        let payload = ip.payload(rest);
+        self.check(ip, payload)?;
         let datagram = self.datagram(ip, now)?;
         let finding = datagram.add(ip, ip.option_bytes(rest), payload, lane);
         match finding {
@@ -200,22 +213,52 @@ impl Ip4Reassembly {
         }
     }
 
+    /// As [`Ip4Reassembly::take`], of a packet that is not real.
+    fn foresee(&mut self, packet: &mut Packet<'_>, now: u64, words: &mut Words<'_>) -> Result<Next, Next> {
+        let lane = *packet.lane_ref();
+        let (ip, rest) = packet.header::<Ipv4>().map_err(|_| Next::Malformed)?;
+        if !ip.is_fragment() {
+            return Ok(Next::Ok);
+        }
+        let payload = ip.payload(rest);
+        self.check(ip, payload)?;
+        match self.place(ip)? {
+            (at, true) => self.copy.be(&self.datagrams[at]),
+            (_, false) => self.copy.start(ip, now + self.timeout),
+        }
+        let finding = self.copy.add(ip, ip.option_bytes(rest), payload, lane);
+        words.say(format_args!("{} bytes of datagram {} from {}", self.copy.bytes(), ip.id(), ip.src()));
+        match finding {
+            Finding::More => Ok(Next::Collected),
+            Finding::Duplicate => Err(Next::Duplicate),
+            Finding::Overlap => Err(Next::Overlap),
+            Finding::Whole => {
+                words.say("none is missing");
+                self.copy.write(packet)
+            }
+        }
+    }
+
+    /// Where the datagram is that a fragment belongs to, and whether it is there already; else the place is free.
+    fn place(&self, ip: &Ipv4) -> Result<(usize, bool), Next> {
+        if let Some(at) = self.datagrams.iter().position(|datagram| datagram.is_of(ip)) {
+            return Ok((at, true));
+        }
+        let of_source = |datagram: &&Datagram| datagram.is_open() && datagram.source() == ip.src_bits();
+        if self.open >= self.per_source && self.datagrams.iter().filter(of_source).count() >= self.per_source {
+            return Err(Next::SourceFull);
+        }
+        let free = self.datagrams.iter().position(|datagram| !datagram.is_open()).ok_or(Next::TableFull)?;
+        Ok((free, false))
+    }
+
     /// The datagram that a fragment belongs to.
     fn datagram(&mut self, ip: &Ipv4, now: u64) -> Result<&mut Datagram, Next> {
-        let found = self.datagrams.iter().position(|datagram| datagram.is_of(ip));
-        let at = match found {
-            Some(at) => at,
-            None => {
-                let of_source = |datagram: &&Datagram| datagram.is_open() && datagram.source() == ip.src_bits();
-                if self.open >= self.per_source && self.datagrams.iter().filter(of_source).count() >= self.per_source {
-                    return Err(Next::SourceFull);
-                }
-                let free = self.datagrams.iter().position(|datagram| !datagram.is_open()).ok_or(Next::TableFull)?;
-                self.datagrams[free].start(ip, now + self.timeout);
-                self.open += 1;
-                free
-            }
-        };
+        let (at, is_there) = self.place(ip)?;
+        if !is_there {
+            self.datagrams[at].start(ip, now + self.timeout);
+            self.open += 1;
+        }
         Ok(&mut self.datagrams[at])
     }
 }

@@ -174,6 +174,47 @@ impl Node for Ip4Resolve {
         }
     }
 
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, cx: &Context<'_>, words: &mut Words<'_>) {
+        let (table, lane) = (cx.table(self.neighbours), packet.lane_ref());
+        if decided.is(Next::Resolved) {
+            packet.data().first_chunk::<6>().into_iter().for_each(|mac| words.say(format_args!("to {}", MacAddr::from(*mac))));
+        } else if let Some(key) = key_of(table, packet) {
+            table.say(key, cx.now(), words);
+        } else if decided.is(Next::TooBig) || decided.is(Next::TtlExpired) {
+            let (bytes, ttl) = (packet.len(), packet.data().get(8).copied().unwrap_or_default());
+            words.say(format_args!("{bytes} bytes, ttl {ttl}"));
+        } else if decided.is(Next::NoAddress)
+            && let Some(interface) = table.interface(lane.tx)
+        {
+            words.say(format_args!("{} has no IPv4 address", interface.name));
+        }
+    }
+
+    fn simulate(&mut self, packet: &mut Packet<'_>, cx: &mut Context<'_>, words: &mut Words<'_>) -> Option<Next> {
+        let (table, now) = (cx.table(self.neighbours), cx.now());
+        let next_hop = match next_hop(table, packet) {
+            Ok(next_hop) => next_hop,
+            Err(reason) => return Some(reason),
+        };
+        table.say(next_hop, now, words);
+        let Some((place, answer)) = table.would_demand(next_hop, now) else { return Some(Next::TableFull) };
+        let waiting = cx.peek(self.neighbours).waiting().count(place);
+        if waiting > 0 {
+            words.say(format_args!("{waiting} packets wait for it"));
+        }
+        Some(match answer {
+            Answer::Send { mac, .. } if waiting == 0 => send(packet, table, next_hop, mac),
+            Answer::Failed => Next::Failed,
+            Answer::Wait { .. } if waiting >= self.queue => Next::QueueFull,
+            _ if self.held.room() == 0 => Next::HoldFull,
+            Answer::Wait { ask: true } => {
+                words.say("it is asked for by ARP");
+                Next::Held
+            }
+            Answer::Wait { .. } | Answer::Send { .. } => Next::Held,
+        })
+    }
+
     fn tick(&mut self, out: &mut Emit<'_, Next>, cx: &mut Context<'_>) {
         let (table, now) = (cx.table(self.neighbours), cx.now());
         let version = table.version();
@@ -215,6 +256,18 @@ impl Ip4Resolve {
                 shard.refresh(table, place);
             }
         }
+    }
+}
+
+/// Who is next on the way of a packet that is as it came.
+pub(crate) fn key_of(table: &Neighbours, packet: &Packet<'_>) -> Option<Key> {
+    let (lane, data) = (packet.lane_ref(), packet.data());
+    let destination = || data.get(16..20).and_then(|bytes| bytes.first_chunk()).map(|bytes| u32::from_be_bytes(*bytes));
+    let is_known = table.interface(lane.tx).is_some() && IcmpCause::from_word(lane.adj).is_none();
+    if lane.adj == 0 {
+        destination().filter(|_| is_known).map(|to| Key::new(lane.tx, to))
+    } else {
+        table.next_hop(lane.adj).filter(|_| is_known)
     }
 }
 

@@ -1,11 +1,10 @@
 //! `ip4-rewrite`: the last step of forwarding: time to live, checksum, MTU, Ethernet header (RFC 1812 §5.3.1).
 
-use std::net::Ipv4Addr;
-
 use swath_api::Str;
 use swath_api::prelude::*;
 use swath_api::wire::{IcmpCause, MacAddr};
 
+use crate::ip4_resolve::key_of;
 use crate::neighbours::Neighbours;
 
 /// Makes IPv4 packets ready to leave by the adjacency that a look-up has found.
@@ -71,9 +70,9 @@ impl Node for Ip4Rewrite {
             let mtu = neighbours.interface(lane.tx).map_or(0, |interface| interface.mtu);
             words.say(format_args!("{} bytes, where the MTU is {mtu}", data.len()));
         } else if decided.is(Next::Unresolved)
-            && let Some(next_hop) = neighbours.next_hop(lane.adj)
+            && let Some(next_hop) = key_of(neighbours, packet)
         {
-            words.say(format_args!("the hardware address of {} is not known", Ipv4Addr::from(next_hop.address())));
+            neighbours.say(next_hop, cx.now(), words);
         }
     }
 

@@ -1,5 +1,7 @@
 //! `ip4-urpf`: unicast reverse-path forwarding: whether a packet can have come the way it came (RFC 3704, RFC 8704, BCP 38).
 
+use std::net::Ipv4Addr;
+
 use swath_api::Str;
 use swath_api::prelude::*;
 
@@ -91,6 +93,15 @@ impl Node for Ip4Urpf {
             destinations: Box::new([0; VECTOR]),
             numbers: Box::new([0; VECTOR]),
         })
+    }
+
+    fn reason(&self, packet: &Packet<'_>, _: Decided, cx: &Context<'_>, words: &mut Words<'_>) {
+        let Some(source) = packet.data().get(12..16).and_then(|bytes| bytes.first_chunk().copied()) else { return };
+        match cx.table(self.routes).longest(u32::from_be_bytes(source)) {
+            Some(Some(prefix)) => words.say(format_args!("route back {prefix}")),
+            Some(None) => words.say(format_args!("no route leads back to {}", Ipv4Addr::from(source))),
+            None => {}
+        }
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {

@@ -61,6 +61,16 @@ impl Node for Meter {
         Ok(meter)
     }
 
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, cx: &Context<'_>, words: &mut Words<'_>) {
+        if decided.is(Next::Exceeded) {
+            self.fits(packet.len(), cx.now(), words);
+        }
+    }
+
+    fn simulate(&mut self, packet: &mut Packet<'_>, cx: &mut Context<'_>, words: &mut Words<'_>) -> Option<Next> {
+        Some(if self.fits(packet.len(), cx.now(), words) { Next::Ok } else { Next::Exceeded })
+    }
+
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
         let Meter { bits, packets } = self;
         bits.iter_mut().chain(&mut *packets).for_each(|bucket| bucket.fill(cx.now()));
@@ -82,6 +92,26 @@ impl Node for Meter {
                 new.adopt(old);
             }
         }
+    }
+}
+
+impl Meter {
+    /// Whether a packet of a length would pass now; says what is in the buckets, which stays there.
+    fn fits(&self, length: usize, now: u64, words: &mut Words<'_>) -> bool {
+        let of = |bucket: &Option<Bucket>| {
+            bucket.clone().map(|mut bucket| {
+                bucket.fill(now);
+                bucket
+            })
+        };
+        let (bits, packets) = (of(&self.bits), of(&self.packets));
+        if let Some(bucket) = &bits {
+            words.say(format_args!("{length} bytes, and {} may pass now", bucket.tokens() / 8));
+        }
+        if let Some(bucket) = &packets {
+            words.say(format_args!("{} packets may pass now", bucket.tokens()));
+        }
+        bits.is_none_or(|bucket| bucket.has(length as u64 * 8)) && packets.is_none_or(|bucket| bucket.has(1))
     }
 }
 
@@ -138,6 +168,11 @@ impl Bucket {
 
     fn has(&self, tokens: u64) -> bool {
         self.level >= u128::from(tokens) * self.token
+    }
+
+    /// Whole tokens that it has.
+    fn tokens(&self) -> u128 {
+        self.level / self.token
     }
 
     /// Takes tokens that it has.

@@ -103,6 +103,28 @@ impl Node for Nat44In2out {
         }
     }
 
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, cx: &Context<'_>, words: &mut Words<'_>) {
+        let table = cx.table(self.table);
+        let known = table.known();
+        let (nat, shard) = (table.view(&known), cx.peek(self.table));
+        if decided.is(Next::Ok) {
+            nat44::translated_by::<INSIDE>(nat, shard, packet, words);
+        } else {
+            nat44::foresee::<INSIDE>(nat, shard, packet, (self.hairpin, cx.now()), words);
+        }
+    }
+
+    fn simulate(&mut self, packet: &mut Packet<'_>, cx: &mut Context<'_>, words: &mut Words<'_>) -> Option<Next> {
+        let table = cx.table(self.table);
+        let known = table.known();
+        let nat = table.view(&known);
+        Some(match nat44::foresee::<INSIDE>(nat, cx.peek(self.table), packet, (self.hairpin, cx.now()), words) {
+            Act::Wait if self.waiting.room() == 0 => Next::FragmentsFull,
+            Act::Wait => Next::Waiting,
+            act => apply(nat, packet, act),
+        })
+    }
+
     fn tick(&mut self, out: &mut Emit<'_, Next>, cx: &mut Context<'_>) {
         let (now, nat) = (cx.now(), cx.table(self.table));
         cx.shard(self.table).tick(now);

@@ -91,6 +91,28 @@ impl Node for Nat44Out2in {
         walk.translate::<OUTSIDE, false>(frame, cx.shard(self.table), apply);
     }
 
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, cx: &Context<'_>, words: &mut Words<'_>) {
+        let table = cx.table(self.table);
+        let known = table.known();
+        let (nat, shard) = (table.view(&known), cx.peek(self.table));
+        if decided.is(Next::Ok) {
+            nat44::translated_by::<OUTSIDE>(nat, shard, packet, words);
+        } else {
+            nat44::foresee::<OUTSIDE>(nat, shard, packet, (false, cx.now()), words);
+        }
+    }
+
+    fn simulate(&mut self, packet: &mut Packet<'_>, cx: &mut Context<'_>, words: &mut Words<'_>) -> Option<Next> {
+        let table = cx.table(self.table);
+        let known = table.known();
+        let shard = cx.peek(self.table);
+        Some(match nat44::foresee::<OUTSIDE>(table.view(&known), shard, packet, (false, cx.now()), words) {
+            Act::Wait if self.waiting.room() == 0 => Next::FragmentsFull,
+            Act::Wait => Next::Waiting,
+            act => apply(packet, act),
+        })
+    }
+
     fn tick(&mut self, out: &mut Emit<'_, Next>, cx: &mut Context<'_>) {
         let (now, nat) = (cx.now(), cx.table(self.table));
         cx.shard(self.table).tick(now);
@@ -109,7 +131,13 @@ impl Node for Nat44Out2in {
     fn owner(&self, frame: &mut Frame<'_, Owner>, cx: &Context<'_>) {
         let (now, nat) = (cx.now(), cx.table(self.table));
         let known = nat.known();
-        frame.for_each(|packet| nat.view(&known).owner_outside(packet.data(), now));
+        frame.for_each(|packet| nat.view(&known).owner_outside(packet.data(), now, true));
+    }
+
+    fn would_own(&self, frame: &mut Frame<'_, Owner>, cx: &Context<'_>) {
+        let (now, nat) = (cx.now(), cx.table(self.table));
+        let known = nat.known();
+        frame.for_each(|packet| nat.view(&known).owner_outside(packet.data(), now, false));
     }
 
     fn adopt(&mut self, old: &mut Nat44Out2in) {

@@ -34,6 +34,11 @@ impl Node for RoundRobin {
         }
     }
 
+    fn simulate(&mut self, _: &mut Packet<'_>, _: &mut Context<'_>, words: &mut Words<'_>) -> Option<Branch<Next>> {
+        words.say(format_args!("the turn of edge {} of {}", self.next + 1, self.ways));
+        Some(Branch::Named(self.next))
+    }
+
     fn process(&mut self, frame: &mut Frame<'_, Branch<Next>>, _: &mut Context<'_>) {
         frame.decide_lanes(&[(); VECTOR], |_, ()| {
             let way = self.next;

@@ -36,6 +36,15 @@ impl Node for Tee {
         }
     }
 
+    fn simulate(&mut self, _: &mut Packet<'_>, _: &mut Context<'_>, words: &mut Words<'_>) -> Option<Branch<Next>> {
+        match self.copies {
+            1 => words.say("1 copy goes by the other edge"),
+            copies => words.say(format_args!("{copies} copies go by the other edges")),
+        }
+        words.say(format_args!("of all of a pass the engine takes {VECTOR}"));
+        Some(Branch::Fixed(Next::Out))
+    }
+
     fn process(&mut self, frame: &mut Frame<'_, Branch<Next>>, _: &mut Context<'_>) {
         frame.for_each_emit(|packet, emit| {
             for copy in 0..self.copies {

@@ -35,7 +35,7 @@ pub mod reserved {
     pub const REASONS: [(&str, &str); 10] = [
         (
             "fault",
-            "The node panicked: a defect in it. It is out of service until the graph is started again. Standard error has the message.",
+            "The node failed: a defect in it, or in the plugin that it comes from. It is out of service until the engine is started again. The log has the message.",
         ),
         (
             "inbox-full",
@@ -43,9 +43,12 @@ pub mod reserved {
         ),
         (
             "out-of-buffers",
-            "The buffer pool is exhausted. Raise `engine.buffers`, or find who holds packets in the ledger of buffers at the end of a run.",
+            "The buffer pool is exhausted. Raise `engine.buffers`, or find who holds packets: `swath show runtime` says so, and the ledger of buffers at the end of a run.",
         ),
-        ("ring-full", "The interface did not take the packet: it is slower than what is sent to it. Compare the rates."),
+        (
+            "ring-full",
+            "The interface did not take the packet: it is slower than what is sent to it. Compare the rates (`swath show interfaces`).",
+        ),
         ("no-interface", "No node has chosen an interface for this packet: put a look-up before `tx`, or set its `interface`."),
         (
             "held-dropped",

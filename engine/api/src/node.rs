@@ -91,6 +91,12 @@ pub trait Node: Sized + Send + 'static {
         frame.all(Owner::ANY);
     }
 
+    /// As [`Node::owner`], of packets that are not real: for a kind whose `owner` leaves something in the shared part of a table. Kinds of plugins
+    /// are asked by `owner`.
+    fn would_own(&self, frame: &mut Frame<'_, Owner>, cx: &Context<'_>) {
+        self.owner(frame, cx);
+    }
+
     /// Called when the time asked for with [`Setup::every`] has passed.
     fn tick(&mut self, out: &mut Emit<'_, Self::Next>, cx: &mut Context<'_>) {
         let _ = (out, cx);

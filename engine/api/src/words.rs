@@ -93,6 +93,11 @@ impl fmt::Debug for Note {
 pub struct Decided(u16);
 
 impl Decided {
+    /// That it goes this way.
+    pub fn of(next: impl Edges) -> Decided {
+        Decided(next.id())
+    }
+
     pub(crate) fn new(id: u16) -> Decided {
         Decided(id)
     }

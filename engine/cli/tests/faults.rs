@@ -1,6 +1,9 @@
 //! Deliberate faults: for each, `swath drops` and `swath explain` name the cause.
 
 mod common;
+#[allow(dead_code)]
+#[path = "plugins/build.rs"]
+mod plugin;
 
 use std::fmt::Write as _;
 
@@ -34,7 +37,7 @@ nodes:
 /// A fault: its name, the packet, and what is other in the graph.
 type Fault = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
-const FAULTS: [Fault; 11] = [
+const FAULTS: [Fault; 13] = [
     ("wrong hardware address", "udp 192.168.1.2:1 > 10.0.0.1:2 dst-mac 02:00:00:00:09:09", &[]),
     ("TTL 1", "udp 192.168.1.2:1 > 10.0.0.1:2 ttl 1", &[]),
     ("no route", "udp 192.168.1.2:1 > 172.16.0.1:2", &[]),
@@ -61,6 +64,28 @@ const FAULTS: [Fault; 11] = [
             ("to: ethernet }", "to: copy }\n  copy:     { kind: tee, to: { out: ethernet, a: ethernet, b: ethernet } }"),
         ],
     ),
+    (
+        "a node of a plugin fails",
+        "udp 192.168.1.2:1 > 10.0.0.1:2",
+        &[
+            ("interfaces:", "plugins: { third: libbroken.so }\ninterfaces:"),
+            ("to: filter }", "to: third }\n  third:    { kind: broken, to: filter }"),
+        ],
+    ),
+    (
+        "the pool is empty, for packets wait for a neighbour",
+        "udp 192.168.1.2:1 > 192.168.1.77:2",
+        &[
+            ("interfaces:", "engine: { buffers: 1024, hugepages: never }\ninterfaces:"),
+            ("kind: neighbours,", "kind: neighbours, retries: 100,"),
+            ("500pps", "5kpps"),
+            ("packets: ['", "packets: [udp 192.168.1.2:1 > 192.168.1.78:2, '"),
+            (
+                "to: tx }",
+                "to: { ok: tx, unresolved: resolve } }\n  resolve:  { kind: ip4-resolve, hold: 4096, queue: 1024, to: { resolved: tx, request: tx } }",
+            ),
+        ],
+    ),
 ];
 
 #[test]
@@ -69,7 +94,13 @@ fn each_fault_is_named_by_drops_and_by_explain() {
     for (fault, packet, changes) in FAULTS {
         let graph = changes.iter().fold(ROUTER.replace("%PACKET%", packet), |graph, (from, to)| graph.replace(from, to));
         let place = Place::new();
-        let running = Running::start(&place, &graph);
+        if graph.contains("libbroken") {
+            let source = plugin::root().join("engine/cli/tests/plugins/defects.c");
+            plugin::c(&place, &source, "broken", &["-DKIND=\"broken\"", "-DDEFECT=return SWATH_FAILED"]);
+        }
+        let directory = place.path("");
+        let directory = directory.to_str().unwrap();
+        let running = Running::with(&place, &graph, &["--plugin-path", directory]);
         running.until("/v1/drops", |drops| !drops.as_array().unwrap().is_empty());
         let drops: Vec<Value> = serde_json::from_value(running.json("/v1/drops")).unwrap();
         let _ = writeln!(text, "=== {fault}\n$ swath drops");
@@ -77,7 +108,8 @@ fn each_fault_is_named_by_drops_and_by_explain() {
             let name = |member: &str| one[member].as_str().unwrap().to_owned();
             let _ = writeln!(text, "{}.{}\n{}", name("node"), name("reason"), name("meaning"));
         }
-        let _ = writeln!(text, "$ swath explain --in lan '{packet}'\n{}", running.told(["explain", "--in", "lan", packet]));
+        let explained = running.ask(["explain", "--in", "lan", packet]);
+        let _ = writeln!(text, "$ swath explain --in lan '{packet}'\n{}{}", explained.out.replace(directory, ""), explained.err);
         running.end();
     }
     insta::assert_snapshot!(text);

@@ -44,7 +44,8 @@ impl FirstFragments {
     /// Remembers what was decided for a first fragment.
     pub(super) fn first<A: Address + Into<u128>>(&mut self, key: &Key<A>, verdict: Verdict, now: u64) {
         let packet = packet(key);
-        let ways = self.ways(packet);
+        let place = self.place(packet);
+        let ways = &mut self.seen[place];
         let same = ways.iter().position(|way| way.is_some_and(|seen| seen.packet == packet));
         let oldest = || (0..WAYS).min_by_key(|way| ways[*way].map(|seen| seen.at)).unwrap_or(0);
         let way = same.unwrap_or_else(oldest);
@@ -52,15 +53,14 @@ impl FirstFragments {
     }
 
     /// What was decided for the first fragment of this one's packet.
-    pub(super) fn later<A: Address + Into<u128>>(&mut self, key: &Key<A>, now: u64) -> Option<Verdict> {
+    pub(super) fn later<A: Address + Into<u128>>(&self, key: &Key<A>, now: u64) -> Option<Verdict> {
         let packet = packet(key);
-        let found = self.ways(packet).iter().flatten().find(|seen| seen.packet == packet);
+        let found = self.seen[self.place(packet)].iter().flatten().find(|seen| seen.packet == packet);
         found.filter(|seen| now.saturating_sub(seen.at) < KEPT).map(|seen| seen.verdict)
     }
 
-    fn ways(&mut self, packet: Packet) -> &mut [Option<Seen>; WAYS] {
-        let place = self.hasher.hash_one(packet) as usize & (self.seen.len() - 1);
-        &mut self.seen[place]
+    fn place(&self, packet: Packet) -> usize {
+        self.hasher.hash_one(packet) as usize & (self.seen.len() - 1)
     }
 }
 

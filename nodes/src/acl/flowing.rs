@@ -9,7 +9,9 @@ use crate::sessions::{Event, FlowKey, Key4, Key6, Probe, quoted4, quoted6};
 
 use super::address::Address;
 use super::criteria::{Key, Part};
+use super::flows::Flows;
 use super::rules::{Family, Rules};
+use super::stateful::Stores;
 
 /// An address of packets that have sessions.
 pub trait Flowing: Address + Into<u128> {
@@ -26,6 +28,8 @@ pub trait Flowing: Address + Into<u128> {
     fn read(packet: &[u8]) -> Probe<Self::Flow>;
     /// The rules of its version of IP.
     fn rules(rules: &Rules) -> &Family<Self>;
+    /// The sessions of its version of IP.
+    fn flows(stores: &Stores) -> &Flows<Self>;
 }
 
 /// Whether all that a session asks is in the key already, so that [`probe`] can be used.
@@ -69,6 +73,10 @@ impl Flowing for u32 {
     fn rules(rules: &Rules) -> &Family<u32> {
         &rules.ip4
     }
+
+    fn flows(stores: &Stores) -> &Flows<u32> {
+        &stores.ip4
+    }
 }
 
 impl Flowing for u128 {
@@ -97,6 +105,10 @@ impl Flowing for u128 {
 
     fn rules(rules: &Rules) -> &Family<u128> {
         &rules.ip6
+    }
+
+    fn flows(stores: &Stores) -> &Flows<u128> {
+        &stores.ip6
     }
 }
 

@@ -61,7 +61,7 @@ impl Asking<'_> {
 /// What rules were asked about the first packet of a session, beside what its key says.
 #[derive(Debug, Clone, Copy, Default, FromZeros)]
 #[repr(C)]
-struct Origin {
+pub(super) struct Origin {
     source_port: u32,
     destination_port: u32,
     vlan: u16,
@@ -78,7 +78,7 @@ pub struct Flows<A: Flowing> {
     sessions: Sessions<A::Flow>,
     fragments: Fragments<A::Flow>,
     /// By the place of the session.
-    origins: HugeArray<Origin>,
+    pub(super) origins: HugeArray<Origin>,
     /// Keys about which rules are asked, kept so that they need not be made for each vector.
     asked: Box<[Key<A>; VECTOR]>,
     /// Packets that have passed by their sessions.
@@ -186,7 +186,7 @@ impl<A: Flowing> Flows<A> {
     }
 
     /// A fragment without ports is of the flow of its first one.
-    fn of_first_fragment(&self, key: &Key<A>, probe: &mut Probe<A::Flow>, now: u64) {
+    pub(super) fn of_first_fragment(&self, key: &Key<A>, probe: &mut Probe<A::Flow>, now: u64) {
         if probe.event == Event::Fragment
             && let Some(flow) = self.fragments.find(&A::datagram(key), now)
         {
@@ -333,7 +333,7 @@ impl Origin {
         }
     }
 
-    fn key<A: Flowing>(&self, flow: A::Flow) -> Key<A> {
+    pub(super) fn key<A: Flowing>(&self, flow: A::Flow) -> Key<A> {
         let flow = flow.flow();
         Key {
             source: A::address(flow.source),

@@ -13,6 +13,7 @@ mod fields;
 mod first_fragments;
 mod flowing;
 mod flows;
+mod foresee;
 mod lists;
 mod packet;
 mod plain;
@@ -41,6 +42,7 @@ pub use control::{Command, Reply};
 pub use criteria::{ANY_PORT, Criteria, Key, NO_PORT, Others, Part, Ports};
 pub use flowing::{Flowing, fragment_hash, is_plain, network, pair_hash, probe};
 pub use flows::{Asking, Flows, Ruling};
+pub use foresee::Asker;
 pub use packet::{Kind, ethernet4, ethernet6, ip4, ip6, plain4};
 pub use rules::{Hits, Outcome, Rules, Verdict};
 pub use settings::{Action, Config, Fragments, Rule};
@@ -156,11 +158,6 @@ impl Shard {
             }
         };
         self.rules.ip6(keys, verdicts, &mut self.scratch, count);
-    }
-
-    /// The place of the rule that has decided, from 1; `None` for the default.
-    pub fn place(&self, verdict: Verdict) -> Option<u32> {
-        ((verdict.rule as usize) < self.rules.entries.len()).then_some(verdict.rule + 1)
     }
 
     /// Counts packets for the rules that have decided.

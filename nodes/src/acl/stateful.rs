@@ -22,7 +22,7 @@ const OF_IP6: u64 = 1 << 32;
 const LISTED_AT: u32 = 33;
 
 /// The sessions of one worker.
-pub(super) struct Stores {
+pub struct Stores {
     pub(super) ip4: Flows<u32>,
     pub(super) ip6: Flows<u128>,
     /// When the worker has looked last.

@@ -24,10 +24,10 @@ pub struct Header {
 impl Header {
     /// Reads it. `None` if the frame is shorter than its header, or ends within its tag.
     #[inline(always)]
-    pub fn read(packet: &mut Packet<'_>) -> Option<Header> {
+    pub fn read(packet: &Packet<'_>) -> Option<Header> {
         let len = packet.len();
         // Whatever lies behind a short frame's end is not looked at.
-        let bytes = packet.window::<{ ETHERNET + 2 * TAG }>();
+        let bytes = packet.peek::<{ ETHERNET + 2 * TAG }>();
         let (first, second) = (load(bytes, 0), load(bytes, 6));
         let header = |vlan, before: usize| Header {
             destination: first & ADDRESS,

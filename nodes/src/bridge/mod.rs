@@ -67,6 +67,19 @@ pub struct Member {
     pub mtu: u16,
 }
 
+/// What there is to learn of a frame's source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learns {
+    /// Nothing: it is known there, or static, or is not to be learnt.
+    Nothing,
+    /// It is not known yet.
+    New,
+    /// It was known at another interface.
+    Moves(u16),
+    /// It is not known, and there is no room.
+    Full,
+}
+
 /// What one worker has counted; it alone writes.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -170,6 +183,32 @@ impl Bridge {
         }
     }
 
+    /// Whether a station is known at an interface once it was heard there now.
+    pub fn would_learn(&self, key: Key, interface: u16, now: Moment) -> Learns {
+        match self.stations.known(key, now) {
+            _ if !self.learn => Learns::Nothing,
+            Some(station) if station.port == interface || station.seen.is_none() => Learns::Nothing,
+            Some(station) => Learns::Moves(station.port),
+            None if self.is_own(key.address()) => Learns::Nothing,
+            None if self.stations.used() >= self.stations.capacity() => Learns::Full,
+            None => Learns::New,
+        }
+    }
+
+    /// Who a key is, in words.
+    pub fn tell(&self, key: Key) -> impl std::fmt::Display {
+        struct Told(Key);
+        impl std::fmt::Display for Told {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                match self.0.vlan() {
+                    0 => write!(f, "{}", self.0.mac()),
+                    vlan => write!(f, "{} in VLAN {vlan}", self.0.mac()),
+                }
+            }
+        }
+        Told(key)
+    }
+
     #[cold]
     fn count(&self, worker: u32, heard: Heard) {
         let Some(counts) = self.workers.get(worker as usize) else { return };
@@ -231,7 +270,8 @@ impl Bridge {
         Moment(self.clock.load(Ordering::Relaxed))
     }
 
-    fn name(&self, interface: u16) -> &str {
+    /// The name of an interface.
+    pub fn name(&self, interface: u16) -> &str {
         self.names.get(usize::from(interface)).map_or("", String::as_str)
     }
 }

@@ -191,6 +191,13 @@ impl Stations {
         state.is_known_at(now, self.ageing()).then(|| state.port())
     }
 
+    /// What is known of a station.
+    pub fn known(&self, key: Key, now: Moment) -> Option<Station> {
+        let (_, state) = self.find(key)?;
+        let seen = (state.kind() == LEARNT).then(|| state.seen());
+        state.is_known_at(now, self.ageing()).then(|| Station { key, port: state.port(), seen })
+    }
+
     /// A station was heard at a port. `may_learn` is asked before one that is not in the table is taken in.
     #[inline]
     pub fn hear(&self, key: Key, port: u16, now: Moment, may_learn: impl FnOnce() -> bool) -> Heard {

@@ -83,6 +83,20 @@ impl Datagram {
         self.blocks.fill(0);
     }
 
+    /// Becomes what another one of the same length is.
+    pub(super) fn be(&mut self, other: &Datagram) {
+        let Datagram { ref blocks, ref data, .. } = *other;
+        let (mut own_blocks, mut own_data) = (std::mem::take(&mut self.blocks), std::mem::take(&mut self.data));
+        own_blocks.copy_from_slice(blocks);
+        own_data[..other.highest].copy_from_slice(&data[..other.highest]);
+        *self = Datagram { blocks: own_blocks, data: own_data, ..*other };
+    }
+
+    /// Bytes of data that are there, the last block counted as whole.
+    pub(super) fn bytes(&self) -> usize {
+        (self.count * BLOCK).min(self.end.unwrap_or(usize::MAX))
+    }
+
     pub(super) fn close(&mut self) {
         self.open = false;
     }

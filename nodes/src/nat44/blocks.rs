@@ -179,6 +179,32 @@ impl Blocks {
         Ok(chosen)
     }
 
+    /// As [`Blocks::choose`], and no block is given.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn foresee<R>(
+        &self,
+        user: u32,
+        mut tried: impl Iterator<Item = usize>,
+        choose: impl Fn(usize, (u16, u16)) -> Option<R>,
+    ) -> Result<R, bool> {
+        let (mut number, mut has) = (self.first_of(user), 0);
+        while number != 0 {
+            let (place, range) = self.range(number);
+            if let Some(chosen) = choose(place, range) {
+                return Ok(chosen);
+            }
+            has += 1;
+            number = self.blocks[number as usize].next;
+        }
+        if has >= self.per_user {
+            return Err(true);
+        }
+        let free = |place: usize| self.free_from(place, 0).find_map(|number| choose(place, self.range(number).1));
+        tried.find_map(free).ok_or(false)
+    }
+
     /// A mapping of a user comes back, with a port of the address at a place: the user has that block, or gets it.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! The sessions of a worker with the mappings behind them, and how packets are decided with them.
 
+mod foresee;
+
 use swath_api::wire::IpProtocol;
 use swath_api::{Journal, Owner};
 
@@ -16,6 +18,8 @@ use super::rate::Rates;
 use super::settings::{Filtering, Mapping, Pooling, PortBlocks, Rules};
 use super::view::{Target, View, fragment_key};
 use super::{End, INSIDE, OUTSIDE, chosen};
+
+pub(crate) use foresee::{foresee, translated_by};
 
 /// What belongs to sessions, and goes with them.
 pub(super) struct Behind {
@@ -137,7 +141,20 @@ impl Flows {
     /// What was found, if it is permitted still; a session that is not ends.
     #[inline(never)]
     fn ask_again(&mut self, nat: View<'_>, found: Found) -> Found {
-        let Some(session) = self.sessions.old(found) else { return found };
+        if self.still_allows(nat, found) {
+            self.sessions.renew(found);
+            return found;
+        }
+        if let Some(handle) = found.handle() {
+            let behind = &mut self.behind;
+            self.sessions.remove_one(handle, &mut |gone, _| behind.gone(gone));
+        }
+        Found::NONE
+    }
+
+    /// Whether what was found is permitted still.
+    fn still_allows(&self, nat: View<'_>, found: Found) -> bool {
+        let Some(session) = self.sessions.old(found) else { return true };
         let (forward, reverse) = (session.forward(), session.reverse());
         let (inside, outside) = if is_of_inside(&forward) { (forward, reverse) } else { (reverse, forward) };
         let (inside, outside) = (End::from(inside.source_end()), End::from(outside.destination_end()));
@@ -147,15 +164,7 @@ impl Flows {
             Mapping::EndpointDependent => is_of_inside(&forward),
             Mapping::EndpointIndependent => self.behind.mappings.of_outside(outside, protocol).is_some(),
         };
-        if nat.allows((inside, outside), protocol, self.worker) && (nat.is_static(outside, protocol) || mapped()) {
-            self.sessions.renew(found);
-            return found;
-        }
-        if let Some(handle) = found.handle() {
-            let behind = &mut self.behind;
-            self.sessions.remove_one(handle, &mut |gone, _| behind.gone(gone));
-        }
-        Found::NONE
+        nat.allows((inside, outside), protocol, self.worker) && (nat.is_static(outside, protocol) || mapped())
     }
 
     /// Begins the look-up of a packet.
@@ -505,7 +514,7 @@ fn ports(rules: &Rules, worker: u32) -> Ports {
 }
 
 /// The places of the addresses that a host may get, in their order, and which ports of them.
-fn places(rules: &Rules, inside: u32) -> impl Iterator<Item = (usize, Range)> {
+fn places(rules: &Rules, inside: u32) -> impl Iterator<Item = (usize, Range)> + Clone {
     let count = rules.pool.addresses().len();
     let own = rules.deterministic.as_ref().map(|all| all.of_inside(inside, &rules.pool));
     let first = chosen(inside, count);

@@ -28,6 +28,10 @@ impl Mapped {
         end(self.outside)
     }
 
+    pub(super) fn sessions(&self) -> u32 {
+        self.sessions
+    }
+
     pub(super) fn protocol(&self) -> IpProtocol {
         IpProtocol(self.inside as u8)
     }

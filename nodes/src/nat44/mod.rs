@@ -33,6 +33,7 @@ use swath_api::{JournalReader, Records, Str};
 
 pub(crate) use act::{Act, Refusal};
 pub use control::{Command, Question, Reply, Row};
+pub(crate) use flows::{foresee, translated_by};
 pub(crate) use rewrite::{address, quote, translate};
 pub use settings::Config;
 pub(crate) use view::View;

@@ -240,6 +240,34 @@ impl Ports {
         Some(port)
     }
 
+    /// A port that [`Ports::choose`] may take, and whether it is sure that it does: else it takes any that is as near.
+    pub(super) fn foresee(&self, place: usize, range: Range, wanted: u16, protocol: IpProtocol) -> Option<(u16, bool)> {
+        let (row, (first, last)) = (row(place, protocol)?, range.or(self.parts.get(place).copied().flatten())?);
+        if self.free[row] == 0 {
+            return None;
+        }
+        if (first..=last).contains(&wanted) && !self.is_taken(row, wanted) {
+            return Some((wanted, true));
+        }
+        self.first_free(row, (first, last), first, !0).map(|port| (port, false))
+    }
+
+    /// As [`Ports::foresee`], of [`Ports::choose_for_peer`].
+    pub(super) fn foresee_for_peer(
+        &self,
+        (place, range): (usize, Range),
+        wanted: u16,
+        protocol: IpProtocol,
+        is_free: impl Fn(u16) -> bool,
+    ) -> Option<(u16, bool)> {
+        let (row, (first, last)) = (row(place, protocol)?, range.or(self.parts.get(place).copied().flatten())?);
+        let usable = |port: &u16| !self.is_taken(row, *port) && is_free(*port);
+        if (first..=last).contains(&wanted) && usable(&wanted) {
+            return Some((wanted, true));
+        }
+        (first..=last).find(usable).map(|port| (port, false))
+    }
+
     fn search(&mut self, row: usize, (first, last): (u16, u16), wanted: u16, protocol: IpProtocol) -> Option<u16> {
         if (first..=last).contains(&wanted) && !self.is_taken(row, wanted) {
             return Some(wanted);

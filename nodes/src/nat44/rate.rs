@@ -70,6 +70,13 @@ impl Rates {
         is_admitted
     }
 
+    /// What [`Rates::admit`] would say.
+    pub(super) fn would_admit(&self, address: u32, now: u64) -> bool {
+        let place = self.index.find(self.hash(address), |place| self.hosts[place as usize].address == address);
+        // Of one that is not remembered the bucket is full, and takes one at least.
+        place.is_none_or(|place| self.hosts[place as usize].full_at.max(now) + self.interval <= now + self.whole)
+    }
+
     fn enter(&mut self, address: u32, hash: u64, now: u64) -> Option<u32> {
         let last = self.hosts.len() as u32 - 1;
         let looked_at = (0..LOOKS.min(last)).map(|step| (self.hand - 1 + step) % last + 1);

@@ -129,8 +129,8 @@ impl View<'_> {
         if concerned { self.table.rules.owner_of_inside(source) } else { Owner::ANY }
     }
 
-    /// The worker that a packet from outside belongs to.
-    pub(crate) fn owner_outside(&self, packet: &[u8], now: u64) -> Owner {
+    /// The worker that a packet from outside belongs to. Of one that is real the others of its fragments are to be found there.
+    pub(crate) fn owner_outside(&self, packet: &[u8], now: u64, is_real: bool) -> Owner {
         let Some((ip, message)) = headers(packet) else { return Owner::ANY };
         if !self.is_ours(ip.dst_bits()) {
             return Owner::ANY;
@@ -151,7 +151,7 @@ impl View<'_> {
                 place.and_then(|place| self.table.rules.owner_of_port(place, outside.port)).unwrap_or(Owner::ANY)
             }
         };
-        if ip.more_fragments() && owner != Owner::ANY {
+        if is_real && ip.more_fragments() && owner != Owner::ANY {
             self.table.datagrams.on_its_way(&datagram(), owner, now);
         }
         owner
@@ -166,6 +166,15 @@ fn headers(packet: &[u8]) -> Option<(&Ipv4, &[u8])> {
 /// The probe of a packet that is not to be translated.
 fn nobodys(side: u16) -> Probe<Key4> {
     Probe { key: Key4::new(0, 0, IpProtocol(0), side), event: Event::Malformed, first_fragment: false }
+}
+
+/// Of a packet that was translated, on its other side: the answers of hosts outside are told from their queries there, too.
+pub(super) fn asked_by<const SIDE: u16>(probe: Probe<Key4>) -> Probe<Key4> {
+    match probe.event {
+        Event::Query if SIDE == OUTSIDE => asked_outside(probe),
+        Event::Answer if SIDE == INSIDE => asked_outside(probe),
+        _ => probe,
+    }
 }
 
 /// Of a query that a host outside asks, or of its answer.

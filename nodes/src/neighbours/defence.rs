@@ -24,6 +24,12 @@ impl Defences {
         });
         Defences(own.collect())
     }
+
+    /// Whether an address is one of them, and due.
+    pub fn is_due(&self, interface: u16, address: Ipv4Addr, now: u64) -> bool {
+        let own = self.0.iter().find(|(index, own, _)| (*index, *own) == (interface, address));
+        own.is_some_and(|(_, _, due)| due.load(Ordering::Relaxed) <= now)
+    }
 }
 
 impl Neighbours {

@@ -148,6 +148,13 @@ impl Entries {
         self.version.0.fetch_add(1, Ordering::AcqRel) + 1
     }
 
+    /// Whether an interface may have one more of at most so many.
+    pub fn has_room(&self, interface: u16, limit: u32) -> bool {
+        let used = self.used.get(usize::from(interface)).map(|used| used.load(Ordering::Relaxed));
+        used.is_some_and(|used| used < limit)
+            && ((self.high() as usize) < self.entries.len() || self.free.load(Ordering::Relaxed) > 0)
+    }
+
     /// Takes a neighbour in, unless another worker does so in the same moment: its place, and whether it is as `newcomer` says. `None` if
     /// there is no room.
     pub fn create(&self, newcomer: &Newcomer) -> Option<(u32, bool)> {

@@ -10,6 +10,7 @@
 
 mod defence;
 mod entries;
+mod foresee;
 mod index;
 mod resolve;
 mod settings;

@@ -10,7 +10,7 @@ use super::time::{Moment, units_at};
 use super::{Sessions, state};
 
 /// How many sessions are looked at to find one that gives way.
-const LOOKS: usize = 8;
+pub(super) const LOOKS: usize = 8;
 
 /// A session to be.
 #[derive(Debug)]

@@ -78,6 +78,7 @@
 mod entry;
 mod flow;
 mod follow;
+mod foresee;
 mod fragments;
 mod hash;
 mod index;

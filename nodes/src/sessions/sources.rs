@@ -46,6 +46,11 @@ impl Sources {
         self.find(key, seed.hash(key)).map_or(0, |place| self.sources[place as usize].sessions)
     }
 
+    /// Whether [`Sources::add`] would refuse, if the source had so many sessions less.
+    pub fn is_full(&self, key: [u64; 4], less: u32, seed: &Seed) -> bool {
+        self.find(key, seed.hash(key)).is_some_and(|place| self.sources[place as usize].sessions - less >= self.limit)
+    }
+
     /// Counts one session more. `None` if the source has as many as it may, or if there is no room for it, which is when keys collide.
     pub fn add(&mut self, key: [u64; 4], seed: &Seed) -> Option<u32> {
         let hash = seed.hash(key);

@@ -122,6 +122,17 @@ impl Wheels {
         Some(wheel.heads[PENDING])
     }
 
+    /// As [`Wheels::due`], to be looked at alone.
+    pub fn peek_due(&self, class: usize, now: u64) -> Option<u32> {
+        let wheel = &self.0[class];
+        if wheel.heads[PENDING] != 0 {
+            return Some(wheel.heads[PENDING]);
+        }
+        let over = now >> wheel.shift;
+        let slot = wheel.next_used(wheel.cursor.max(over.saturating_sub(SLOTS as u64)))?;
+        (slot < over).then(|| wheel.heads[slot as usize % SLOTS])
+    }
+
     /// A session that is among the next of its class to be over, if its deadline has not moved, and the last moment of its slot. Nothing
     /// must be due.
     pub fn next(&self, class: usize) -> Option<(u32, u64)> {

@@ -63,6 +63,18 @@ impl Node for DnsGuard {
         Ok(DnsGuard { longest: config.longest, counts, worker: setup.worker() as usize })
     }
 
+    fn simulate(&mut self, packet: &mut Packet<'_>, _: &mut Context<'_>, words: &mut Words<'_>) -> Option<Next> {
+        let Some(message) = dns(packet.data()) else { return Some(Next::Ok) };
+        words.say(format_args!("a message of {} bytes", message.len()));
+        Some(if message.len() > self.longest {
+            Next::Oversized
+        } else if message::check(message) == Verdict::Malformed {
+            Next::Malformed
+        } else {
+            Next::Ok
+        })
+    }
+
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
         let counts = cx.table(self.counts).of(self.worker);
         let longest = self.longest;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::convert::Bound;
 use super::fault::{Running, within};
-use super::node::{NodeKind, Origin};
+use super::node::{NodeKind, Origin, Own, OwnerOf};
 use super::raw::{Bytes, RawFrame, RawOutbox, RawPool, Sink};
 use super::{DONE, NOT_SIMULATED, WorkerTables};
 use crate::edges::{Edges, reserved};
@@ -273,12 +273,28 @@ impl NodeInstance {
     /// Asks the node for the owner of each packet of the vector, of which there are at most 256: the ids of `owners` are workers, or
     /// [`Owner::ANY`]. A node that fails here is out of service, and its packets stay where they are.
     pub fn owner(&mut self, packets: &mut Vector, owners: &mut Nexts, call: Call<'_>) {
+        let entry = self.kind.parts().entries.owner;
+        self.owner_by(entry, packets, owners, call);
+    }
+
+    /// As [`NodeInstance::owner`], of packets that are not real: nothing is remembered of them. A node that fails here stays in service.
+    pub fn would_own(&mut self, packets: &mut Vector, owners: &mut Nexts, call: Call<'_>) {
+        let entry = match self.kind.parts().origin {
+            Origin::BuiltIn { own } => Some(own.would_own),
+            Origin::Library(_) => self.kind.parts().entries.owner,
+        };
+        let was_faulty = self.faulty;
+        self.owner_by(entry, packets, owners, call);
+        self.faulty = was_faulty;
+    }
+
+    fn owner_by(&mut self, owner: Option<OwnerOf>, packets: &mut Vector, owners: &mut Nexts, call: Call<'_>) {
         let Call { outbox, cache, tables, now, .. } = call;
         let len = packets.len();
         assert!(len <= VECTOR, "a node sees at most 256 packets at once");
         packets.assert_pool(cache.pool());
         let mut done = false;
-        if let (false, Some(owner)) = (self.faulty, self.kind.parts().entries.owner) {
+        if let (false, Some(owner)) = (self.faulty, owner) {
             // Without room and chunks: nothing can be made or kept here.
             let mut raw_outbox = outbox.raw(0, cache);
             let mut frame = RawFrame::new(&mut raw_outbox, packets, owners);
@@ -312,6 +328,8 @@ impl NodeInstance {
     pub fn simulate(&mut self, packet: &mut Vector, nexts: &mut Nexts, call: Call<'_>, note: &mut Note) -> Simulated {
         assert_eq!(packet.len(), 1, "one packet is asked about");
         if self.faulty {
+            note.say("it has failed before");
+            self.place.iter().for_each(|place| note.say(format_args!("its code is of the plugin {}", place.library)));
             return Simulated::Next(reserved::FAULT);
         }
         let Call { outbox, cache, tables, now, .. } = call;
@@ -366,7 +384,7 @@ impl NodeInstance {
 
     /// Tells the node of packets that a driver has dropped in its place, by role.
     pub fn offloaded(&mut self, packets: [u64; ROLES], tables: &mut WorkerTables, now: u64) {
-        let (false, Origin::BuiltIn { own: offloaded }) = (self.faulty, self.kind.parts().origin) else { return };
+        let (false, Origin::BuiltIn { own: Own { offloaded, .. } }) = (self.faulty, self.kind.parts().origin) else { return };
         let context = tables.context(now);
         // SAFETY: as in `process`.
         let code = unsafe { offloaded(self.instance, &raw const packets, &raw const context) };

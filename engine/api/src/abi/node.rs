@@ -71,7 +71,7 @@ impl<T: Node> NodeShims<T> {
             reason: Some(Self::reason),
             simulate: Some(Self::simulate),
         },
-        origin: Origin::BuiltIn { own: Self::offloaded },
+        origin: Origin::BuiltIn { own: Own { offloaded: Self::offloaded, would_own: Self::would_own } },
     };
 
     unsafe extern "C" fn key() -> TypeKey {
@@ -103,6 +103,15 @@ impl<T: Node> NodeShims<T> {
             // SAFETY: as in `process`.
             let (node, mut frame, cx) = unsafe { (&*node.cast::<T>(), Frame::new(&mut *frame), Context::new(&*cx)) };
             node.owner(&mut frame, &cx);
+        }));
+        outcome(done)
+    }
+
+    unsafe extern "C" fn would_own(node: *const c_void, frame: *mut RawFrame, cx: *const RawContext) -> i32 {
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: as in `process`.
+            let (node, mut frame, cx) = unsafe { (&*node.cast::<T>(), Frame::new(&mut *frame), Context::new(&*cx)) };
+            node.would_own(&mut frame, &cx);
         }));
         outcome(done)
     }
@@ -262,9 +271,16 @@ impl RawSlot {
 
 pub(super) type Create = unsafe extern "C" fn(Bytes, *mut RawSetup, *const Sink) -> *mut c_void;
 pub(super) type Process = unsafe extern "C" fn(*mut c_void, *mut RawFrame, *const RawContext) -> i32;
-type OwnerOf = unsafe extern "C" fn(*const c_void, *mut RawFrame, *const RawContext) -> i32;
+pub(super) type OwnerOf = unsafe extern "C" fn(*const c_void, *mut RawFrame, *const RawContext) -> i32;
 type Tick = unsafe extern "C" fn(*mut c_void, *mut RawOutbox, *const RawContext) -> i32;
 type Offloaded = unsafe extern "C" fn(*mut c_void, *const [u64; ROLES], *const RawContext) -> i32;
+
+/// Entries of kinds in the program that those of libraries have not.
+#[derive(Clone, Copy)]
+pub(super) struct Own {
+    pub offloaded: Offloaded,
+    pub would_own: unsafe extern "C" fn(*const c_void, *mut RawFrame, *const RawContext) -> i32,
+}
 type Save = unsafe extern "C" fn(*mut c_void, u64, *const Sink, *mut u64) -> i32;
 type Reason = unsafe extern "C" fn(*const c_void, *mut RawFrame, u16, *const RawContext, *mut RawWords) -> i32;
 type Simulate = unsafe extern "C" fn(*mut c_void, *mut RawFrame, *const RawContext, *mut RawWords) -> i32;
@@ -304,7 +320,7 @@ pub(super) struct NodeParts {
     pub named: Option<&'static EdgeInfo>,
     pub state_version: u32,
     pub entries: NodeEntries,
-    pub origin: Origin<Offloaded>,
+    pub origin: Origin<Own>,
 }
 
 /// A kind of node, as the registry lists it.

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde_json::json;
+use swath_api::reserved;
 use swath_core::run::Engine;
-use swath_ctl::api::{Becomes, ExplainOrder, Explained, Interface, Seen, to_hex};
+use swath_ctl::api::{Becomes, Drops, ExplainOrder, Explained, Interface, Seen, to_hex};
 use swath_io::text::{Mac, TextPacket};
 
 use super::{packet, trace};
@@ -21,9 +22,11 @@ use crate::terminal::{Style, Terminal, paint};
 The packet is written as in the tests of graphs: a protocol, its ends, and what is not usual of it, such
 as `ttl 3`, `vlan 10`, `flags syn`, `df len 1600`, or a whole frame as `hex DIGITS`. It is for the
 interface's own hardware address unless `dst-mac` says otherwise. The worker that owns it walks between
-two rounds: nothing is sent, counted, learnt or changed. A node that cannot say what it would do without
-doing it, such as one that opens sessions, is shown as `not simulated`, and the walk ends there. Of an
-interface with several queues it is the first one.
+two rounds: nothing is sent, counted, learnt or changed. Each node says why: the route, the rule, the
+session that there is or would be, the neighbour. Where a NAT would choose a port at random, the packet
+goes on with one of those that it may get. A node of a plugin that cannot say what it would do without
+doing it is shown as `not simulated`, and the walk ends there. Of an interface with several queues it is
+the first one.
 
 Examples:
   swath explain --in lan 'udp 10.0.0.5:4000 > 8.8.8.8:53 ttl 3'
@@ -56,11 +59,11 @@ pub fn explain(args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, Failure>
     let interface = args.r#in.as_deref().or(read.via());
     let interface =
         interface.ok_or_else(|| Failure::usage("by which interface: `--in INTERFACE`, or `via INTERFACE` in the packet"))?;
-    let steps = match &args.graph {
+    let (steps, losses) = match &args.graph {
         Some(path) => {
             let mut graph = Graph::open(path)?.colour(terminal.colour);
             let plan = graph.plan(&crate::registry())?;
-            offline(&graph.build_unattached(plan)?, interface, &read)?
+            (offline(&graph.build_unattached(plan)?, interface, &read)?, Vec::new())
         }
         None => {
             let mut client = args.socket.connect()?;
@@ -69,15 +72,18 @@ pub fn explain(args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, Failure>
             let mac: Mac = known.mac.parse().unwrap_or(Mac::DESTINATION);
             let order = ExplainOrder { interface: interface.into(), frame: to_hex(&read.frame_with(Mac::SOURCE, mac)) };
             let explained: Result<Explained, _> = client.post("/v1/explain", serde_json::to_string(&order).unwrap_or_default());
-            explained.map_err(|error| failure(&error))?.steps
+            let steps = explained.map_err(|error| failure(&error))?.steps;
+            let drops: Vec<Drops> = client.get("/v1/drops").map_err(|error| failure(&error))?;
+            let losses = losses(drops, &steps);
+            (steps, losses)
         }
     };
     let text = match args.format {
         Format::Json => {
             let steps: Vec<_> = steps.iter().map(packet::json).collect();
-            serde_json::to_string_pretty(&json!({ "steps": steps })).unwrap_or_default() + "\n"
+            serde_json::to_string_pretty(&json!({ "steps": steps, "losses": losses })).unwrap_or_default() + "\n"
         }
-        Format::Text => in_words(&steps, terminal.data_colour),
+        Format::Text => in_words(&steps, &losses, terminal.data_colour),
     };
     terminal.data(&text)?;
     Ok(Exit::Ok)
@@ -92,8 +98,16 @@ fn offline(engine: &Engine, interface: &str, read: &TextPacket) -> Result<Vec<Se
     Ok(steps.into_iter().map(|seen| Seen::new(seen, SystemTime::UNIX_EPOCH)).collect())
 }
 
-/// The way as `trace` shows it, and the end of it in a line.
-fn in_words(steps: &[Seen], colour: bool) -> String {
+/// What the engine has dropped at the nodes of a way for want of room or of a link: of one packet alone nobody can foresee it.
+fn losses(mut drops: Vec<Drops>, steps: &[Seen]) -> Vec<Drops> {
+    let is_engines = |reason: &str| reserved::REASONS.iter().any(|(name, _)| *name == reason);
+    let is_told = |drops: &Drops| steps.last().is_some_and(|last| (&last.node, &last.edge) == (&drops.node, &drops.reason));
+    drops.retain(|drops| is_engines(&drops.reason) && steps.iter().any(|step| step.node == drops.node) && !is_told(drops));
+    drops
+}
+
+/// The way as `trace` shows it, the end of it in a line, and what else may become of it.
+fn in_words(steps: &[Seen], losses: &[Drops], colour: bool) -> String {
     let mut text = trace::path(steps, colour);
     if let Some(last) = steps.last() {
         let end = match last.becomes {
@@ -105,6 +119,12 @@ fn in_words(steps: &[Seen], colour: bool) -> String {
             Becomes::Goes => format!("it would go on from {}", last.node),
         };
         text += &format!("\n{}\n", paint(&end, Style::Bold, colour));
+    }
+    if !losses.is_empty() {
+        text += "\nbut packets on this way have been dropped by the engine:\n";
+    }
+    for Drops { node, reason, meaning, .. } in losses {
+        text += &format!("  {}\n{}\n", paint(&format!("{node}.{reason}"), Style::Error, colour), crate::table::wrap(meaning, 4));
     }
     text
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use swath_api::{Call, ConfigError, Edges, Lane, Owner, Simulated, Vector, reserved};
 
+use super::names::Fate;
 use super::slip::{Seen, Slip};
 use crate::run::counters::slot;
 use crate::run::engine::Engine;
@@ -61,11 +62,15 @@ impl WorkerGraph {
             self.write(slip, (index, 0), walk);
             return if owner == worker { At::Node(node) } else { At::Handed { worker: owner, node } };
         }
-        let Self { nodes, nexts, outbox, cache, tables, .. } = self;
+        let Self { nodes, nexts, outbox, cache, tables, names, .. } = self;
         let node = &mut nodes[index];
         let call = Call { outbox, room: 0, cache, tables, now: walk.now };
         let slot = match node.instance.simulate(&mut walk.packet, nexts, call, &mut slip.note) {
-            Simulated::Next(id) => node.slot(id),
+            // What a real packet is taken by is no decision, and a node that makes it one is faulty.
+            Simulated::Next(id) => match slot(id, node.edges) {
+                taken if names.nodes[index].edges[taken].fate == Fate::Held => taken,
+                _ => node.slot(id),
+            },
             Simulated::Panicked => slot(reserved::FAULT, node.edges),
             Simulated::NotSimulated => usize::from(Slip::NOT_SIMULATED),
         };
@@ -81,7 +86,7 @@ impl WorkerGraph {
     fn owner_of(&mut self, index: usize, walk: &mut Walk) -> Option<usize> {
         let asks = self.nodes[index].asks?;
         let Self { nodes, nexts, outbox, cache, tables, .. } = self;
-        nodes[asks].instance.owner(&mut walk.packet, nexts, Call { outbox, room: 0, cache, tables, now: walk.now });
+        nodes[asks].instance.would_own(&mut walk.packet, nexts, Call { outbox, room: 0, cache, tables, now: walk.now });
         let owner = nexts.ids().first().copied().filter(|id| *id != Owner::ANY.id());
         Some(owner.map_or(walk.worker, usize::from))
     }
