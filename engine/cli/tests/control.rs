@@ -6,38 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use common::running::{Running, curl};
+use common::running::{ROUTER_OF_TWO as ROUTER, Running, curl};
 use common::{Place, has, said_by, swath};
 use serde_json::json;
-
-/// Of five packets one has no route. Both interfaces can be switched off.
-const ROUTER: &str = "version: 1
-engine: { workers: 2 }
-interfaces:
-  lan:
-    driver: memory
-    mac: '02:00:00:00:01:01'
-    addresses: [192.168.1.1/24]
-    generate:
-      rate: 5kpps
-      packets:
-        - udp 192.168.1.2:1 > 10.0.0.1:2 len 60
-        - udp 192.168.1.2:1 > 10.0.0.2:2 len 60
-        - udp 192.168.1.2:1 > 10.0.0.3:2 len 60
-        - udp 192.168.1.2:1 > 10.0.0.4:2 len 60
-        - udp 192.168.1.2:1 > 172.16.0.1:2 len 60
-  wan: { driver: memory, mac: '02:00:00:00:02:01', addresses: [203.0.113.2/30], mtu: 1400 }
-tables:
-  neighbours: { kind: neighbours, static: [{ address: 203.0.113.1, mac: '02:00:00:00:00:fe' }] }
-  routes: { kind: fib4, routes: [{ prefix: 10.0.0.0/8, via: 203.0.113.1 }] }
-nodes:
-  rx:       { kind: rx, interface: lan, to: ethernet }
-  ethernet: { kind: ethernet-input, to: { ip4: ip4 } }
-  ip4:      { kind: ip4-input, to: lookup }
-  lookup:   { kind: ip4-lookup, to: rewrite }
-  rewrite:  { kind: ip4-rewrite, to: tx }
-  tx:       { kind: tx }
-";
 
 #[test]
 fn each_resource_says_what_is_so() {

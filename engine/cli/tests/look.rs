@@ -4,40 +4,12 @@ mod common;
 
 use std::process::{Command, Stdio};
 
-use common::running::{LIMIT, Running};
+use common::running::{LIMIT, ROUTER, Running};
 use common::{Place, forwarder, said};
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
 use serde_json::{Value, json};
-
-/// Of five packets one has no route.
-const ROUTER: &str = "version: 1
-interfaces:
-  lan:
-    driver: memory
-    mac: '02:00:00:00:01:01'
-    addresses: [192.168.1.1/24]
-    generate:
-      rate: 5kpps
-      packets:
-        - udp 192.168.1.2:1 > 10.0.0.1:2 len 60
-        - udp 192.168.1.2:1 > 10.0.0.2:2 len 60
-        - udp 192.168.1.2:1 > 10.0.0.3:2 len 60
-        - udp 192.168.1.2:1 > 10.0.0.4:2 len 60
-        - udp 192.168.1.2:1 > 172.16.0.1:2 len 60
-  wan: { driver: memory, mac: '02:00:00:00:02:01', addresses: [203.0.113.2/30], mtu: 1400 }
-tables:
-  neighbours: { kind: neighbours, static: [{ address: 203.0.113.1, mac: '02:00:00:00:00:fe' }] }
-  routes: { kind: fib4, routes: [{ prefix: 10.0.0.0/8, via: 203.0.113.1 }] }
-nodes:
-  rx:       { kind: rx, interface: lan, to: ethernet }
-  ethernet: { kind: ethernet-input, to: { ip4: ip4 } }
-  ip4:      { kind: ip4-input, to: lookup }
-  lookup:   { kind: ip4-lookup, to: rewrite }
-  rewrite:  { kind: ip4-rewrite, to: tx }
-  tx:       { kind: tx }
-";
 
 /// As JSON, a line each.
 fn lines(text: &str) -> Vec<Value> {

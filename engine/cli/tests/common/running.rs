@@ -10,6 +10,46 @@ use swath_ctl::Client;
 
 use super::{Place, Said, said_by, swath};
 
+/// A router between two interfaces, which can be switched off; of five packets one has no route.
+macro_rules! router {
+    ($engine:literal) => {
+        concat!(
+            "version: 1\n",
+            $engine,
+            "interfaces:
+  lan:
+    driver: memory
+    mac: '02:00:00:00:01:01'
+    addresses: [192.168.1.1/24]
+    generate:
+      rate: 5kpps
+      packets:
+        - udp 192.168.1.2:1 > 10.0.0.1:2 len 60
+        - udp 192.168.1.2:1 > 10.0.0.2:2 len 60
+        - udp 192.168.1.2:1 > 10.0.0.3:2 len 60
+        - udp 192.168.1.2:1 > 10.0.0.4:2 len 60
+        - udp 192.168.1.2:1 > 172.16.0.1:2 len 60
+  wan: { driver: memory, mac: '02:00:00:00:02:01', addresses: [203.0.113.2/30], mtu: 1400 }
+tables:
+  neighbours: { kind: neighbours, static: [{ address: 203.0.113.1, mac: '02:00:00:00:00:fe' }] }
+  routes: { kind: fib4, routes: [{ prefix: 10.0.0.0/8, via: 203.0.113.1 }] }
+nodes:
+  rx:       { kind: rx, interface: lan, to: ethernet }
+  ethernet: { kind: ethernet-input, to: { ip4: ip4 } }
+  ip4:      { kind: ip4-input, to: lookup }
+  lookup:   { kind: ip4-lookup, to: rewrite }
+  rewrite:  { kind: ip4-rewrite, to: tx }
+  tx:       { kind: tx }
+"
+        )
+    };
+}
+
+/// It with one worker.
+pub const ROUTER: &str = router!("");
+/// It with two.
+pub const ROUTER_OF_TWO: &str = router!("engine: { workers: 2 }\n");
+
 /// Longer than anything takes.
 pub const LIMIT: Duration = Duration::from_secs(30);
 

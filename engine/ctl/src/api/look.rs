@@ -32,6 +32,24 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The media type of lines of JSON.
 const LINES: &str = "application/x-ndjson";
 
+/// What is answered where packets are told line by line.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "it is only described")]
+enum InLines {
+    /// The lines.
+    #[response(status = 200, content_type = "application/x-ndjson")]
+    Lines(LookLine),
+    /// What is asked for cannot be read.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Malformed(Problem),
+    /// There is nothing of this name, or there are too many who look.
+    #[response(status = 422, content_type = "application/problem+json")]
+    Refused(Problem),
+    /// The engine does not answer.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Away(Problem),
+}
+
 /// Packets as they leave nodes, each as a line of JSON, until as many have come as were asked for, or the client goes away. It sees
 /// what is reloaded meanwhile. If it reads slower than packets come, packets are missed, and it is told how many.
 #[utoipa::path(
@@ -39,12 +57,7 @@ const LINES: &str = "application/x-ndjson";
     path = "/v1/tap",
     tag = "look",
     request_body = Look,
-    responses(
-        (status = 200, body = LookLine, content_type = "application/x-ndjson"),
-        (status = 400, body = Problem, content_type = PROBLEM),
-        (status = 422, body = Problem, content_type = PROBLEM, description = "There is nothing of this name, or there are too many of these"),
-        (status = 503, body = Problem, content_type = PROBLEM),
-    )
+    responses(InLines)
 )]
 pub(super) async fn tap(State(api): State<Api>, peer: Peer, Text(body): Text) -> Result<Response, Problem> {
     let look: Look = read(&body)?;
@@ -61,12 +74,7 @@ pub(super) async fn tap(State(api): State<Api>, peer: Peer, Text(body): Text) ->
     path = "/v1/drops/packets",
     tag = "look",
     request_body = Look,
-    responses(
-        (status = 200, body = LookLine, content_type = "application/x-ndjson"),
-        (status = 400, body = Problem, content_type = PROBLEM),
-        (status = 422, body = Problem, content_type = PROBLEM, description = "There is nothing of this name, or there are too many of these"),
-        (status = 503, body = Problem, content_type = PROBLEM),
-    )
+    responses(InLines)
 )]
 pub(super) async fn dropped(State(api): State<Api>, peer: Peer, Text(body): Text) -> Result<Response, Problem> {
     let look: Look = read(&body)?;
@@ -81,12 +89,7 @@ pub(super) async fn dropped(State(api): State<Api>, peer: Peer, Text(body): Text
     path = "/v1/trace",
     tag = "look",
     request_body = TraceOrder,
-    responses(
-        (status = 200, body = LookLine, content_type = "application/x-ndjson"),
-        (status = 400, body = Problem, content_type = PROBLEM),
-        (status = 422, body = Problem, content_type = PROBLEM, description = "There is no such interface, or there are too many of these"),
-        (status = 503, body = Problem, content_type = PROBLEM),
-    )
+    responses(InLines)
 )]
 pub(super) async fn trace(State(api): State<Api>, peer: Peer, Text(body): Text) -> Result<Response, Problem> {
     let trace: TraceOrder = read(&body)?;

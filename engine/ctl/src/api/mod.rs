@@ -161,7 +161,7 @@ impl Api {
         (url = "http://localhost", description = "The unix socket of an engine"),
         (url = "http://127.0.0.1:{port}", description = "By TCP, with a token", variables(("port" = (default = "9475"))))
     ),
-    components(schemas(Problem))
+    components(schemas(Problem, seen::LookLine))
 )]
 struct Document;
 
