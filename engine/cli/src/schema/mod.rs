@@ -6,6 +6,7 @@
 
 mod adapt;
 mod language;
+mod outputs;
 mod read;
 
 use std::collections::BTreeSet;
@@ -32,26 +33,31 @@ kind it has the settings, and the edges by name.
 Examples:
   swath schema > swath.schema.json
   swath schema ip4-lookup
-  swath schema --library target/release/libmy_node.so my-node")]
+  swath schema --library target/release/libmy_node.so my-node
+  swath schema --of explain")]
 pub struct SchemaArgs {
     /// A kind of node or table, or a driver: what may stand in an entry of it
     pub kind: Option<String>,
     /// With the kinds of the library of a plugin; may be given several times
     #[arg(long, value_name = "FILE")]
     pub library: Vec<PathBuf>,
+    /// What a command writes with `--format json`, in the place of graphs
+    #[arg(long, value_enum, value_name = "OUTPUT", conflicts_with_all = ["kind", "library"])]
+    pub of: Option<outputs::Output>,
 }
 
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// Writes the schema of graph files, or that of one kind.
+/// Writes the schema of graph files, that of one kind, or that of what a command writes.
 ///
 /// # Errors
 /// There is no such kind, or a library is refused.
 pub fn schema(args: &SchemaArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let registry = plugin::registry(&args.library)?;
-    let schema = match &args.kind {
-        None => document(&registry),
-        Some(kind) => of_kind(&registry, kind)?,
+    let schema = match (&args.kind, args.of) {
+        (_, Some(output)) => outputs::of_output(output),
+        (None, None) => document(&registry),
+        (Some(kind), None) => of_kind(&registry, kind)?,
     };
     terminal.data(&(serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"))?;
     Ok(Exit::Ok)
