@@ -10,7 +10,7 @@ use swath_api::{ConfigError, Lane, Pool, VECTOR, Vector};
 use swath_core::Registry;
 use swath_core::driver::{DriverKind, Io, Port, PortConfig, Received, RxQueue, TxQueue};
 use swath_core::plan::Plan;
-use swath_core::run::{BuildOptions, Engine, Order, Sightings};
+use swath_core::run::{BuildOptions, Engine, Observer, Order, Sightings};
 use swath_core::spec::{Diagnostics, Nothing, SourceMap, Spec};
 
 use crate::cases::Case;
@@ -62,6 +62,11 @@ impl Rig {
         for _ in 0..vectors {
             self.sample();
         }
+    }
+
+    /// What others need to watch it.
+    pub fn observer(&self) -> Observer {
+        self.engine.observer()
     }
 
     /// Has packets looked at.

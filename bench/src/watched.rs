@@ -1,9 +1,10 @@
-//! What it costs to look at packets that pass, in instructions: nobody, a trace of one packet in a hundred, and taps.
+//! What it costs to look at packets that pass, in instructions: nobody, a trace of one packet in a hundred, taps, and a scrape.
 
 use std::process::Command;
 
 use swath_api::filter::Filter;
 use swath_core::run::{Order, Place, What};
+use swath_ctl::{Format, Live, Settings};
 
 use crate::cases::Case;
 use crate::rig::Rig;
@@ -26,21 +27,43 @@ const WAYS: [(&str, &str); 5] = [
 
 /// Prints instructions per packet for each way.
 pub fn report() -> Result<(), String> {
-    println!("| | instructions per packet |\n|---|---|");
+    println!("| | instructions per packet | of those while nobody looks |\n|---|---|---|");
+    let mut alone = 0.0;
     for (way, about) in WAYS {
-        let (few, many) = (50, 450);
+        let (few, many) = (52, 452);
         let (before, after) = (count(way, few)?, count(way, many)?);
         let packets = ((many - few) * swath_api::VECTOR) as f64;
-        println!("| {about} | {:.2} |", after.saturating_sub(before) as f64 / packets);
+        let each = after.saturating_sub(before) as f64 / packets;
+        if alone == 0.0 {
+            alone = each;
+        }
+        println!("| {about} | {each:.2} | {:.1} % |", each / alone * 100.0);
     }
+    let (few, many) = (1, 11);
+    let each = count(SCRAPE, many)?.saturating_sub(count(SCRAPE, few)?) / (many - few) as u64;
+    let of_second = each as f64 / (PACKETS * alone) * 100.0;
+    println!(
+        "\nA scrape is {each} instructions, on a thread of its own: once a second, {of_second:.2} % of those for 10 million packets."
+    );
     Ok(())
+}
+
+/// Looks at the metrics, so many times as there are vectors otherwise.
+const SCRAPE: &str = "scrape";
+/// Packets of a second.
+const PACKETS: f64 = 10e6;
+
+/// Named, so that callgrind can be told to count here.
+#[inline(never)]
+fn watched_scrape(live: &Live) -> usize {
+    live.metrics(Format::Text).len()
 }
 
 /// Instructions of the passes over so many vectors, by callgrind.
 fn count(way: &str, vectors: usize) -> Result<u64, String> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"])
-        .args(["--toggle-collect=*graph_pass*", "--toggle-collect=*SinkQueue*transmit*"])
+        .args(["--toggle-collect=*graph_pass*", "--toggle-collect=*SinkQueue*transmit*", "--toggle-collect=*watched_scrape*"])
         .arg(std::env::current_exe().map_err(|error| error.to_string())?)
         .args(["--case", "watched", "--vectors", &vectors.to_string(), "--watch", way])
         .env("SWATH_KERNELS", "avx2")
@@ -55,6 +78,13 @@ fn count(way: &str, vectors: usize) -> Result<u64, String> {
 pub fn step(way: &str, vectors: usize) -> Result<(), String> {
     let case = Case::all().into_iter().find(|case| case.name == CASE).ok_or("the case is there")?;
     let mut rig = Rig::new(&case);
+    if way == SCRAPE {
+        let live = Live::new(Settings { by_worker: false });
+        live.attach(rig.observer());
+        let bytes: usize = (0..vectors).map(|_| watched_scrape(&live)).sum();
+        eprintln!("{bytes} bytes");
+        return Ok(());
+    }
     let filter = |text: &str| Filter::new(text, true).map(Some).map_err(|error| error.to_string());
     let order = |what, filter| Some(Order { what, filter, count: 0, snap: 128 });
     let order = match way {
