@@ -24,6 +24,7 @@ mod packet;
 mod refusal;
 mod setup;
 mod sharded;
+mod shortcut;
 pub mod sync;
 mod table;
 mod table_setup;
@@ -39,7 +40,7 @@ pub use abi::{
     frozen, plugin, running,
 };
 pub use edges::{Branch, EdgeClass, EdgeInfo, Edges, MAX_EDGES, NamedEdges, layer, reserved};
-pub use frame::{Emit, Frame, Held, Verdict};
+pub use frame::{Emit, Frame, Held, Route, Verdict};
 pub use journal::{Journal, JournalReader, Record, Records, journal};
 pub use kernel::{EthRewrite, Ip4Class};
 pub use memory::{Cache, Pool};
@@ -54,6 +55,7 @@ pub use packet::{
 };
 pub use setup::{ConfigError, Context, Handle, Interface, Setup};
 pub use sharded::{Rows, SLICE, Sharded};
+pub use shortcut::{Passed, Shortcut};
 pub use table::{Figure, Table, TableInfo};
 pub use table_setup::{Serves, TableRef, TableSetup};
 pub use text::{List, Str};

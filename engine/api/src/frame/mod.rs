@@ -2,10 +2,12 @@
 
 mod emit;
 mod held;
+mod route;
 mod walk;
 
 pub use emit::Emit;
 pub use held::{Held, Verdict};
+pub use route::Route;
 pub use walk::Frame;
 
 use crate::abi::{RawFrame, RawOutbox};

@@ -418,7 +418,7 @@ impl<'a, N: Edges> Frame<'a, N> {
 
     /// A packet that is in a `Held` is nobody else's: no walk may follow `for_each_hold`.
     #[inline(always)]
-    fn assert_whole(&self) {
+    pub(super) fn assert_whole(&self) {
         assert_eq!(self.raw.taken, 0, "for_each_hold must be the last walk over a frame");
     }
 
@@ -445,7 +445,13 @@ impl<'a, N: Edges> Frame<'a, N> {
         }
     }
 
-    fn nexts(&mut self) -> &mut [u16] {
+    /// As the engine made it.
+    #[inline(always)]
+    pub(super) fn raw(&mut self) -> &mut RawFrame {
+        self.raw
+    }
+
+    pub(super) fn nexts(&mut self) -> &mut [u16] {
         // SAFETY: `next` has `len` entries, ours during 'a.
         unsafe { std::slice::from_raw_parts_mut(self.raw.next, self.len()) }
     }

@@ -3,11 +3,13 @@
 use core::arch::x86_64::*;
 
 use super::ip4::ip4_check;
+use super::ip4_route::{arrive, depart, read_ip4};
 use super::types::{ETHER_LEN, ETHER_STEP, FORWARD_OFFSET_MIN, IP4_LEN, MAC_MASK};
 use super::x86::{Packets, PerPacket, Scratch, gather_be32, quads4, rewrite, starts};
 use super::{EthCheck, EthRewrite, ForwardIds, Kernels, Mask, low_bits};
 
-pub(super) static KERNELS: Kernels = Kernels { name: "avx2", match_mask, compress, eth_check, ip4_check, gather_be32, ip4_forward };
+pub(super) static KERNELS: Kernels =
+    Kernels { name: "avx2", match_mask, compress, eth_check, ip4_check, gather_be32, ip4_forward, arrive, read: read_ip4, depart };
 
 /// Whether the processor has what the kernels use, and the system saves the registers.
 pub(super) fn supported() -> bool {
@@ -242,9 +244,9 @@ unsafe fn ip4_forward(
                 _mm256_loadu_si256(lanes.add(i).cast()),
                 _mm256_load_si256(frames.place(i).cast()),
                 // TTL, protocol, checksum and source.
-                quads4(&frames, i, ETHER_LEN + 8),
+                quads4(frames.all(), i, ETHER_LEN + 8),
                 // MTU, interface, readiness.
-                quads4(&entries, i, ETHER_LEN),
+                quads4(entries.all(), i, ETHER_LEN),
             )
         };
         let adj = _mm256_and_si256(lane, quads(0xffff_ffff));
@@ -287,5 +289,5 @@ unsafe fn ip4_forward(
     }
     // SAFETY: a packet that does not stay has 14 bytes of its chunk in front and at least 20 of its
     // own; the others, and what is past the frame's end, have the address of scratch.
-    unsafe { rewrite(&frames, &entries, n, carries) };
+    unsafe { rewrite(frames.all(), entries.all(), n, &carries) };
 }

@@ -9,12 +9,23 @@
 use core::arch::x86_64::*;
 
 use super::ip4::ip4_check;
+use super::ip4_route::{arrive, depart, read_ip4};
 use super::types::{ETHER_LEN, ETHER_STEP, FORWARD_OFFSET_MIN, IP4_LEN, MAC_MASK};
-use super::x86::{PerPacket, Scratch, gather_be32, quads4, rewrite, starts};
+use super::x86::{PerPacket, Scratch, address, gather_be32, quads4, rewrite, starts};
 use super::{EthCheck, EthRewrite, ForwardIds, Kernels, Mask, low_bits};
 
-pub(super) static KERNELS: Kernels =
-    Kernels { name: "avx512", match_mask, compress, eth_check, ip4_check, gather_be32, ip4_forward };
+pub(super) static KERNELS: Kernels = Kernels {
+    name: "avx512",
+    match_mask,
+    compress,
+    eth_check,
+    ip4_check,
+    gather_be32,
+    ip4_forward,
+    arrive,
+    read: read_ip4,
+    depart,
+};
 
 /// Whether the processor has what the kernels use, and the system saves the registers.
 pub(super) fn supported() -> bool {
@@ -159,7 +170,7 @@ static TYPE_WORDS: Indices = Indices({
 unsafe fn eth_heads8(starts: &PerPacket<u64>, i: usize, mac: u64) -> (__m512i, u8, u8) {
     // SAFETY: 16 bytes of every packet are inside its window.
     let (even, odd) = unsafe {
-        let load = |k| _mm_loadu_si128(starts.address(i + k).cast());
+        let load = |k| _mm_loadu_si128(address(starts.all(), i + k).cast());
         let four = |k| {
             let low = _mm256_set_m128i(load(k + 2), load(k));
             let high = _mm256_set_m128i(load(k + 6), load(k + 4));
@@ -276,7 +287,7 @@ unsafe fn ip4_forward(
     }
     // SAFETY: a packet that is ok has 14 bytes of its chunk in front and at least 20 of its own; the
     // others, and what is past the frame's end, have the address of scratch.
-    unsafe { rewrite(&frames, &entries, n, carries) };
+    unsafe { rewrite(frames.all(), entries.all(), n, &carries) };
 }
 
 /// Eight quadwords from memory.
@@ -288,6 +299,6 @@ unsafe fn ip4_forward(
 #[target_feature(enable = "avx512f")]
 unsafe fn quads8(at: &PerPacket<u64>, i: usize, skip: usize) -> __m512i {
     // SAFETY: the caller's promise.
-    let (low, high) = unsafe { (quads4(at, i, skip), quads4(at, i + 4, skip)) };
+    let (low, high) = unsafe { (quads4(at.all(), i, skip), quads4(at.all(), i + 4, skip)) };
     _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
 }

@@ -4,10 +4,10 @@ use core::arch::x86_64::*;
 
 use super::Ip4Class;
 use super::avx2::{even_dwords, in_order, store_edges};
-use super::low_bits;
 use super::scalar::ip4_check_one;
 use super::types::IP4_LEN;
-use super::x86::{Packets, PerPacket, ROUND};
+use super::x86::{Packets, PerPacket};
+use super::{ROUND, low_bits};
 
 /// Takes every packet for a plain good one, and has another look at the frame if any is not: one
 /// branch per frame, which is the same for most frames of one traffic.
@@ -120,7 +120,7 @@ unsafe fn ip4_classify(base: *const u8, descs: *mut u64, next: *mut u16, n: usiz
 /// The lengths in eight descriptors, as dwords.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn lengths(words: [__m256i; 2]) -> __m256i {
+pub(super) fn lengths(words: [__m256i; 2]) -> __m256i {
     let words = in_order(even_dwords(words[0], words[1]));
     _mm256_and_si256(words, _mm256_set1_epi32(0xffff))
 }
@@ -193,7 +193,7 @@ unsafe fn headers(packets: Packets, n: usize) -> Headers {
 /// Which source addresses may be no host's: those of network 0 or 127, or from 224 on.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn odd_sources(sources: __m256i) -> __m256i {
+pub(super) fn odd_sources(sources: __m256i) -> __m256i {
     let dwords = |value: i32| _mm256_set1_epi32(value);
     // The first octet is the lowest byte of the dword.
     let network = _mm256_and_si256(sources, dwords(0xff));
@@ -206,7 +206,7 @@ fn odd_sources(sources: __m256i) -> __m256i {
 /// The shuffle that turns the first dword of an IPv4 header into its total length.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn total_length_bytes() -> __m256i {
+pub(super) fn total_length_bytes() -> __m256i {
     let bytes = _mm_set_epi8(-1, -1, 14, 15, -1, -1, 10, 11, -1, -1, 6, 7, -1, -1, 2, 3);
     _mm256_broadcastsi128_si256(bytes)
 }

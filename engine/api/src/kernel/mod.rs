@@ -30,6 +30,9 @@ mod bits;
 mod cpu;
 #[cfg(target_arch = "x86_64")]
 mod ip4;
+#[cfg(target_arch = "x86_64")]
+mod ip4_route;
+mod route;
 mod scalar;
 mod select;
 mod types;
@@ -41,6 +44,7 @@ mod tests;
 
 pub use bits::{chosen8, nonzero4, rank8, within8};
 pub use cpu::{prefetch, prefetch_at, prefetch_slice, tsc};
+pub use route::{Arrival, ROUTE_MAX, Routing};
 pub use select::{Selection, all_supported, kernels, selection};
 pub use types::{ETHER_TYPES_MAX, EthCheck, EthRewrite, ForwardIds, Ip4Class};
 
@@ -54,6 +58,9 @@ pub const WINDOW: usize = 128;
 
 /// Most packets in a frame.
 pub const FRAME_MAX: usize = 256;
+
+/// Packets per round of a vector kernel at most; arrays of packets have as many words of padding.
+const ROUND: usize = 16;
 
 /// One bit per packet of a frame.
 pub type Mask = [u64; FRAME_MAX / 64];
@@ -107,4 +114,18 @@ pub struct Kernels {
     /// No byte outside the new header, the TTL and the checksum changes.
     #[allow(clippy::type_complexity, reason = "naming it would only move the list")]
     pub ip4_forward: unsafe fn(*mut u8, *mut u64, *mut u64, *mut u16, usize, *const EthRewrite, usize, &ForwardIds),
+
+    /// `(base, descs, n, arrival, routing)`, with `n <= ROUTE_MAX`: which frames are to this station exactly and carry a good IPv4 packet
+    /// without options, from a source that can be a host's; a bit each. What later steps want of them is in `routing`. Nothing changes.
+    pub arrive: unsafe fn(*mut u8, *mut u64, usize, &Arrival, &mut Routing) -> u64,
+
+    /// `(base, descs, n, routing)`, with `n <= ROUTE_MAX`: as `arrive`, of packets that begin with the IPv4 header, which was checked. Those are in
+    /// the mask that have one, and room for an Ethernet header in front.
+    pub read: unsafe fn(*mut u8, *mut u64, usize, &mut Routing) -> u64,
+
+    /// `(descs, lanes, n, rewrites, count, routing)`, of the packets that `routing` was filled of by `arrive` or `read`, which have not changed
+    /// since, and whose leaves have been found. Those that are in that mask, whose leaf has the meaning 0 and names one of
+    /// `rewrites[..count]` that is ready and whose `mtu` is no less than they are long, and whose TTL is at least 2, become what `ip4_forward`
+    /// makes of them, with the leaf's adjacency in their lane. They are the mask returned; the others do not change.
+    pub depart: unsafe fn(*mut u64, *mut u64, usize, *const EthRewrite, usize, &mut Routing) -> u64,
 }

@@ -1,14 +1,25 @@
 //! The kernels one packet at a time: the definition that the vector ones are tested against.
 
+use super::route::{arrive, depart, read_ip4};
 use super::types::{ETHER_LEN, ETHER_STEP, FORWARD_OFFSET_MIN, IP4_LEN, MAC_MASK};
 use super::{EthCheck, EthRewrite, ForwardIds, Ip4Class, Kernels, Mask, WINDOW};
 
-pub(super) static KERNELS: Kernels =
-    Kernels { name: "scalar", match_mask, compress, eth_check, ip4_check, gather_be32, ip4_forward };
+pub(super) static KERNELS: Kernels = Kernels {
+    name: "scalar",
+    match_mask,
+    compress,
+    eth_check,
+    ip4_check,
+    gather_be32,
+    ip4_forward,
+    arrive,
+    read: read_ip4,
+    depart,
+};
 
 /// Where the packet of `desc` starts, from the region's base.
 #[inline(always)]
-fn start(desc: u64) -> usize {
+pub(super) fn start(desc: u64) -> usize {
     (desc >> 32) as usize * 64 + (desc >> 16) as u16 as usize
 }
 
@@ -92,7 +103,7 @@ pub(super) unsafe fn ip4_check_one(base: *const u8, desc: *mut u64, next: *mut u
     *next = ids[class as usize];
 }
 
-fn ip4_class(window: &[u8; WINDOW], length: u16) -> Ip4Class {
+pub(super) fn ip4_class(window: &[u8], length: u16) -> Ip4Class {
     let (version, header_len) = (window[0] >> 4, u16::from(window[0] & 15) * 4);
     let total = u16::from_be_bytes([window[2], window[3]]);
     if usize::from(length) < IP4_LEN {
@@ -171,16 +182,24 @@ unsafe fn ip4_forward(
                 *lane = *lane & !(0xffff << 32) | u64::from(rewrite.tx) << 32;
                 // SAFETY: offset >= HEAD_MIN + 14 leaves 14 bytes of the chunk before the packet,
                 // and the packet has a header's 20; the caller alone uses the chunk.
-                let head = unsafe { &mut *base.add(start(*desc)).cast::<[u8; ETHER_LEN + IP4_LEN]>() };
-                head[..ETHER_LEN].copy_from_slice(&rewrite.header);
-                head[ETHER_LEN + 8] -= 1;
-                let sum = u16::from_le_bytes([head[ETHER_LEN + 10], head[ETHER_LEN + 11]]);
-                let [low, high] = checksum_after_ttl_step(sum).to_le_bytes();
-                (head[ETHER_LEN + 10], head[ETHER_LEN + 11]) = (low, high);
+                depart_one(unsafe { &mut *base.add(start(*desc)).cast::<Departure>() }, rewrite);
                 ids.ok
             }
         };
     }
+}
+
+/// An Ethernet header and the IPv4 header behind it.
+pub(super) type Departure = [u8; ETHER_LEN + IP4_LEN];
+
+/// Puts the header of an adjacency in its place, and takes one from a TTL that is at least 2.
+#[inline(always)]
+pub(super) fn depart_one(head: &mut Departure, rewrite: &EthRewrite) {
+    head[..ETHER_LEN].copy_from_slice(&rewrite.header);
+    head[ETHER_LEN + 8] -= 1;
+    let sum = u16::from_le_bytes([head[ETHER_LEN + 10], head[ETHER_LEN + 11]]);
+    let [low, high] = checksum_after_ttl_step(sum).to_le_bytes();
+    (head[ETHER_LEN + 10], head[ETHER_LEN + 11]) = (low, high);
 }
 
 /// The checksum field, loaded as a little-endian word, of a header whose TTL went down by one.

@@ -41,7 +41,7 @@ impl EthCheck {
             other,
             not_ours,
             too_short,
-            max_offset: u16::try_from(chunk.saturating_sub(WINDOW + ETHER_LEN)).unwrap_or(u16::MAX),
+            max_offset: max_offset(chunk),
             // What they get anyway.
             group: types.first().copied().unwrap_or((0, other)),
         })
@@ -61,6 +61,11 @@ impl EthCheck {
     pub(super) fn types(&self) -> &[(u16, u16)] {
         &self.types[..self.count]
     }
+}
+
+/// The largest offset of a frame in a chunk of so many bytes whose window stays inside when its header is off.
+pub(super) fn max_offset(chunk: usize) -> u16 {
+    u16::try_from(chunk.saturating_sub(WINDOW + ETHER_LEN)).unwrap_or(u16::MAX)
 }
 
 /// The six bytes of an address in a little-endian word.

@@ -8,10 +8,7 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 use super::types::ETHER_LEN;
-use super::{EthRewrite, FRAME_MAX};
-
-/// Packets per round at most; `descs` has as many words of padding.
-pub(super) const ROUND: usize = 16;
+use super::{EthRewrite, FRAME_MAX, ROUND};
 
 /// The packets of a frame.
 #[derive(Clone, Copy)]
@@ -74,18 +71,23 @@ impl<T: Copy> PerPacket<T> {
 }
 
 impl PerPacket<u64> {
-    /// The value of packet `i`, an exposed address.
-    ///
-    /// # Safety
-    ///
-    /// It has been written.
+    /// All of them, for who knows which have been written.
     #[inline(always)]
-    pub(super) unsafe fn address(&self, i: usize) -> *mut u8 {
-        debug_assert!(i < FRAME_MAX);
-        // SAFETY: the caller's promise.
-        let address = unsafe { *self.0.as_ptr().cast::<u64>().add(i) };
-        std::ptr::with_exposed_provenance_mut(address as usize)
+    pub(super) fn all(&self) -> *const u64 {
+        self.0.as_ptr().cast()
     }
+}
+
+/// Entry `i` of an array of exposed addresses.
+///
+/// # Safety
+///
+/// It has been written.
+#[inline(always)]
+pub(super) unsafe fn address(of: *const u64, i: usize) -> *mut u8 {
+    // SAFETY: the caller's promise.
+    let address = unsafe { *of.add(i) };
+    std::ptr::with_exposed_provenance_mut(address as usize)
 }
 
 /// Where the packets of whole rounds start, as exposed addresses.
@@ -96,10 +98,23 @@ impl PerPacket<u64> {
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn starts(base: *mut u8, descs: *mut u64, n: usize) -> PerPacket<u64> {
+    let mut starts = PerPacket::<u64>::new();
+    // SAFETY: the caller's promise; there is room for whole rounds.
+    unsafe { starts_into(starts.place(0), base, descs, n) };
+    starts
+}
+
+/// As [`starts`], into an array for whole rounds, aligned for a vector.
+///
+/// # Safety
+///
+/// The contract of [`super`], and there is such an array.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn starts_into(starts: *mut u64, base: *mut u8, descs: *mut u64, n: usize) {
     // SAFETY: the caller's promise.
     unsafe { Packets::new(base, descs, n) };
     let base = _mm256_set1_epi64x(base.expose_provenance() as i64);
-    let mut starts = PerPacket::<u64>::new();
     for i in (0..n.next_multiple_of(ROUND)).step_by(4) {
         // SAFETY: both arrays have room for whole rounds.
         unsafe {
@@ -109,10 +124,9 @@ pub(super) unsafe fn starts(base: *mut u8, descs: *mut u64, n: usize) -> PerPack
             let offset = _mm256_srli_epi64::<16>(words);
             let offset = _mm256_and_si256(offset, _mm256_set1_epi64x(0xffff));
             let start = _mm256_add_epi64(base, _mm256_add_epi64(position, offset));
-            _mm256_store_si256(starts.place(i).cast(), start);
+            _mm256_store_si256(starts.add(i).cast(), start);
         }
     }
-    starts
 }
 
 /// The kernel of that name.
@@ -123,7 +137,7 @@ pub(super) unsafe fn gather_be32(base: *const u8, descs: *mut u64, n: usize, at:
     for i in 0..n {
         // SAFETY: the word is inside the packet's window.
         unsafe {
-            let word = starts.address(i).cast::<u32>().read_unaligned();
+            let word = address(starts.all(), i).cast::<u32>().read_unaligned();
             *out.add(i) = word.swap_bytes();
         }
     }
@@ -136,12 +150,12 @@ pub(super) unsafe fn gather_be32(base: *const u8, descs: *mut u64, n: usize, at:
 /// Addresses `i` to `i + 3` have been written, and 8 bytes `skip` after each are readable.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn quads4(at: &PerPacket<u64>, i: usize, skip: usize) -> __m256i {
+pub(super) unsafe fn quads4(at: *const u64, i: usize, skip: usize) -> __m256i {
     let pair = |i| {
         // SAFETY: the caller's promise.
         unsafe {
-            let low = _mm_loadl_epi64(at.address(i).add(skip).cast());
-            let high = at.address(i + 1).add(skip);
+            let low = _mm_loadl_epi64(address(at, i).add(skip).cast());
+            let high = address(at, i + 1).add(skip);
             _mm_castpd_si128(_mm_loadh_pd(_mm_castsi128_pd(low), high.cast()))
         }
     };
@@ -167,36 +181,82 @@ impl Scratch {
     }
 }
 
+/// What is added to the words of 32 bytes that begin with an Ethernet header, so that the IPv4 header behind it loses one from its TTL and
+/// gains one in its checksum. As little-endian words: the TTL is the low byte of word 11, behind it come the protocol and the checksum. A TTL of
+/// at least 2 does not borrow.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn ttl_step() -> __m256i {
+    _mm256_set_epi16(0, 0, 0, 1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+}
+
+/// The bytes of an Ethernet header, of 32.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn header_bytes() -> __m256i {
+    _mm256_set_epi64x(0, 0, (1 << 48) - 1, !0)
+}
+
 /// The last pass of forwarding: of the 32 bytes at each of `frames`, the first 14 become the header
 /// of its entry; the IPv4 header behind them loses one from its TTL and gains one in its checksum.
 /// Then packets whose bit is set in `carries` gain one more: see `checksum_after_ttl_step`.
 ///
 /// # Safety
 ///
-/// `n` addresses of each kind have been written. Entries are readable [`EthRewrite`]s, and frames
-/// are 32 bytes that the caller alone uses.
+/// `n` addresses of each kind have been written, and `carries` names some of these packets. Entries are readable [`EthRewrite`]s, and
+/// frames are 32 bytes that the caller alone uses.
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn rewrite(frames: &PerPacket<u64>, entries: &PerPacket<u64>, n: usize, carries: [u64; FRAME_MAX / 64]) {
-    // As little-endian words: the TTL is the low byte of word 11, behind it come the protocol and
-    // the checksum. A TTL of at least 2 does not borrow.
-    let step = _mm256_set_epi16(0, 0, 0, 1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-    let header_bytes = _mm256_set_epi64x(0, 0, (1 << 48) - 1, !0);
+pub(super) unsafe fn rewrite(frames: *const u64, entries: *const u64, n: usize, carries: &[u64]) {
     const { assert!(size_of::<EthRewrite>() == 32) };
     for i in 0..n {
         // SAFETY: the caller's promise; entries are aligned to their size.
         unsafe {
-            let header = _mm256_load_si256(entries.address(i).cast());
-            let frame = frames.address(i).cast();
-            let packet = _mm256_add_epi16(_mm256_loadu_si256(frame), step);
-            _mm256_storeu_si256(frame, _mm256_blendv_epi8(packet, header, header_bytes));
+            let header = _mm256_load_si256(address(entries, i).cast());
+            let frame = address(frames, i).cast();
+            let packet = _mm256_add_epi16(_mm256_loadu_si256(frame), ttl_step());
+            _mm256_storeu_si256(frame, _mm256_blendv_epi8(packet, header, header_bytes()));
         }
     }
-    for (group, mut carries) in carries.into_iter().enumerate() {
+    // SAFETY: the caller's promise.
+    unsafe { carry(frames, carries) };
+}
+
+/// As [`rewrite`], by one entry for all.
+///
+/// # Safety
+///
+/// As for [`rewrite`].
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn rewrite_alike(frames: *const u64, entry: &EthRewrite, n: usize, carries: &[u64]) {
+    // SAFETY: an entry is as long, and aligned.
+    let header = unsafe { _mm256_load_si256(std::ptr::from_ref(entry).cast()) };
+    let change = _mm256_blendv_epi8(ttl_step(), header, header_bytes());
+    for i in 0..n {
+        // SAFETY: the caller's promise. Added to no header, the change is the header.
+        unsafe {
+            let frame = address(frames, i).cast();
+            let packet = _mm256_andnot_si256(header_bytes(), _mm256_loadu_si256(frame));
+            _mm256_storeu_si256(frame, _mm256_add_epi16(packet, change));
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { carry(frames, carries) };
+}
+
+/// Packets whose checksum becomes one more than a step makes it.
+///
+/// # Safety
+///
+/// As for [`rewrite`].
+#[inline]
+unsafe fn carry(frames: *const u64, carries: &[u64]) {
+    for (group, carries) in carries.iter().enumerate() {
+        let mut carries = *carries;
         while carries != 0 {
             let i = group * 64 + carries.trailing_zeros() as usize;
             // SAFETY: the checksum is inside the frame.
             unsafe {
-                let sum = frames.address(i).add(ETHER_LEN + 10).cast::<u16>();
+                let sum = address(frames, i).add(ETHER_LEN + 10).cast::<u16>();
                 sum.write_unaligned(sum.read_unaligned().wrapping_add(1));
             }
             carries &= carries - 1;

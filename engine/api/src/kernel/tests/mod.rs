@@ -1,9 +1,10 @@
 //! The scalar kernels against oracles written from the RFCs ([`oracle`]), the vector ones against the
-//! scalar ones ([`twins`]), and the checksum step over every value ([`checksum`]).
+//! scalar ones ([`twins`], [`route`]), and the checksum step over every value ([`checksum`]).
 
 mod checksum;
 mod frame;
 mod oracle;
+mod route;
 mod twins;
 
 /// Frames per random test; `SWATH_KERNEL_FRAMES` sets another number.
