@@ -224,7 +224,9 @@ pub fn report() -> Result<(), String> {
             ip(&format!("link set {pair}{end} multicast off addrgenmode none up"))?;
         }
     }
-    let bench = Bench { registry: Registry::new(swath_nodes::NODES, swath_nodes::TABLES, swath_io::DRIVERS) };
+    let bench = Bench {
+        registry: Registry::new(swath_nodes::NODES, swath_nodes::TABLES, swath_io::DRIVERS).shortcuts(swath_nodes::SHORTCUTS),
+    };
     let (mut without, mut with) = (Vec::with_capacity(ROUNDS), Vec::with_capacity(ROUNDS));
     // In turn, so that both have the same machine.
     for _ in 0..ROUNDS {

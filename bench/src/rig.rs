@@ -114,7 +114,7 @@ pub fn build(name: &str, graph: String, drivers: &[DriverKind], virtual_time: bo
     let spec = Spec::read(file, &mut sources, &Nothing, &mut diagnostics);
     let geometry = Geometry::new(spec.engine.buffers as u32, spec.engine.buffer_size);
     let pool = Pool::new(region(geometry));
-    let registry = Registry::new(swath_nodes::NODES, swath_nodes::TABLES, drivers);
+    let registry = Registry::new(swath_nodes::NODES, swath_nodes::TABLES, drivers).shortcuts(swath_nodes::SHORTCUTS);
     let options = BuildOptions { pool: &pool, virtual_time };
     let plan = Plan::new(spec, &registry, &mut diagnostics);
     let engine = plan.and_then(|plan| Engine::build(plan, &options, &mut diagnostics));

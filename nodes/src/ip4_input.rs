@@ -15,7 +15,7 @@ pub struct Ip4Input {
 pub struct Config {
     /// What becomes of packets whose source is no host's. Default: `drop`.
     #[serde(default)]
-    martians: Martians,
+    pub(crate) martians: Martians,
     /// Where packets with options go. Default: `pass`.
     #[serde(default)]
     options: Options,

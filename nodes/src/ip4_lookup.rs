@@ -70,11 +70,7 @@ impl Node for Ip4Lookup {
     type Next = Next;
 
     fn new(config: Config, setup: &mut Setup<'_>) -> Result<Ip4Lookup, ConfigError> {
-        let routes: Handle<Routes4> = setup.table("table", config.table.as_deref())?;
-        let neighbours = setup.table("neighbours", config.neighbours.as_deref())?;
-        if !std::ptr::eq(setup.shared(neighbours), setup.shared(routes).neighbours()) {
-            return Err(ConfigError::at("neighbours", "the routes of this table use another table of neighbours"));
-        }
+        let (routes, neighbours) = Ip4Lookup::tables(&config, setup)?;
         Ok(Ip4Lookup {
             routes,
             neighbours,
@@ -138,6 +134,18 @@ impl Node for Ip4Lookup {
                 }
             }
         }
+    }
+}
+
+impl Ip4Lookup {
+    /// The routes, and the neighbours that they use.
+    pub(crate) fn tables(config: &Config, setup: &mut Setup<'_>) -> Result<(Handle<Routes4>, Handle<Neighbours>), ConfigError> {
+        let routes: Handle<Routes4> = setup.table("table", config.table.as_deref())?;
+        let neighbours = setup.table("neighbours", config.neighbours.as_deref())?;
+        if !std::ptr::eq(setup.shared(neighbours), setup.shared(routes).neighbours()) {
+            return Err(ConfigError::at("neighbours", "the routes of this table use another table of neighbours"));
+        }
+        Ok((routes, neighbours))
     }
 }
 

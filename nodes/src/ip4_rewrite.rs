@@ -18,7 +18,7 @@ pub struct Ip4Rewrite {
 pub struct Config {
     /// The table of neighbours that the look-up's routes use. Default: the only one.
     #[serde(default)]
-    neighbours: Option<String>,
+    pub(crate) neighbours: Option<String>,
 }
 
 edges! {

@@ -101,6 +101,18 @@ impl Leaf {
         }
     }
 
+    /// As [`Leaf::out`] has it.
+    #[inline]
+    pub(crate) fn from_out(out: u64) -> Leaf {
+        Leaf(out)
+    }
+
+    /// By another adjacency.
+    #[inline]
+    pub(crate) fn with_adj(self, adj: u32) -> Leaf {
+        Leaf(self.0 & !0xffff_ffff | u64::from(adj))
+    }
+
     /// Interface and adjacency for [`Lane::set_out`](swath_api::Lane::set_out).
     #[inline]
     pub fn out(self) -> u64 {
@@ -123,6 +135,12 @@ impl Leaf {
     #[inline]
     pub fn is_special(self) -> bool {
         self.adj() >= SPECIAL
+    }
+
+    /// Whether one of several may be special, if this is all their bits.
+    #[inline]
+    pub(crate) fn may_be_special(self) -> bool {
+        self.adj() & SPECIAL == SPECIAL
     }
 
     /// Whether it stands for several next hops, of which [`Leaves::member`] names one.

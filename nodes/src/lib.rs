@@ -48,6 +48,7 @@ pub mod round_robin;
 pub mod routes4;
 pub mod rx;
 pub mod sessions;
+mod shortcuts;
 pub mod switch;
 pub mod tcp_mss;
 pub mod tee;
@@ -91,6 +92,8 @@ pub const NODES: &[NodeKind] = &[
     NodeKind::of::<tx::Tx>(),
     NodeKind::of::<drop::Drop>(),
 ];
+
+pub use shortcuts::SHORTCUTS;
 
 /// All kinds of tables, those first that others refer to.
 pub const TABLES: &[TableKind] = &[

@@ -88,7 +88,9 @@ static PLUGINS: OnceLock<Arc<Directories>> = OnceLock::new();
 #[must_use]
 pub fn registry() -> Registry {
     let plugins = PLUGINS.get_or_init(|| Arc::new(Directories::usual()));
-    Registry::new(swath_nodes::NODES, swath_nodes::TABLES, swath_io::DRIVERS).plugins(Arc::clone(plugins) as Arc<_>)
+    Registry::new(swath_nodes::NODES, swath_nodes::TABLES, swath_io::DRIVERS)
+        .shortcuts(swath_nodes::SHORTCUTS)
+        .plugins(Arc::clone(plugins) as Arc<_>)
 }
 
 /// The program: does what its arguments say, the first of which is its own name.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swath_api::{Library, NodeKind, TableKind};
+use swath_api::{Library, NodeKind, Shortcut, TableKind};
 
 use crate::driver::DriverKind;
 use crate::spec::{Code, Diagnostic, Diagnostics, PluginSpec};
@@ -15,6 +15,7 @@ pub struct Registry {
     nodes: Vec<NodeKind>,
     tables: Vec<TableKind>,
     drivers: Vec<DriverKind>,
+    shortcuts: &'static [Shortcut],
     plugins: Option<Arc<dyn Plugins>>,
     /// Libraries whose nodes are made anew when they are out of service, and after how long.
     restarts: Vec<(&'static Library, Duration)>,
@@ -45,7 +46,13 @@ pub struct PluginRefusal {
 impl Registry {
     /// A registry of these kinds.
     pub fn new(nodes: &[NodeKind], tables: &[TableKind], drivers: &[DriverKind]) -> Registry {
-        Registry { nodes: nodes.to_vec(), tables: tables.to_vec(), drivers: drivers.to_vec(), plugins: None, restarts: Vec::new() }
+        Registry { nodes: nodes.to_vec(), tables: tables.to_vec(), drivers: drivers.to_vec(), ..Registry::default() }
+    }
+
+    /// The same, for engines that go through these chains in one step. Those before others are tried before them.
+    #[must_use]
+    pub fn shortcuts(self, shortcuts: &'static [Shortcut]) -> Registry {
+        Registry { shortcuts, ..self }
     }
 
     /// The same, for graphs that may name plugins.
@@ -67,6 +74,11 @@ impl Registry {
     /// All drivers.
     pub fn drivers(&self) -> &[DriverKind] {
         &self.drivers
+    }
+
+    /// Chains that are gone through in one step.
+    pub(crate) fn known_shortcuts(&self) -> &'static [Shortcut] {
+        self.shortcuts
     }
 
     /// A kind of node by name.

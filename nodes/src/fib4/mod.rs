@@ -141,12 +141,18 @@ impl Fib4 {
         };
         let short = &*self.short;
         let mut any = 0;
-        for (&addr, leaf) in addrs.iter().zip(leaves.iter_mut()) {
+        let mut look_up = |addr: u32, leaf: &mut u32| {
             let word = level1[(addr >> 8) as usize].load(Ordering::Acquire);
             let fallback = short[(addr >> 20) as usize].load(Ordering::Acquire);
             *leaf = select_unpredictable(word == 0, fallback, word);
             any |= word;
+        };
+        // LLVM does not unroll a loop with atomic loads.
+        let ((fours, last), (four_leaves, last_leaves)) = (addrs.as_chunks::<4>(), leaves.as_chunks_mut::<4>());
+        for (addrs, leaves) in fours.iter().zip(four_leaves) {
+            addrs.iter().zip(leaves).for_each(|(addr, leaf)| look_up(*addr, leaf));
         }
+        last.iter().zip(last_leaves).for_each(|(addr, leaf)| look_up(*addr, leaf));
         if any & BLOCK == 0 {
             leaves.iter_mut().for_each(|leaf| *leaf &= LEAF);
         } else {

@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use swath_api::memory::{Geometry, Region};
-use swath_api::{EdgeClass, NodeKind, Pool};
+use swath_api::{EdgeClass, NodeKind, Pool, Shortcut};
 use swath_core::Registry;
 use swath_core::plan::Plan;
 use swath_core::run::{BuildOptions, Engine, Ledger, Report};
-use swath_core::spec::{Diagnostics, Nothing, SourceMap, Spec};
+use swath_core::spec::{Diagnostics, Machine, Nothing, SourceMap, Spec, World};
 
 use driver::Wire;
 
@@ -48,14 +48,32 @@ impl Rig {
 
     /// The same; what is wrong with the graph as the user sees it.
     pub fn build(graph: &str, buffers: Option<u32>, more: &[NodeKind]) -> Result<Rig, String> {
+        Rig::build_with(("test.yaml", graph), &Nothing, buffers, more, swath_nodes::SHORTCUTS)
+    }
+
+    /// A graph that is shipped, between wires, whose chains are gone through by these shortcuts.
+    pub fn shipped(name: &str, shortcuts: &'static [Shortcut]) -> Rig {
+        let path = format!("{}/../graphs/{name}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).expect("a graph that is shipped");
+        let text = text.replace("driver: memory", "driver: test");
+        Rig::build_with((&path, &text), &Machine, None, &[], shortcuts).unwrap_or_else(|refusal| panic!("{refusal}"))
+    }
+
+    fn build_with(
+        (path, graph): (&str, &str),
+        world: &dyn World,
+        buffers: Option<u32>,
+        more: &[NodeKind],
+        shortcuts: &'static [Shortcut],
+    ) -> Result<Rig, String> {
         let (mut sources, mut diagnostics) = (SourceMap::new(), Diagnostics::new());
-        let file = sources.add("test.yaml", graph);
-        let spec = Spec::read(file, &mut sources, &Nothing, &mut diagnostics);
+        let file = sources.add(path, graph);
+        let spec = Spec::read(file, &mut sources, world, &mut diagnostics);
         let geometry = Geometry::new(buffers.unwrap_or(spec.engine.buffers as u32), spec.engine.buffer_size);
         let pool = Pool::new(Region::anonymous(geometry).expect("memory for packets"));
         let nodes = [swath_nodes::NODES, kinds::KINDS, sessions::KINDS, more].concat();
         let tables = [swath_nodes::TABLES, sessions::TABLES].concat();
-        let registry = Registry::new(&nodes, &tables, &[driver::DRIVER]);
+        let registry = Registry::new(&nodes, &tables, &[driver::DRIVER]).shortcuts(shortcuts);
         let options = BuildOptions { pool: &pool, virtual_time: true };
         let plan = Plan::new(spec, &registry, &mut diagnostics);
         let engine = plan.and_then(|plan| Engine::build(plan, &options, &mut diagnostics));

@@ -88,7 +88,7 @@ fn capacity(workers: usize) -> f64 {
 }
 
 fn storm_from(start: usize, workers: usize, load: Load, reloads: usize, lose: bool) -> Outcome {
-    let registry = Registry::new(swath_nodes::NODES, swath_nodes::TABLES, &[NEVER]);
+    let registry = Registry::new(swath_nodes::NODES, swath_nodes::TABLES, &[NEVER]).shortcuts(swath_nodes::SHORTCUTS);
     let pool = Pool::new(Region::anonymous(Geometry::new(16384, 2048)).expect("memory"));
     let shared = Shared::new();
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| ring(load.ring())).unzip();

@@ -54,7 +54,7 @@ impl Node for Delay {
 /// What is said of the only test of a graph that keeps what comes in on `a` for a second before it leaves by `b`.
 fn said(test: &str, workers: u16) -> String {
     let nodes = [swath_nodes::NODES, &[NodeKind::of::<Delay>()]].concat();
-    let registry = Registry::new(&nodes, swath_nodes::TABLES, swath_io::DRIVERS);
+    let registry = Registry::new(&nodes, swath_nodes::TABLES, swath_io::DRIVERS).shortcuts(swath_nodes::SHORTCUTS);
     let mut graph = Graph::from_text(
         "delay.yaml",
         &format!(

@@ -88,7 +88,9 @@ pub fn defects(place: &Place, name: &str) -> PathBuf {
 /// All kinds, and plugins of a directory.
 pub fn registry(place: &Place) -> Registry {
     let directories = Directories::new(vec![place.path("")]);
-    Registry::new(swath_nodes::NODES, swath_nodes::TABLES, swath_io::DRIVERS).plugins(Arc::new(directories))
+    Registry::new(swath_nodes::NODES, swath_nodes::TABLES, swath_io::DRIVERS)
+        .shortcuts(swath_nodes::SHORTCUTS)
+        .plugins(Arc::new(directories))
 }
 
 /// An engine for a graph, in virtual time.

@@ -141,6 +141,7 @@ impl Draft {
             tables: tables.collect(),
             nodes: nodes.collect(),
             slots: self.slots,
+            shortcuts: registry.known_shortcuts(),
         })
     }
 

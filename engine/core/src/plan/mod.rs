@@ -11,13 +11,14 @@ mod draft;
 mod handoff;
 mod layers;
 mod order;
+mod shortcuts;
 mod slots;
 mod wiring;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use swath_api::{EdgeClass, EdgeInfo, NodeKind, SlotInfo, TableKind};
+use swath_api::{EdgeClass, EdgeInfo, NodeKind, Shortcut, SlotInfo, TableKind};
 
 use crate::driver::{DriverKind, Opener};
 use crate::parts::{self, NodeView, View};
@@ -51,6 +52,8 @@ pub struct Plan {
     pub nodes: Vec<NodePlan>,
     /// Slots of the cold line, with their places.
     pub slots: Vec<(SlotInfo, u16)>,
+    /// Chains that are gone through in one step, if it has any of them.
+    pub(crate) shortcuts: &'static [Shortcut],
 }
 
 /// An interface with its driver.

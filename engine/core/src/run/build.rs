@@ -184,7 +184,9 @@ pub(super) fn prepare(
             targets: known_targets(&targets, &plan),
             names: Arc::clone(&names),
         };
-        graphs.push(WorkerGraph::new(ingredients, options.pool));
+        let mut graph = WorkerGraph::new(ingredients, options.pool);
+        open_shortcuts(&mut graph, &plan, (worker as u32, &interfaces, &tables), options.pool);
+        graphs.push(graph);
         moves.push(before.as_ref().map(|before| before.moves(&plan, &ground, &carried, worker)).unwrap_or_default());
         counters.push(owned);
     }
@@ -444,6 +446,34 @@ fn run(index: usize, node: &NodePlan, instance: NodeInstance, wishes: Wishes, pl
         asks,
         target: target as u32,
         tick: wishes.tick_every.map(|every| (every, 0)),
+        through: None,
+        spared: None,
+    }
+}
+
+/// Has packets go through chains of nodes in one step where they can. A shortcut that refuses its settings is left out: the nodes themselves
+/// do all that it does.
+fn open_shortcuts(
+    graph: &mut WorkerGraph,
+    plan: &Plan,
+    (worker, interfaces, tables): (u32, &Interfaces, &Tables),
+    pool: &Arc<Pool>,
+) {
+    for first in 0..plan.nodes.len() {
+        for shortcut in plan.shortcuts {
+            let Some(chain) = plan.chain(first, shortcut) else { continue };
+            let nodes: Vec<&NodePlan> = chain.steps.iter().map(|(node, _)| &plan.nodes[*node]).collect();
+            let settings: Vec<Vec<u8>> = nodes.iter().map(|node| node.spec.settings.to_json_bytes()).collect();
+            let settings = [b"[", &settings.join(&b","[..])[..], b"]"].concat();
+            let (name, workers) = (&nodes[0].spec.name.value, u32::from(plan.engine.workers));
+            let host = NodeHost { name, worker, workers, interfaces, tables, slots: &plan.slots, edges: &[], pool, keeper: None };
+            let Ok((instance, _)) = shortcut.kind.create(&settings, &host) else { continue };
+            let slots: Vec<(usize, usize)> =
+                chain.steps.iter().map(|(node, edge)| (*node, graph.nodes[*node].slot(*edge))).collect();
+            if graph.open_shortcut(instance, &slots, chain.to) {
+                break;
+            }
+        }
     }
 }
 

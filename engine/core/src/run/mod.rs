@@ -19,6 +19,7 @@ mod offload;
 mod pass;
 mod probe;
 mod revive;
+mod shortcut;
 mod succeed;
 mod swap;
 mod totals;

@@ -12,6 +12,7 @@ use super::handoff::Handoffs;
 use super::mail::Task;
 use super::offload::Stead;
 use super::probe::{Names, Probe, Sampler, Selection};
+use super::shortcut::{Spared, Through};
 use crate::driver::{Due, Io, RxQueue, TxQueue};
 
 /// Passes of one sweep before it looks at the world outside again.
@@ -41,6 +42,10 @@ pub(super) struct Running {
     pub target: u32,
     /// Ticks wanted: every so many nanoseconds, and when next.
     pub tick: Option<(u64, u64)>,
+    /// If a chain of nodes begins here that packets can go through in one step: what they go by.
+    pub through: Option<Box<Through>>,
+    /// If it is in such a chain: what it was spared.
+    pub spared: Option<Box<Spared>>,
 }
 
 impl Running {
@@ -85,7 +90,7 @@ pub struct WorkerGraph {
     /// Which of the graphs of the process this is, from 0.
     pub(super) number: u64,
     pub(super) nodes: Vec<Running>,
-    // One inbox for each node, then FREE and TRANSMIT.
+    // One inbox for each node, then FREE and TRANSMIT, then those that wait at the end of a shortcut.
     pub(super) vectors: Vec<Vector>,
     // Which inboxes have packets.
     pub(super) pending: Box<[u64]>,
@@ -107,6 +112,8 @@ pub struct WorkerGraph {
     // Packets that may still be made in this pass.
     pub(super) room: usize,
     pub(super) tally: Vec<u32>,
+    // Cycles of the node at hand that are others' share.
+    pub(super) lent: u64,
     pub(super) cache: Cache,
     pub(super) tables: WorkerTables,
     pub(super) counters: WorkerCounters,
@@ -150,6 +157,7 @@ impl WorkerGraph {
             outbox: Outbox::new(pool),
             room: VECTOR,
             tally: vec![0; slots],
+            lent: 0,
             cache: pool.cache(),
             tables,
             counters,
@@ -271,10 +279,15 @@ impl WorkerGraph {
             while self.pending[word] != 0 {
                 let node = word * 64 + self.pending[word].trailing_zeros() as usize;
                 self.pending[word] &= self.pending[word] - 1;
-                let packets = self.vectors[node].len();
+                let (mut packets, mut borrowed) = (self.vectors[node].len(), 0);
+                if let Some(spared) = &mut self.nodes[node].spared {
+                    packets += spared.packets as usize;
+                    borrowed = std::mem::take(&mut spared.cycles);
+                }
                 self.run(node, now);
                 let after = tsc();
-                self.counters.nodes[node].spent(after.wrapping_sub(before), packets);
+                let lent = std::mem::take(&mut self.lent);
+                self.counters.nodes[node].spent(after.wrapping_sub(before).saturating_sub(lent) + borrowed, packets);
                 before = after;
             }
         }
@@ -366,14 +379,20 @@ impl WorkerGraph {
 
     fn run(&mut self, index: usize, now: u64) {
         std::mem::swap(&mut self.vectors[index], &mut self.current);
+        let spared = self.settle_spared(index);
+        self.count_calls(index, self.current.len() + spared);
+        // What is left of many could not go.
+        if self.current.len() * 4 > spared {
+            self.go_through(index, now);
+        }
+        if self.current.is_empty() {
+            return;
+        }
         let asks = self.nodes[index].asks;
         loop {
             if self.current.len() > VECTOR {
                 self.current.split_off(VECTOR, &mut self.rest);
             }
-            let counters = &self.counters.nodes[index];
-            counters.called(self.current.len());
-            counters.packets.add(self.current.len() as u64);
             if let Some(asks) = asks {
                 self.hand_off(index, asks, now);
                 if self.rest.is_empty() {
@@ -393,6 +412,18 @@ impl WorkerGraph {
             }
             std::mem::swap(&mut self.current, &mut self.rest);
         }
+    }
+
+    /// Counts packets of a node, which come to it in vectors of at most 256.
+    #[inline]
+    fn count_calls(&self, index: usize, mut packets: usize) {
+        let counters = &self.counters.nodes[index];
+        counters.packets.add(packets as u64);
+        while packets > VECTOR {
+            counters.called(VECTOR);
+            packets -= VECTOR;
+        }
+        counters.called(packets);
     }
 
     /// Counts what a call did beside deciding.
