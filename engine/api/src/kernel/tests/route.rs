@@ -162,9 +162,9 @@ fn all_at_once_is_step_by_step() {
                 (0..n).for_each(|index| alive[index] &= steps.window(index).0[12] != 0);
             }
             steps.gather_be32(kernels, 16);
-            for index in 0..n {
+            for (index, alive) in alive.iter_mut().enumerate() {
                 let leaf = table.leaf(steps.out[index]);
-                alive[index] &= leaf >> 48 == 0;
+                *alive &= leaf >> 48 == 0;
                 steps.lanes[index] = steps.lanes[index] & 0xffff << 48 | leaf & 0xffff_ffff_ffff;
             }
             steps.ip4_forward(kernels, &rewrites, &ids);
