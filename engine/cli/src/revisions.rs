@@ -113,6 +113,6 @@ fn list(all: &[RevisionInfo], terminal: &Terminal) -> String {
 /// The graph, and behind it what it includes, each with its name as a comment.
 fn text(revision: &Revision) -> String {
     let mut files = revision.files.files.iter();
-    let root = files.next().map(|file| file.text.clone()).unwrap_or_default();
-    files.fold(root, |text, file| format!("{text}\n# {}\n{}", file.name, file.text))
+    let root = files.next().map(|file| file.text.to_string()).unwrap_or_default();
+    files.fold(root, |text, file| format!("{text}\n# {}\n{}", file.name, &*file.text))
 }

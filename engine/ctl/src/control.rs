@@ -39,7 +39,7 @@ impl Running {
     /// The text that runs.
     pub fn config(&self) -> Config {
         let current = self.revisions.current();
-        let file = |file: &GraphFile| ConfigFile { name: file.name.clone(), text: file.text.clone() };
+        let file = |file: &GraphFile| ConfigFile { name: file.name.clone(), text: file.text.to_string() };
         Config { revision: current.number, files: current.files.files.iter().map(file).collect() }
     }
 }

@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     fn watch(names: &[&Path], patterns: &[&str]) -> FileWatch {
-        let file = |name: &&Path| GraphFile { name: name.display().to_string(), text: String::new(), path: None };
+        let file = |name: &&Path| GraphFile { name: name.display().to_string(), text: String::new().into(), path: None };
         let patterns = patterns.iter().map(|pattern| ((*pattern).into(), Vec::new())).collect();
         FileWatch::new(&GraphFiles { files: names.iter().map(file).collect(), patterns, ..GraphFiles::default() }).unwrap()
     }

@@ -10,7 +10,7 @@ mod required;
 mod search;
 mod teller;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use swath_api::memory::{Geometry, Region};
@@ -22,7 +22,7 @@ use swath_api::{
 
 use crate::driver::{DriverKind, PortConfig, default_mac};
 use crate::plan::EdgePlan;
-use crate::spec::{Code, Diagnostic, Diagnostics, Doubts, EngineSpec, InterfaceSpec, Node, NodeSpec, TableSpec, Value};
+use crate::spec::{Code, Diagnostic, Diagnostics, Doubts, EngineSpec, InterfaceSpec, NodeSpec, TableSpec, Value};
 pub(crate) use ground::{Ground, NodeGround, TableGround};
 pub(crate) use teller::{Part, Teller};
 
@@ -337,12 +337,10 @@ fn warn_unused(
     let refused_tables =
         (0..view.tables.len()).filter(|index| !ties.contains_key(index)).map(|index| &view.tables[index].0.settings);
     let refused: Vec<&Value> = refused_nodes.chain(refused_tables).collect();
-    let mut named: HashSet<&str> = HashSet::new();
-    refused.iter().for_each(|settings| words(settings, &mut named));
     let mut kinds: HashMap<&str, usize> = HashMap::new();
     view.tables.iter().for_each(|(spec, _)| *kinds.entry(&spec.kind.value).or_default() += 1);
     let may_be_used = |spec: &TableSpec| {
-        named.contains(spec.name.value.as_str())
+        refused.iter().any(|settings| settings.says(&spec.name.value))
             || teller.is_unclear(&spec.kind.value)
             || !refused.is_empty() && kinds.get(spec.kind.value.as_str()) == Some(&1)
     };
@@ -361,15 +359,5 @@ fn warn_unused(
                 .primary(spec.name.span, "")
                 .help("name it in the settings of a node, or remove it"),
         );
-    }
-}
-
-/// All texts in a value.
-fn words<'a>(value: &'a Value, found: &mut HashSet<&'a str>) {
-    match &value.node {
-        Node::Str(word) => _ = found.insert(word),
-        Node::Seq(values) => values.iter().for_each(|value| words(value, found)),
-        Node::Map(entries) => entries.iter().for_each(|entry| words(&entry.value, found)),
-        _ => {}
     }
 }

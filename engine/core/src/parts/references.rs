@@ -70,7 +70,7 @@ impl<'a> Reference<'a> {
         view: &View<'_>,
         doubts: &Doubts,
         root: &Value,
-        place: &Place<'_>,
+        place: &Place<'_, '_>,
         kind_span: Span,
     ) -> Option<Diagnostic> {
         // Where the setting is not written, the kind asks by itself.

@@ -50,7 +50,7 @@ impl Search {
     /// Whether a mistake, in the form of the settings or in what they mean, may only be there because something was taken out.
     pub(super) fn follows(&self, mistake: &ConfigError, of_form: bool) -> bool {
         let place = self.settings.locate(mistake.path());
-        let inside = || self.removed.iter().filter(|removed| covers(place.value.span, removed.span));
+        let inside = || self.removed.iter().filter(|removed| place.value.span.covers(removed.span));
         if named(mistake, "unknown field `").is_some() || Reference::read(mistake.message()).is_some_and(|it| it.is_of_name()) {
             return false;
         }
@@ -82,7 +82,7 @@ impl Search {
         let path = mistake.path();
         let place = self.settings.locate(path);
         let unknown = named(mistake, "unknown field `");
-        let entry = unknown.and_then(|name| place.value.entry(name)).or(place.entry);
+        let entry = unknown.and_then(|name| place.value.entry(name)).or(place.entry.as_deref());
         let span = entry.map_or(place.value.span, |entry| entry.key_span);
         let key = entry.map(|entry| entry.key.clone());
         // Elements of a list that are mappings do not hang on each other; what hangs on another setting nobody knows.
@@ -105,10 +105,6 @@ fn named<'a>(mistake: &'a ConfigError, beginning: &str) -> Option<&'a str> {
     mistake.message().strip_prefix(beginning)?.split('`').next()
 }
 
-fn covers(outer: Span, inner: Span) -> bool {
-    outer.file == inner.file && outer.start <= inner.start && inner.end <= outer.end
-}
-
 /// Removes the entry whose key stands at a place, or the element of a list that does.
 fn take_out(value: &mut Value, span: Span) -> bool {
     match &mut value.node {
@@ -126,6 +122,58 @@ fn take_out(value: &mut Value, span: Span) -> bool {
             }
             None => values.iter_mut().any(|value| take_out(value, span)),
         },
+        Node::Rows(rows) => {
+            let Some((at, row)) = rows.position(span).and_then(|at| Some((at, rows.get(at)?))) else { return false };
+            let mut row = row.value().into_owned();
+            if row.span == span {
+                rows.replace(at, None);
+                return true;
+            }
+            let taken = take_out(&mut row, span);
+            rows.replace(at, Some(row));
+            taken
+        }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::spec::rows_tests::{expanded, settings};
+
+    /// The places of all entries and elements.
+    fn places(value: &Value, found: &mut Vec<Span>) {
+        match &value.node {
+            Node::Seq(values) => values.iter().for_each(|value| {
+                found.push(value.span);
+                places(value, found);
+            }),
+            Node::Map(entries) => entries.iter().for_each(|entry| {
+                found.push(entry.key_span);
+                places(&entry.value, found);
+            }),
+            _ => {}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_out_of_lines_is_gone((_, mut rows) in settings(), picks in prop::collection::vec(any::<prop::sample::Index>(), 1..6)) {
+            let mut values = expanded(&rows);
+            for pick in picks {
+                let mut all = Vec::new();
+                places(&values, &mut all);
+                if all.is_empty() {
+                    break;
+                }
+                let span = *pick.get(&all);
+                prop_assert_eq!(take_out(&mut rows, span), take_out(&mut values, span));
+                prop_assert_eq!(&expanded(&rows), &values);
+                prop_assert!(!take_out(&mut rows, values.span));
+            }
+        }
     }
 }

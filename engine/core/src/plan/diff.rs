@@ -396,12 +396,10 @@ fn with_paths(spec: &InterfaceSpec, paths: &[&str]) -> Value {
 /// The tables that settings refer to: of each kind that may be referred to those that are named, or the only one. Of a table `before`
 /// itself: those that were made before it, as they must be.
 fn held_on_to<'a>(settings: &Value, uses: List<Str>, before: Option<&str>, all: &'a [TablePlan]) -> BTreeSet<&'a str> {
-    let mut words = HashSet::new();
-    collect_words(settings, &mut words);
     let of_kind = |kind: &Str| {
         let others = all.iter().take_while(|other| Some(other.name()) != before).filter(|other| other.kind() == kind.as_str());
         let others: Vec<&str> = others.map(Part::name).collect();
-        let named: Vec<&str> = others.iter().copied().filter(|name| words.contains(name)).collect();
+        let named: Vec<&str> = others.iter().copied().filter(|name| settings.says(name)).collect();
         if named.is_empty() && others.len() == 1 { others } else { named }
     };
     uses.as_slice().iter().flat_map(of_kind).collect()
@@ -411,17 +409,6 @@ fn held_on_to<'a>(settings: &Value, uses: List<Str>, before: Option<&str>, all: 
 fn others(then: &BTreeSet<&str>, now: &BTreeSet<&str>, kept: &HashSet<&str>) -> Vec<Cause> {
     let all = then.union(now).filter(|table| !kept.contains(*table) || !then.contains(*table) || !now.contains(*table));
     all.map(|table| Cause::Table { table: (*table).into() }).collect()
-}
-
-fn collect_words<'a>(value: &'a Value, words: &mut HashSet<&'a str>) {
-    match &value.node {
-        Node::Str(word) => {
-            words.insert(word);
-        }
-        Node::Seq(values) => values.iter().for_each(|value| collect_words(value, words)),
-        Node::Map(entries) => entries.iter().for_each(|entry| collect_words(&entry.value, words)),
-        _ => {}
-    }
 }
 
 /// Kinds of tables of which either plan has one, by different names.

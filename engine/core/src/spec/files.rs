@@ -14,7 +14,8 @@ use utoipa::ToSchema;
 
 use super::diagnostic::Diagnostics;
 use super::source::{FileId, SourceMap};
-use super::world::World;
+use super::text::Text;
+use super::world::{Content, World};
 use super::{Spec, load};
 
 /// The files of a graph.
@@ -41,7 +42,8 @@ pub struct GraphFile {
     /// Its name, by which messages speak of it.
     pub name: String,
     /// What stands in it.
-    pub text: String,
+    #[schema(value_type = String)]
+    pub text: Text,
     /// Its path without links, by which it is known if it has several names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
@@ -55,7 +57,7 @@ impl GraphFiles {
         let mut seen = recorder.seen.into_inner();
         let files = sources.iter().map(|source| {
             let path = seen.paths.remove(source.name());
-            GraphFile { name: source.name().into(), text: source.text().into(), path }
+            GraphFile { name: source.name().into(), text: source.shared(), path }
         });
         let files = files.collect();
         let directory = std::env::current_dir().map(|path| shown(&path)).unwrap_or_default();
@@ -65,7 +67,7 @@ impl GraphFiles {
     /// Reads the graph again, with the variables of `world`; nothing else is asked of that.
     pub fn spec(&self, sources: &mut SourceMap, world: &dyn World, diagnostics: &mut Diagnostics) -> Spec {
         let Some(root) = self.files.first() else { return Spec::default() };
-        let root = sources.add(&root.name, &*root.text);
+        let root = sources.add(&root.name, root.text.clone());
         let mut spec = Spec::read(root, sources, &Given { files: self, world }, diagnostics);
         // What drivers open beside the graph lies where the graph does.
         for interface in &mut spec.interfaces {
@@ -111,7 +113,7 @@ impl World for Recorder<'_> {
         self.world.variable(name)
     }
 
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path) -> io::Result<Content> {
         let read = self.world.read(path);
         if let Err(error) = &read {
             self.seen.borrow_mut().unreadable.insert(shown(path), error.raw_os_error().unwrap_or_default());
@@ -149,10 +151,10 @@ impl World for Given<'_> {
         self.world.variable(name)
     }
 
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path) -> io::Result<Content> {
         let name = shown(path);
         match (self.file(&name), self.files.unreadable.get(&name)) {
-            (Some(file), _) => Ok(file.text.clone().into_bytes()),
+            (Some(file), _) => Ok(Content::Text(file.text.clone())),
             (None, Some(error)) => Err(io::Error::from_raw_os_error(*error)),
             (None, None) => Err(io::Error::other("it is not among the files of the graph, which another variable may name")),
         }

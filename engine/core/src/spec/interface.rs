@@ -68,7 +68,7 @@ fn read_mtu(value: &Value) -> Result<Spanned<u16>, Diagnostic> {
 fn read_addresses(list: &Value, diagnostics: &mut Diagnostics) -> Vec<Spanned<InterfaceAddress>> {
     let mut addresses = Vec::new();
     let mut first = HashMap::new();
-    for value in diagnostics.ok(list.expect_seq()).unwrap_or_default() {
+    for value in diagnostics.ok(list.expect_seq()).unwrap_or_default().iter() {
         let what = "an address with its prefix length, such as `192.0.2.1/24`";
         let Some(parsed) = diagnostics.ok(parse::<InterfaceAddress>(value, what)) else {
             continue;

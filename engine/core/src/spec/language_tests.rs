@@ -20,9 +20,11 @@ impl World for Pretended<'_> {
         self.variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
     }
 
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path) -> io::Result<Content> {
         let found = path.to_str().and_then(|path| self.files.get(path));
-        found.map(|text| text.as_bytes().to_vec()).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no such file"))
+        found
+            .map(|text| Content::Bytes(text.as_bytes().to_vec()))
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no such file"))
     }
 
     fn matches(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {
@@ -38,7 +40,7 @@ impl World for Pretended<'_> {
 const VARIABLES: &[(&str, &str)] =
     &[("WORKERS", "2"), ("DEVICE", "eth7"), ("EMPTY", ""), ("DIGITS", "'007'"), ("TRICK", "x, y: z"), ("LITERAL", "${DEVICE}")];
 
-fn read(files: &[(&str, &str)]) -> (SourceMap, Spec, Diagnostics) {
+pub(super) fn read(files: &[(&str, &str)]) -> (SourceMap, Spec, Diagnostics) {
     let world = Pretended { files: files.iter().copied().collect(), variables: VARIABLES };
     let (mut sources, mut diagnostics) = (SourceMap::new(), Diagnostics::new());
     let root = sources.add(files[0].0, files[0].1);

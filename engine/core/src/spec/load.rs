@@ -292,8 +292,8 @@ impl<'a> Loader<'a> {
             let message = format!("the graph is made of more than {MAX_FILES} files");
             return self.diagnostics.push(Diagnostic::error(Code::Include, message).primary(place, "one too many"));
         }
-        let bytes = match self.world.read(&path) {
-            Ok(bytes) => bytes,
+        let content = match self.world.read(&path) {
+            Ok(content) => content,
             Err(error) => {
                 let mut refused = Diagnostic::error(Code::Include, format!("`{shown}` cannot be read: {error}")).primary(place, "");
                 if error.kind() == std::io::ErrorKind::NotFound {
@@ -303,7 +303,7 @@ impl<'a> Loader<'a> {
             }
         };
         self.seen.push(identity.clone());
-        if let Some(file) = self.diagnostics.ok(self.sources.add_bytes(shown, bytes)) {
+        if let Some(file) = self.diagnostics.ok(self.sources.add_content(shown, content)) {
             self.chain.push((identity, file));
             self.file(file);
             self.chain.pop();

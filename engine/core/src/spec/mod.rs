@@ -28,10 +28,13 @@ mod interface;
 mod load;
 mod locate;
 mod plugin;
+mod records;
 mod render;
+mod rows;
 mod source;
 mod suggest;
 mod template;
+mod text;
 mod typed;
 mod value;
 mod variables;
@@ -40,6 +43,8 @@ pub mod yaml;
 
 #[cfg(test)]
 mod language_tests;
+#[cfg(test)]
+pub(crate) mod rows_tests;
 #[cfg(test)]
 mod tests;
 
@@ -56,11 +61,14 @@ pub use graph::{EdgeSpec, ExitSpec, NodeSpec, TableSpec};
 pub use interface::{InterfaceAddress, InterfaceSpec, MAX_MTU, MIN_MTU, MacAddress};
 pub use locate::Place;
 pub use plugin::PluginSpec;
+pub use records::Record;
+pub use rows::{List, Row, Rows};
 pub use source::{FileId, Position, Source, SourceMap, Span, Spanned};
 pub use suggest::{did_you_mean, suggestion};
+pub use text::Text;
 pub use typed::{deserialize, deserialize_all};
 pub use value::{Entry, Node, Value};
-pub use world::{Machine, Nothing, World};
+pub use world::{Content, Machine, Nothing, World};
 
 use data::Files;
 use instances::Expander;

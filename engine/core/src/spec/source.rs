@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 use super::code::Code;
 use super::diagnostic::Diagnostic;
+use super::text::Text;
+use super::world::Content;
 
 /// Which text of a [`SourceMap`] a span lies in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +27,12 @@ pub struct Span {
 }
 
 impl Span {
+    /// Whether another one lies in it.
+    #[must_use]
+    pub fn covers(self, inner: Span) -> bool {
+        self.file == inner.file && self.start <= inner.start && inner.end <= self.end
+    }
+
     /// The bytes as a range.
     #[must_use]
     pub fn range(self) -> Range<usize> {
@@ -70,7 +78,7 @@ pub struct Position {
 pub struct Source {
     id: FileId,
     name: String,
-    text: String,
+    text: Text,
     line_starts: OnceLock<Vec<usize>>,
 }
 
@@ -91,6 +99,12 @@ impl Source {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The text, to hold it.
+    #[must_use]
+    pub fn shared(&self) -> Text {
+        self.text.clone()
     }
 
     /// A span in this text: of whole characters, cut off at the end of the text.
@@ -155,14 +169,22 @@ impl SourceMap {
     }
 
     /// Takes a text in. A byte order mark at its start is no part of it.
-    pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> FileId {
+    pub fn add(&mut self, name: impl Into<String>, text: impl Into<Text>) -> FileId {
         let id = FileId(u32::try_from(self.sources.len()).unwrap_or(u32::MAX));
-        let mut text = text.into();
-        if text.starts_with('\u{feff}') {
-            text.drain(..'\u{feff}'.len_utf8());
-        }
+        let text = text.into().without_mark();
         self.sources.push(Source { id, name: name.into(), text, line_starts: OnceLock::new() });
         id
+    }
+
+    /// Takes in what a file holds, which must be UTF-8.
+    ///
+    /// # Errors
+    /// As [`SourceMap::add_bytes`].
+    pub fn add_content(&mut self, name: impl Into<String>, content: Content) -> Result<FileId, Diagnostic> {
+        match content {
+            Content::Bytes(bytes) => self.add_bytes(name, bytes),
+            Content::Text(text) => Ok(self.add(name, text)),
+        }
     }
 
     /// Takes in the bytes of a file, which must be UTF-8.
@@ -181,7 +203,7 @@ impl SourceMap {
             _ => "save the file as UTF-8",
         };
         let bom = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-        let id = self.add(name, String::from_utf8_lossy(bytes));
+        let id = self.add(name, String::from_utf8_lossy(bytes).into_owned());
         let span = Span {
             file: id,
             start: u32::try_from(at - bom).unwrap_or(u32::MAX),

@@ -105,7 +105,7 @@ fn missing(key: &str) -> String {
     format!("the key `{key}` is missing")
 }
 
-fn unknown_key(place: &Place<'_>, name: &str, known: &[&str]) -> Diagnostic {
+fn unknown_key(place: &Place<'_, '_>, name: &str, known: &[&str]) -> Diagnostic {
     let span = match place.value.entry(name) {
         Some(entry) => entry.key_span,
         None => place.key_span(),
@@ -113,7 +113,7 @@ fn unknown_key(place: &Place<'_>, name: &str, known: &[&str]) -> Diagnostic {
     Diagnostic::unknown_key(name, span, known)
 }
 
-fn unknown_word(place: &Place<'_>, name: &str, known: &[&str]) -> Diagnostic {
+fn unknown_word(place: &Place<'_, '_>, name: &str, known: &[&str]) -> Diagnostic {
     let diagnostic =
         Diagnostic::error(Code::BadValue, format!("unknown word `{name}`")).primary(place.value.span, "not known here");
     match suggestion(name, "known words", known) {
@@ -122,7 +122,7 @@ fn unknown_word(place: &Place<'_>, name: &str, known: &[&str]) -> Diagnostic {
     }
 }
 
-fn mismatch(place: &Place<'_>, code: Code, found: &str, expected: &str) -> Diagnostic {
+fn mismatch(place: &Place<'_, '_>, code: Code, found: &str, expected: &str) -> Diagnostic {
     let found = found_in_words(found);
     // Behind untagged and tagged enums, serde knows less of the path than of the value.
     if place.rest.is_empty() && found == place.value.to_string() {

@@ -1,5 +1,6 @@
 //! The tree that a file is read into: values with their places.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::code::Code;
 use super::diagnostic::Diagnostic;
+use super::rows::{List, Rows};
 use super::source::Span;
 
 /// A value and where it stands. A copy made by an alias keeps the place of its anchor.
@@ -36,6 +38,8 @@ pub enum Node {
     Str(CompactString),
     /// A list.
     Seq(Vec<Value>),
+    /// A list, too, of which parts stand in files of data. Graphs are read without any; settings get theirs in the end.
+    Rows(Rows),
     /// A mapping in the order of the file; no key stands twice.
     Map(Vec<Entry>),
 }
@@ -78,11 +82,34 @@ impl Value {
         }
     }
 
+    /// The list, if it is one.
+    #[must_use]
+    pub fn list(&self) -> Option<List<'_>> {
+        match &self.node {
+            Node::Seq(values) => Some(List::Seq(values)),
+            Node::Rows(rows) => Some(List::Rows(rows)),
+            _ => None,
+        }
+    }
+
+    /// Whether this text is one of the values in it.
+    #[must_use]
+    pub fn says(&self, word: &str) -> bool {
+        match &self.node {
+            Node::Str(text) => text == word,
+            Node::Seq(values) => values.iter().any(|value| value.says(word)),
+            Node::Rows(rows) => rows.says(word),
+            Node::Map(entries) => entries.iter().any(|entry| entry.value.says(word)),
+            _ => false,
+        }
+    }
+
     /// How many values it consists of, itself included.
     #[must_use]
     pub fn count(&self) -> usize {
         1 + match &self.node {
             Node::Seq(values) => values.iter().map(Value::count).sum(),
+            Node::Rows(rows) => List::Rows(rows).iter().map(|row| row.value().count()).sum(),
             Node::Map(entries) => entries.iter().map(|entry| entry.value.count()).sum(),
             _ => 0,
         }
@@ -144,9 +171,10 @@ impl Value {
     ///
     /// # Errors
     /// It is another type.
-    pub fn expect_seq(&self) -> Result<&[Value], Diagnostic> {
+    pub fn expect_seq(&self) -> Result<Cow<'_, [Value]>, Diagnostic> {
         match &self.node {
-            Node::Seq(values) => Ok(values),
+            Node::Seq(values) => Ok(Cow::Borrowed(values)),
+            Node::Rows(rows) => Ok(List::Rows(rows).iter().map(|row| row.value().into_owned()).collect()),
             _ => Err(self.wrong_type("a list")),
         }
     }
@@ -179,7 +207,7 @@ impl Value {
                 diagnostic.help("remove the quotes to make it an integer")
             }
             (Node::Null, _) => diagnostic.help("a key without a value means `null`: add the value"),
-            (Node::Map(_) | Node::Seq(_), "a list" | "a mapping") => diagnostic,
+            (Node::Map(_) | Node::Seq(_) | Node::Rows(_), "a list" | "a mapping") => diagnostic,
             (_, "a list") => diagnostic.help("write `[value]` for a list with one value"),
             _ => diagnostic,
         }
@@ -210,7 +238,7 @@ impl fmt::Display for Value {
                 None => write!(f, "string {text:?}"),
                 Some((end, _)) => write!(f, "string {:?}...", &text[..end]),
             },
-            Node::Seq(_) => f.write_str("a list"),
+            Node::Seq(_) | Node::Rows(_) => f.write_str("a list"),
             Node::Map(_) => f.write_str("a mapping"),
         }
     }
@@ -218,7 +246,13 @@ impl fmt::Display for Value {
 
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.node {
+        self.node.serialize(serializer)
+    }
+}
+
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
             Node::Null => serializer.serialize_unit(),
             Node::Bool(value) => serializer.serialize_bool(*value),
             Node::Int(value) => serializer.serialize_i64(*value),
@@ -226,6 +260,7 @@ impl Serialize for Value {
             Node::Float(value) => serializer.serialize_f64(*value),
             Node::Str(text) => serializer.serialize_str(text),
             Node::Seq(values) => serializer.collect_seq(values),
+            Node::Rows(rows) => serializer.collect_seq(List::Rows(rows).iter()),
             Node::Map(entries) => {
                 let mut map = serializer.serialize_map(Some(entries.len()))?;
                 for entry in entries {

@@ -182,7 +182,7 @@ fn as_text(value: &Value, reference: &Reference<'_>, place: Span) -> Result<Stri
         Node::Uint(number) => Ok(number.to_string()),
         Node::Float(number) => Ok(format!("{number:?}")),
         Node::Bool(truth) => Ok(truth.to_string()),
-        Node::Null | Node::Seq(_) | Node::Map(_) => Err(Box::new(
+        Node::Null | Node::Seq(_) | Node::Rows(_) | Node::Map(_) => Err(Box::new(
             Diagnostic::error(
                 Code::Substitution,
                 format!("the parameter `{}` is {value}, and stands within a text", reference.name),

@@ -6,19 +6,29 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, glob_with};
 
+use super::text::Text;
 use super::yaml::MAX_TEXT;
+
+/// What a file holds.
+#[derive(Debug)]
+pub enum Content {
+    /// Bytes that somebody has read.
+    Bytes(Vec<u8>),
+    /// A text that somebody has, too.
+    Text(Text),
+}
 
 /// The machine as the loader sees it.
 pub trait World {
     /// The value of an environment variable, if it is set.
     fn variable(&self, name: &str) -> Option<String>;
 
-    /// The bytes of a file. One that is larger than the loader reads may be cut off behind
+    /// What a file holds. One that is larger than the loader reads may be cut off behind
     /// [`MAX_TEXT`].
     ///
     /// # Errors
     /// It cannot be read.
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    fn read(&self, path: &Path) -> io::Result<Content>;
 
     /// The files that a pattern with `*`, `?` or `[...]` matches, in alphabetical order.
     ///
@@ -39,11 +49,11 @@ impl World for Machine {
         std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
     }
 
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path) -> io::Result<Content> {
         let mut bytes = Vec::new();
         // A device may have no end.
         File::open(path)?.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        Ok(Content::Bytes(bytes))
     }
 
     fn matches(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {
@@ -67,7 +77,7 @@ impl World for Nothing {
         None
     }
 
-    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, _: &Path) -> io::Result<Content> {
         Err(io::ErrorKind::NotFound.into())
     }
 

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     fn revision(number: u64) -> Revision {
-        let file = GraphFile { name: "a.yaml".into(), text: format!("# {number}"), path: None };
+        let file = GraphFile { name: "a.yaml".into(), text: format!("# {number}").into(), path: None };
         Revision { number, at: 0.0, by: By::Apply, files: GraphFiles { files: vec![file], ..GraphFiles::default() } }
     }
 

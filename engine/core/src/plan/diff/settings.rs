@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use utoipa::ToSchema;
 
-use crate::spec::{Entry, Node, Value};
+use crate::spec::{Entry, List, Node, Row, Value};
 
 /// A setting that differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -82,7 +82,7 @@ pub(super) fn compare(old: &Value, new: &Value) -> Vec<SettingChange> {
 /// The elements of a list that differ.
 pub(super) fn compare_lists(path: &str, old: &[Value], new: &[Value]) -> Vec<SettingChange> {
     let mut found = Found::default();
-    found.lists(path, old, new, None);
+    found.lists(path, List::Seq(old), List::Seq(new), None);
     found.0
 }
 
@@ -97,8 +97,8 @@ impl Found {
     fn values(&mut self, path: &str, old: &Value, new: &Value, element: Option<&Element>) {
         match (&old.node, &new.node) {
             (Node::Map(old), Node::Map(new)) => self.maps(path, old, new, element),
-            (Node::Seq(old), Node::Seq(new)) => self.lists(path, old, new, element),
             _ if same(old, new) => {}
+            _ if let (Some(old), Some(new)) = (old.list(), new.list()) => self.lists(path, old, new, element),
             _ => self.push(path, What::Changed { old: old.to_json(), new: new.to_json() }, element),
         }
     }
@@ -118,8 +118,8 @@ impl Found {
         }
     }
 
-    fn lists(&mut self, path: &str, old: &[Value], new: &[Value], outer: Option<&Element>) {
-        if old.len() == new.len() && old.iter().zip(new).all(|(old, new)| same(old, new)) {
+    fn lists(&mut self, path: &str, old: List<'_>, new: List<'_>, outer: Option<&Element>) {
+        if same_lists(old, new) {
             return;
         }
         let pairs = Pairs::by_identity(old, new).unwrap_or_else(|| Pairs::by_position(old, new));
@@ -130,15 +130,21 @@ impl Found {
         if pairs.is_reordered() {
             self.push(path, What::Reordered, outer);
         }
-        let stays: HashSet<usize> = pairs.old_of_new.iter().flatten().copied().collect();
-        for (at, value) in old.iter().enumerate().filter(|(at, _)| !stays.contains(at)) {
-            self.push(&format!("{path}[{at}]"), What::Removed { old: value.to_json() }, Some(&element(at, value)));
+        let mut stays = vec![false; old.len()];
+        pairs.old_of_new.iter().flatten().for_each(|at| stays[*at] = true);
+        for (at, row) in old.iter().enumerate().filter(|(at, _)| !stays[*at]) {
+            let value = row.value();
+            self.push(&format!("{path}[{at}]"), What::Removed { old: value.to_json() }, Some(&element(at, &value)));
         }
-        for (at, (value, before)) in new.iter().zip(&pairs.old_of_new).enumerate() {
-            let path = format!("{path}[{at}]");
+        for (at, (row, before)) in new.iter().zip(&pairs.old_of_new).enumerate() {
+            let before = before.and_then(|before| old.get(before));
+            if before.is_some_and(|before| same_rows(before, row)) {
+                continue;
+            }
+            let (path, value) = (format!("{path}[{at}]"), row.value());
             match before {
-                Some(before) => self.values(&path, &old[*before], value, Some(&element(at, value))),
-                None => self.push(&path, What::Added { new: value.to_json() }, Some(&element(at, value))),
+                Some(before) => self.values(&path, &before.value(), &value, Some(&element(at, &value))),
+                None => self.push(&path, What::Added { new: value.to_json() }, Some(&element(at, &value))),
             }
         }
     }
@@ -154,10 +160,11 @@ struct Pairs<'a> {
 
 impl<'a> Pairs<'a> {
     /// By the key whose values are unique in each list and best known in both; by themselves, if they are no mappings.
-    fn by_identity(old: &'a [Value], new: &'a [Value]) -> Option<Pairs<'a>> {
-        let keys: Vec<Option<&str>> = match &old.first().or(new.first())?.node {
-            Node::Map(entries) => entries.iter().map(|entry| Some(&*entry.key)).collect(),
-            _ => vec![None],
+    fn by_identity(old: List<'a>, new: List<'a>) -> Option<Pairs<'a>> {
+        let keys: Vec<Option<&str>> = match old.get(0).or(new.get(0))? {
+            Row::Record(record) => record.keys().map(Some).collect(),
+            Row::Value(Value { node: Node::Map(entries), .. }) => entries.iter().map(|entry| Some(&*entry.key)).collect(),
+            Row::Value(_) => vec![None],
         };
         let candidates = keys.into_iter().filter_map(|key| {
             let (before, after) = (identities(old, key)?, identities(new, key)?);
@@ -176,10 +183,10 @@ impl<'a> Pairs<'a> {
     }
 
     /// By position, counted from the start and, behind what differs, from the end.
-    fn by_position(old: &[Value], new: &[Value]) -> Pairs<'a> {
-        let head = old.iter().zip(new).take_while(|(old, new)| same(old, new)).count();
-        let behind = old[head..].iter().rev().zip(new[head..].iter().rev());
-        let tail = behind.take_while(|(old, new)| same(old, new)).count();
+    fn by_position(old: List<'_>, new: List<'_>) -> Pairs<'a> {
+        let head = old.iter().zip(new.iter()).take_while(|(old, new)| same_rows(*old, *new)).count();
+        let behind = old.iter().rev().zip(new.iter().rev()).take(old.len().min(new.len()) - head);
+        let tail = behind.take_while(|(old, new)| same_rows(*old, *new)).count();
         let (old_middle, new_tail) = (old.len() - tail, new.len() - tail);
         let pair =
             |at: usize| if at >= new_tail { Some(at - new_tail + old_middle) } else { Some(at).filter(|at| *at < old_middle) };
@@ -200,22 +207,38 @@ enum Identity<'a> {
     Str(&'a str),
 }
 
+impl<'a> Identity<'a> {
+    /// That of an element by a key, or by itself.
+    fn of(row: Row<'a>, key: Option<&str>) -> Option<Identity<'a>> {
+        match row {
+            Row::Value(value) => {
+                let node = &key.map_or(Some(value), |key| value.get(key))?.node;
+                let text = if let Node::Str(text) = node { text } else { "" };
+                Identity::new(node, text)
+            }
+            Row::Record(record) => {
+                let (text, node) = record.get(key?)?;
+                Identity::new(&node, text)
+            }
+        }
+    }
+
+    fn new(node: &Node, text: &'a str) -> Option<Identity<'a>> {
+        match node {
+            Node::Bool(value) => Some(Identity::Bool(*value)),
+            Node::Int(value) => Some(Identity::Int(*value)),
+            Node::Uint(value) => Some(Identity::Uint(*value)),
+            Node::Str(_) => Some(Identity::Str(text)),
+            _ => None,
+        }
+    }
+}
+
 /// The identity of each element with its position. `None` if one has no identity, or the same as another.
-fn identities<'a>(list: &'a [Value], key: Option<&str>) -> Option<HashMap<Identity<'a>, usize>> {
+fn identities<'a>(list: List<'a>, key: Option<&str>) -> Option<HashMap<Identity<'a>, usize>> {
     let mut found = HashMap::with_capacity(list.len());
     for (at, element) in list.iter().enumerate() {
-        let value = match key {
-            Some(key) => element.get(key)?,
-            None => element,
-        };
-        let identity = match &value.node {
-            Node::Bool(value) => Identity::Bool(*value),
-            Node::Int(value) => Identity::Int(*value),
-            Node::Uint(value) => Identity::Uint(*value),
-            Node::Str(text) => Identity::Str(text),
-            _ => return None,
-        };
-        if found.insert(identity, at).is_some() {
+        if found.insert(Identity::of(element, key)?, at).is_some() {
             return None;
         }
     }
@@ -226,8 +249,19 @@ fn identities<'a>(list: &'a [Value], key: Option<&str>) -> Option<HashMap<Identi
 fn same(old: &Value, new: &Value) -> bool {
     match (&old.node, &new.node) {
         (Node::Map(old), Node::Map(new)) => same_maps(old, new),
-        (Node::Seq(old), Node::Seq(new)) => old.len() == new.len() && old.iter().zip(new).all(|(old, new)| same(old, new)),
+        _ if let (Some(old), Some(new)) = (old.list(), new.list()) => same_lists(old, new),
         (old, new) => old == new,
+    }
+}
+
+fn same_lists(old: List<'_>, new: List<'_>) -> bool {
+    old.len() == new.len() && old.iter().zip(new.iter()).all(|(old, new)| same_rows(old, new))
+}
+
+fn same_rows(old: Row<'_>, new: Row<'_>) -> bool {
+    match (old, new) {
+        (Row::Record(old), Row::Record(new)) if old.is_copy_of(new) => true,
+        _ => same(&old.value(), &new.value()),
     }
 }
 
@@ -245,4 +279,26 @@ fn same_maps(old: &[Entry], new: &[Entry]) -> bool {
 
 fn by_key(entries: &[Entry]) -> HashMap<&str, &Value> {
     entries.iter().map(|entry| (&*entry.key, &entry.value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::spec::rows_tests::{expanded, settings};
+
+    proptest! {
+        /// Of the same lists the same is told, in whichever form they are.
+        #[test]
+        fn files_of_data_differ_as_lists_do((_, old) in settings(), (_, new) in settings()) {
+            let (old_values, new_values) = (expanded(&old), expanded(&new));
+            let told = compare(&old_values, &new_values);
+            prop_assert_eq!(&compare(&old, &new), &told);
+            prop_assert_eq!(&compare(&old_values, &new), &told);
+            prop_assert_eq!(&compare(&old, &new_values), &told);
+            prop_assert_eq!(compare(&old, &old_values), []);
+            prop_assert_eq!(same(&old, &new), told.is_empty());
+        }
+    }
 }
