@@ -7,7 +7,7 @@ use swath_api::prelude::*;
 
 use super::buckets::{MAX_MEMBERS, MAX_WEIGHT};
 use super::entry::{Entry, Member, To, Way};
-use super::settings::{Hop, Route, Via};
+use super::settings::{Hop, Route, Routes, Via};
 use super::{BY_DESTINATION, Leaf, Meaning, Routes4};
 use crate::fib4::Prefix4;
 use crate::neighbours::{Key, find_served};
@@ -89,7 +89,7 @@ impl Routes4 {
     pub(super) fn load(
         &self,
         standing: Vec<(Prefix4, Entry)>,
-        routes: &[Route],
+        routes: &Routes,
         old: Option<&Routes4>,
     ) -> Result<Vec<(Prefix4, u32)>, ConfigError> {
         let control = &mut *self.control();
@@ -97,33 +97,32 @@ impl Routes4 {
         for (prefix, entry) in standing {
             numbers.insert(prefix, control.number(&self.published, entry, None, &|_| None)?);
         }
-        // A million routes have few next hops.
-        let mut next_hops: HashMap<Ipv4Addr, u32> = HashMap::new();
-        for (index, route) in routes.iter().enumerate() {
+        // A million routes lead to few places: what one of them means the others do, but for a default route and those that share a prefix, and
+        // for groups, which take over what each prefix has had.
+        let mut meant: Vec<Option<u32>> = vec![None; routes.different()];
+        for (index, (prefix, route, place)) in routes.iter().enumerate() {
             let mut read = || {
-                self.check_standing(route.prefix)?;
-                let before = numbers.get(&route.prefix).copied();
-                let plain = match route {
-                    Route { via: Some(Via::One(via)), interface: None, blackhole: false, unreachable: false, .. } => Some(*via),
-                    _ => None,
-                };
-                let is_default = route.prefix == Prefix4::DEFAULT;
-                let plain = plain.filter(|_| before.is_none() && route.metric == 0 && !route.prohibit && !is_default);
-                if let Some(number) = plain.and_then(|next_hop| next_hops.get(&next_hop)) {
-                    return Ok(*number);
+                self.check_standing(prefix)?;
+                let before = numbers.get(&prefix).copied();
+                let is_default = prefix == Prefix4::DEFAULT;
+                let plain = before.is_none() && !is_default && !matches!(route.via, Some(Via::Several(_)));
+                if let Some(number) = meant[place].filter(|_| plain) {
+                    return Ok(number);
                 }
                 let entry = match before {
                     None => Entry { is_default, ways: vec![self.resolve(route)?] },
-                    Some(number) if control.entry(number).has(route.metric) => return Err(twice(routes, index)),
+                    Some(number) if control.entry(number).has(route.metric) => return Err(twice(routes, prefix, route.metric)),
                     Some(number) => control.entry(number).with(self.resolve(route)?),
                 };
-                let inherited = |way: &Way| self.inherited(old?, route.prefix, way);
+                let inherited = |way: &Way| self.inherited(old?, prefix, way);
                 let number = control.number(&self.published, entry, before, &inherited)?;
-                next_hops.extend(plain.map(|next_hop| (next_hop, number)));
+                if plain {
+                    meant[place] = Some(number);
+                }
                 Ok(number)
             };
             let number = read().map_err(|error| error.inside(&format!("routes[{index}]")))?;
-            numbers.insert(route.prefix, number);
+            numbers.insert(prefix, number);
         }
         numbers.values().for_each(|number| control.count(*number));
         control.tidy(&self.published);
@@ -146,9 +145,8 @@ impl Routes4 {
     }
 }
 
-/// The route at an index has been given before.
-fn twice(routes: &[Route], index: usize) -> ConfigError {
-    let Route { prefix, metric, .. } = routes[index];
-    let first = routes.iter().position(|route| route.prefix == prefix && route.metric == metric).unwrap_or(index);
+/// A route of this prefix and metric has been given before.
+fn twice(routes: &Routes, prefix: Prefix4, metric: u32) -> ConfigError {
+    let first = routes.iter().position(|(other, route, _)| other == prefix && route.metric == metric).unwrap_or_default();
     ConfigError::twice("prefix", &prefix.to_string(), &format!("routes[{first}].prefix"))
 }

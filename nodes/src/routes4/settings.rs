@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use hashbrown::HashMap;
 use serde::de::{self, SeqAccess, Visitor};
 use swath_api::prelude::*;
 
@@ -21,7 +22,8 @@ pub struct Config {
     pub(super) neighbours: Option<String>,
     /// Routes beside those to the interfaces' own subnets.
     #[serde(default)]
-    pub(super) routes: Vec<Route>,
+    #[schemars(with = "Vec<Route>")]
+    pub(super) routes: Routes,
     /// Memory for routes longer than /24, in MiB. Default: 512, which is enough for four million of them in random places. It is used as
     /// far as it is needed.
     #[serde(default = "default_memory")]
@@ -37,7 +39,7 @@ fn default_memory() -> u16 {
 }
 
 /// A route: `via` a next hop or several, or directly out of an `interface`, or nowhere: `blackhole`, `unreachable`, `prohibit`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// The destinations, as `10.0.0.0/8`.
@@ -66,8 +68,63 @@ pub struct Route {
     pub(super) metric: u32,
 }
 
+/// Many routes, most of which are the same but for their prefix: twelve bytes each.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    /// Each with what it is beside, by place.
+    prefixes: Vec<(Prefix4, u32)>,
+    /// Those that differ in more, each with some prefix.
+    different: Vec<Route>,
+}
+
+impl Routes {
+    pub(super) fn len(&self) -> usize {
+        self.prefixes.len()
+    }
+
+    /// How many differ in more than their prefix.
+    pub(super) fn different(&self) -> usize {
+        self.different.len()
+    }
+
+    /// The prefixes, each with a route that is the same but for that, and the place of this among those that differ.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Prefix4, &Route, usize)> {
+        self.prefixes.iter().map(|(prefix, place)| (*prefix, &self.different[*place as usize], *place as usize))
+    }
+}
+
+impl<'de> Deserialize<'de> for Routes {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Routes, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Routes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a sequence")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Routes, A::Error> {
+                let mut routes = Routes::default();
+                let mut known: HashMap<Route, u32> = HashMap::new();
+                while let Some(mut route) = seq.next_element::<Route>()? {
+                    let prefix = std::mem::replace(&mut route.prefix, Prefix4::DEFAULT);
+                    let place = known.get(&route).copied().unwrap_or_else(|| {
+                        let place = routes.different.len() as u32;
+                        routes.different.push(route.clone());
+                        known.insert(route, place);
+                        place
+                    });
+                    routes.prefixes.push((prefix, place));
+                }
+                Ok(routes)
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
+}
+
 /// Where a route leads.
-#[derive(Debug, Clone, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, JsonSchema)]
 #[serde(untagged)]
 pub enum Via {
     /// One next hop.
@@ -77,7 +134,7 @@ pub enum Via {
 }
 
 /// One of several next hops.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hop {
     /// The next hop. Without one the destinations are themselves neighbours on the `interface`.
