@@ -61,6 +61,10 @@ endif
 ## with CASE=af-xdp the router between devices, with CASE=af-xdp-deny a list in the kernel beside one in the graph, and with CASE=af-xdp-kernel the
 ## router beside the kernel's own, as root; with CASE=plugin one node built in and in libraries; with CASE=dpdk mirror and router on devices of DPDK, beside testpmd. Wants an idle machine.
 bench:
+ifeq ($(CASE),watched)
+	$(CARGO) build --release -p swath-bench --features bare
+	cp target/release/swath-bench target/release/swath-bench-bare
+endif
 	$(CARGO) build --release -p swath-bench $(if $(filter af-xdp% dpdk,$(CASE)),-p swath) $(if $(filter dpdk,$(CASE)),-p swath-dpdk)
 ifeq ($(CASE),plugin)
 	$(CARGO) build --release --manifest-path bench/plugin/Cargo.toml --target-dir bench/plugin/target
@@ -85,6 +89,7 @@ fuzz:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(WORKSPACE) --all-targets -- -D warnings
+	$(CARGO) clippy -p swath-core --features bare -- -D warnings
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(WORKSPACE) --no-deps --quiet

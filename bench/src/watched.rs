@@ -1,5 +1,7 @@
-//! What it costs to look at packets that pass, in instructions: nobody, a trace of one packet in a hundred, taps, and a scrape.
+//! What it costs to look at packets that pass, in instructions: nobody, a trace of one packet in a hundred, taps, and a scrape; and what it costs
+//! that one could, beside a build in which nobody can.
 
+use std::path::Path;
 use std::process::Command;
 
 use swath_api::filter::Filter;
@@ -25,22 +27,40 @@ const WAYS: [(&str, &str); 5] = [
     ("drops", "a capture of drops, where nothing is dropped"),
 ];
 
+/// This program, built with the feature `bare`: it lies beside this one.
+const BARE: &str = "swath-bench-bare";
+/// Vectors of two runs, whose difference is counted: so set-up cancels out.
+const RUNS: (usize, usize) = (52, 452);
+
+/// Instructions per packet.
+fn per_packet(program: &Path, way: &str) -> Result<f64, String> {
+    let (few, many) = RUNS;
+    let (before, after) = (count(program, way, few)?, count(program, way, many)?);
+    Ok(after.saturating_sub(before) as f64 / ((many - few) * swath_api::VECTOR) as f64)
+}
+
 /// Prints instructions per packet for each way.
 pub fn report() -> Result<(), String> {
+    let this = std::env::current_exe().map_err(|error| error.to_string())?;
     println!("| | instructions per packet | of those while nobody looks |\n|---|---|---|");
     let mut alone = 0.0;
     for (way, about) in WAYS {
-        let (few, many) = (52, 452);
-        let (before, after) = (count(way, few)?, count(way, many)?);
-        let packets = ((many - few) * swath_api::VECTOR) as f64;
-        let each = after.saturating_sub(before) as f64 / packets;
+        let each = per_packet(&this, way)?;
         if alone == 0.0 {
             alone = each;
         }
         println!("| {about} | {each:.2} | {:.1} % |", each / alone * 100.0);
     }
+    let bare = this.with_file_name(BARE);
+    if bare.exists() {
+        let each = per_packet(&bare, WAYS[0].0)?;
+        println!("| nobody can look (feature `bare`) | {each:.2} | {:.2} % |", each / alone * 100.0);
+        println!("\nThat one could look costs {:.2} % of what there is without it.", (alone / each - 1.0) * 100.0);
+    } else {
+        println!("\nThere is no {}: `make bench CASE=watched` builds it.", bare.display());
+    }
     let (few, many) = (1, 11);
-    let each = count(SCRAPE, many)?.saturating_sub(count(SCRAPE, few)?) / (many - few) as u64;
+    let each = count(&this, SCRAPE, many)?.saturating_sub(count(&this, SCRAPE, few)?) / (many - few) as u64;
     let of_second = each as f64 / (PACKETS * alone) * 100.0;
     println!(
         "\nA scrape is {each} instructions, on a thread of its own: once a second, {of_second:.2} % of those for 10 million packets."
@@ -60,11 +80,11 @@ fn watched_scrape(live: &Live) -> usize {
 }
 
 /// Instructions of the passes over so many vectors, by callgrind.
-fn count(way: &str, vectors: usize) -> Result<u64, String> {
+fn count(program: &Path, way: &str, vectors: usize) -> Result<u64, String> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"])
         .args(["--toggle-collect=*graph_pass*", "--toggle-collect=*SinkQueue*transmit*", "--toggle-collect=*watched_scrape*"])
-        .arg(std::env::current_exe().map_err(|error| error.to_string())?)
+        .arg(program)
         .args(["--case", "watched", "--vectors", &vectors.to_string(), "--watch", way])
         .env("SWATH_KERNELS", "avx2")
         .output()

@@ -84,7 +84,7 @@ impl Node for Ip4Lookup {
         let (routes, neighbours) = (cx.table(self.routes), cx.table(self.neighbours));
         let Some(destination) = packet.data().get(16..20).and_then(|bytes| bytes.first_chunk().copied()) else { return };
         match routes.longest(u32::from_be_bytes(destination)) {
-            Some(Some(prefix)) => words.say(format_args!("route {prefix}")),
+            Some(Some(prefix)) => _ = words.also().text("route ").address(prefix.addr()).text("/").octet(prefix.len()),
             Some(None) => words.say(format_args!("no route leads to {}", Ipv4Addr::from(destination))),
             None => {}
         }
@@ -93,7 +93,7 @@ impl Node for Ip4Lookup {
             && let Some(interface) = neighbours.interface(lane.tx)
         {
             match neighbours.next_hop(lane.adj) {
-                Some(key) => words.say(format_args!("via {} by {}", Ipv4Addr::from(key.address()), interface.name)),
+                Some(key) => _ = words.also().text("via ").address(key.address()).text(" by ").text(&interface.name),
                 None => words.say(format_args!("on the link of {}", interface.name)),
             }
         }

@@ -62,8 +62,8 @@ impl Node for Ip4Rewrite {
         let (neighbours, lane, data) = (cx.table(self.neighbours), packet.lane_ref(), packet.data());
         if decided.is(Next::Ok) {
             let (mac, ttl) = (data.first_chunk::<6>(), data.get(22));
-            mac.into_iter().for_each(|mac| words.say(format_args!("to {}", MacAddr::from(*mac))));
-            ttl.into_iter().for_each(|ttl| words.say(format_args!("ttl {ttl}")));
+            mac.into_iter().for_each(|mac| _ = words.also().text("to ").mac(MacAddr::from(*mac)));
+            ttl.into_iter().for_each(|ttl| _ = words.also().text("ttl ").octet(*ttl));
         } else if decided.is(Next::TtlExpired) {
             data.get(8).into_iter().for_each(|ttl| words.say(format_args!("ttl {ttl}")));
         } else if decided.is(Next::TooBig) {

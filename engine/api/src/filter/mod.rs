@@ -15,12 +15,14 @@
 
 mod arith;
 mod parse;
+mod plain;
 mod program;
 mod view;
 
 use std::fmt;
 use std::ops::Range;
 
+use plain::Plain;
 pub use program::{Expression, Program, View};
 
 use crate::edges::layer;
@@ -90,7 +92,40 @@ impl<'a> View<'a> {
 #[derive(Debug, Clone)]
 pub struct Filter {
     program: Program,
+    frames: Plain,
+    packets: Plain,
     text: String,
+}
+
+/// A filter for packets that start with one layer.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerFilter<'a> {
+    filter: &'a Filter,
+    layer: &'a str,
+    plain: Option<&'a Plain>,
+}
+
+impl LayerFilter<'_> {
+    /// Whether it holds for a packet.
+    pub fn matches(&self, packet: &[u8]) -> bool {
+        self.position(std::iter::once(packet)).is_some()
+    }
+
+    /// The index of the first packet for which it holds.
+    #[inline]
+    pub fn position<'p>(&self, mut packets: impl Iterator<Item = &'p [u8]>) -> Option<usize> {
+        match self.plain {
+            Some(plain) => plain.position(0, packets, |packet| self.judge(packet)),
+            None => packets.position(|packet| self.judge(packet) == 0),
+        }
+    }
+
+    /// The long way.
+    #[cold]
+    #[inline(never)]
+    fn judge(&self, packet: &[u8]) -> usize {
+        self.filter.program.run(&View::of(self.layer, packet))
+    }
 }
 
 impl Filter {
@@ -100,12 +135,24 @@ impl Filter {
     /// What is wrong with it.
     pub fn new(text: &str, has_ethernet: bool) -> Result<Filter, FilterError> {
         let expression = Expression::parse(text, has_ethernet)?;
-        Ok(Filter { program: Program::new(std::slice::from_ref(&expression)), text: text.into() })
+        let program = Program::new(std::slice::from_ref(&expression));
+        let (frames, packets) = (Plain::new(&program, true), Plain::new(&program, false));
+        Ok(Filter { program, frames, packets, text: text.into() })
+    }
+
+    /// For packets that start with a [`layer`].
+    pub fn of<'a>(&'a self, layer: &'a str) -> LayerFilter<'a> {
+        let plain = match layer {
+            layer::ETHERNET => Some(&self.frames),
+            layer::IP4 => Some(&self.packets),
+            _ => None,
+        };
+        LayerFilter { filter: self, layer, plain }
     }
 
     /// Whether it holds for a packet that starts with a [`layer`].
     pub fn matches(&self, layer: &str, packet: &[u8]) -> bool {
-        self.program.run(&View::of(layer, packet)) == 0
+        self.of(layer).matches(packet)
     }
 
     /// As written.

@@ -198,10 +198,10 @@ impl Term {
 
 /// Where a test leads: to a test further on, or behind the last one to a verdict.
 #[derive(Debug, Clone)]
-struct Step {
-    test: Test,
-    yes: u32,
-    no: u32,
+pub(super) struct Step {
+    pub test: Test,
+    pub yes: u32,
+    pub no: u32,
 }
 
 /// Expressions in their order: all tests in one list, in which every way leads forward.
@@ -212,7 +212,7 @@ pub struct Program {
     start: u32,
 }
 
-const VERDICT: u32 = 1 << 31;
+pub(super) const VERDICT: u32 = 1 << 31;
 
 impl Program {
     /// The program that answers with the index of the first expression that holds.
@@ -224,6 +224,16 @@ impl Program {
         }
         program.start = next;
         program
+    }
+
+    /// Backwards, as they are kept.
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Where it begins.
+    pub(super) fn start(&self) -> u32 {
+        self.start
     }
 
     /// Adds a term that leads to `yes` or `no`. Returns where it begins.

@@ -91,6 +91,15 @@ impl Vector {
         Some(unsafe { std::slice::from_raw_parts(self.base().add(desc.start()), usize::from(desc.length())) })
     }
 
+    /// The bytes of its packets, from an index on, in order.
+    #[inline]
+    pub fn bytes_from(&self, first: usize) -> impl Iterator<Item = &[u8]> {
+        let base = self.base();
+        let descs = self.descs().get(first..).unwrap_or_default();
+        // SAFETY: as in `bytes`.
+        descs.iter().map(move |desc| unsafe { std::slice::from_raw_parts(base.add(desc.start()), usize::from(desc.length())) })
+    }
+
     /// Moves all packets of `other` to the end of this one, as far as they fit; returns how many were moved. Into an empty vector
     /// they move as a whole, by swapping two pointers.
     #[inline]
@@ -357,7 +366,9 @@ mod tests {
     }
 
     fn numbers(vector: &Vector) -> Vec<u32> {
-        let bytes = (0..vector.len()).map(|i| u32::from_be_bytes(vector.bytes(i).unwrap().try_into().unwrap())).collect();
+        let bytes: Vec<u32> = (0..vector.len()).map(|i| u32::from_be_bytes(vector.bytes(i).unwrap().try_into().unwrap())).collect();
+        let last: Vec<&[u8]> = vector.bytes_from(2).collect();
+        assert_eq!(last, (2..vector.len()).map(|i| vector.bytes(i).unwrap()).collect::<Vec<_>>());
         assert_eq!(bytes, vector.lanes().iter().map(|lane| lane.adj).collect::<Vec<_>>());
         bytes
     }

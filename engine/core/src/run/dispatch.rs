@@ -4,7 +4,7 @@ use swath_api::{Mask, reserved};
 
 use super::counters::slot;
 use super::pass::{FREE, TRANSMIT, WorkerGraph, bytes};
-use super::probe::{Leaving, look_at_refused};
+use super::probe::{LOOKS, Leaving, look_at_refused};
 use crate::driver::Io;
 
 impl WorkerGraph {
@@ -14,7 +14,7 @@ impl WorkerGraph {
     /// A vector whose packets all take one edge moves as a whole. Of another the majority is compacted in place and moves as a whole;
     /// only the others are touched one by one.
     pub(super) fn dispatch(&mut self, index: usize, guess: u16, now: u64) -> u16 {
-        if !self.probes.is_empty() {
+        if LOOKS && !self.probes.is_empty() {
             self.look(index, now);
         }
         let Self { nodes, vectors, pending, current, nexts, tally, counters, cache, sampler, names, .. } = self;
@@ -136,8 +136,9 @@ impl WorkerGraph {
     /// Drops what is left of the transmit vector, which a driver has not taken.
     #[cold]
     fn refused(&mut self, index: usize, tx: usize, now: u64) {
-        let Self { nodes, vectors, nexts, counters, cache, ports, interfaces, sampler, names, probes, tables, .. } = self;
+        let Self { nodes, vectors, nexts, counters, cache, ports, interfaces, sampler, names, probes, tables, number, .. } = self;
         let (packets, node, counters) = (&mut vectors[nodes.len() + TRANSMIT], &nodes[index], &counters.nodes[index]);
+        let graph = *number as u16;
         let refused = ports.get(tx).map(|port| port.refused()).unwrap_or_default();
         let rest = (packets.len() as u64).saturating_sub(u64::from(refused.link_down) + u64::from(refused.too_big));
         let reason = if tx < ports.len() { reserved::RING_FULL } else { reserved::NO_INTERFACE };
@@ -157,8 +158,9 @@ impl WorkerGraph {
             // Where there are several reasons nobody says which packet has which.
             if count == packets.len() as u64 {
                 sampler.take(names, (index, slot), Some((packets, 0)), now);
-                if !probes.is_empty() {
-                    look_at_refused(probes, &Leaving { index, node, packets, nexts, names, tables, now, is_source: false }, slot);
+                if LOOKS && !probes.is_empty() {
+                    let leaving = Leaving { index, node, packets, nexts, names, tables, graph, now, receives: None };
+                    look_at_refused(probes, &leaving, slot);
                 }
             }
         }

@@ -7,7 +7,7 @@ use swath_api::{Call, Edges, HandoffGauge, HandoffReceiver, HandoffSender, Nexts
 use super::bed::Bed;
 use super::counters::{Counter, slot};
 use super::pass::WorkerGraph;
-use super::probe::{Leaving, look_at_handed, look_at_refused};
+use super::probe::{LOOKS, Leaving, look_at_handed, look_at_refused};
 
 /// The ends of the rings that are one worker's.
 pub(super) struct Handoffs {
@@ -113,15 +113,15 @@ impl WorkerGraph {
     #[inline(never)]
     pub(super) fn hand_off(&mut self, index: usize, asks: usize, now: u64) {
         let Self { nodes, current, nexts, outbox, cache, tables, counters, handoffs: Some(handoffs), .. } = self else { return };
-        let (sampler, names, probes) = (&mut self.sampler, &self.names, &mut self.probes);
+        let (sampler, names, probes, graph) = (&mut self.sampler, &self.names, &mut self.probes, self.number as u16);
         let Handoffs { worker, outgoing, owners, staged, handed, sent, .. } = handoffs;
         nodes[asks].instance.owner(current, owners, Call { outbox, room: 0, cache, tables, now });
         let node = &nodes[index];
         let (to, edges) = (node.target, counters.nodes[index].edges());
         let mine = owners.matching(*worker).union(&owners.matching(Owner::ANY.id()));
-        if !probes.is_empty() {
+        if LOOKS && !probes.is_empty() {
             let (ids, workers) = (owners.ids(), outgoing.len());
-            let leaving = Leaving { index, node, packets: current, nexts, names, tables, now, is_source: false };
+            let leaving = Leaving { index, node, packets: current, nexts, names, tables, graph, now, receives: None };
             look_at_handed(probes, &leaving, |at| Some(ids[at]).filter(|id| id != worker && usize::from(*id) < workers));
         }
         if mine.count() < current.len() {
@@ -143,8 +143,8 @@ impl WorkerGraph {
                     edges[slot].add(packets.len() as u64);
                     counters.nodes[index].seen(slot, now);
                     sampler.take(names, (index, slot), Some((packets, 0)), now);
-                    if !probes.is_empty() {
-                        let leaving = Leaving { index, node, packets, nexts, names, tables, now, is_source: false };
+                    if LOOKS && !probes.is_empty() {
+                        let leaving = Leaving { index, node, packets, nexts, names, tables, graph, now, receives: None };
                         look_at_refused(probes, &leaving, slot);
                     }
                     cache.free(packets);

@@ -7,9 +7,10 @@ use glob::Pattern;
 use swath_api::ConfigError;
 use swath_api::filter::Filter;
 
+use super::LOOKS;
 use super::names::{EdgeNames, Fate, Names};
 use super::slip::{Reader, Seen, slips};
-use super::trace::{MOST, Trace};
+use super::trace::{Followed, MOST, Trace};
 use super::worker::{Kind, Probe, Selection, Shared};
 use crate::run::engine::Engine;
 use crate::run::mail::Task;
@@ -145,8 +146,8 @@ fn select(what: &What, names: &Names) -> Selection {
             What::Trace(_) => false,
         }
     };
-    let nodes = names.nodes.iter().enumerate();
-    Selection(nodes.map(|(at, node)| node.edges.iter().map(|edge| wanted(at, edge)).collect()).collect())
+    let slots = |at: usize| names.nodes[at].edges.iter().map(|edge| wanted(at, edge)).collect::<Box<[bool]>>();
+    Selection((0..names.nodes.len()).map(|at| Some(slots(at)).filter(|slots| slots.contains(&true))).collect())
 }
 
 impl Engine {
@@ -156,6 +157,9 @@ impl Engine {
     /// # Errors
     /// There is nothing of a name, there are too many probes already, or a worker does not answer.
     pub fn probe(&mut self, order: Order) -> Result<Sightings, ConfigError> {
+        if !LOOKS {
+            return Err(ConfigError::new("nobody can look at packets: the engine is built with the feature `bare`"));
+        }
         self.end_probes();
         if self.probes.len() >= PROBES {
             return Err(ConfigError::new(format!("{PROBES} probes are there already: end one of them")));
@@ -181,7 +185,7 @@ impl Engine {
         for worker in 0..workers {
             let (pen, reader) = slips(worker, count, snap);
             readers.push(reader);
-            let kind = trace.as_ref().map_or(Kind::Edges, |trace| Kind::Trace(Arc::clone(trace), receives));
+            let kind = trace.as_ref().map_or(Kind::Edges, |trace| Kind::Trace(Followed::new(Arc::clone(trace), receives)));
             let selection = select(&order.what, &names);
             let (filter, shared) = (order.filter.clone(), Arc::clone(&shared));
             tasks.push(Task::Probe(Some(Box::new(Probe { id, kind, filter, selection, pen, shared }))));

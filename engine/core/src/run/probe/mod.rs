@@ -10,6 +10,9 @@
 //! costs one branch a vector that is always taken the same way; what is dropped is sampled where dropped packets are freed. Slips are
 //! allocated by the control side and go round: a worker that finds no free one does not wait, and counts what nobody saw.
 
+/// Whether there is anything of this in the loop of a worker. Without it, by the feature `bare`, it is measured what it costs that there is.
+pub(super) const LOOKS: bool = cfg!(not(feature = "bare"));
+
 mod control;
 mod explain;
 mod names;

@@ -8,7 +8,7 @@ use swath_api::{Nexts, Vector, WorkerTables};
 
 use super::names::Names;
 use super::slip::{Pen, Slip};
-use super::trace::Trace;
+use super::trace::Followed;
 use crate::run::pass::{Running, WorkerGraph};
 
 /// Somebody who looks at packets.
@@ -26,21 +26,21 @@ pub(in crate::run) struct Probe {
 pub(in crate::run) enum Kind {
     /// Packets on edges.
     Edges,
-    /// Packets that come in, by the interface at a place or by any, and then all their ways.
-    Trace(Arc<Trace>, Option<u16>),
+    /// Packets that come in, and then all their ways.
+    Trace(Followed),
 }
 
-/// Which of the edges of a graph a probe is about, by node and slot.
+/// Which of the edges of a graph a probe is about: by node, if there is any of it, by slot.
 #[derive(Default)]
-pub(in crate::run) struct Selection(pub Box<[Box<[bool]>]>);
+pub(in crate::run) struct Selection(pub Box<[Option<Box<[bool]>>]>);
 
 impl Selection {
-    pub fn has(&self, node: usize, slot: usize) -> bool {
-        self.0.get(node).and_then(|slots| slots.get(slot)).is_some_and(|wanted| *wanted)
+    fn of(&self, node: usize) -> Option<&[bool]> {
+        self.0.get(node).and_then(Option::as_deref)
     }
 
-    fn has_any(&self, node: usize) -> bool {
-        self.0.get(node).is_some_and(|slots| slots.contains(&true))
+    fn has(&self, node: usize, slot: usize) -> bool {
+        self.of(node).is_some_and(|slots| slots[slot])
     }
 }
 
@@ -55,10 +55,15 @@ pub(in crate::run) struct Shared {
 }
 
 impl Shared {
+    /// Whether more packets are wanted.
+    pub fn wants_more(&self) -> bool {
+        self.left.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether one more packet is wanted; it is the caller's then.
     pub fn claim(&self) -> bool {
         // A look first: of a probe that has enough, workers do not fight for the line.
-        self.left.load(Ordering::Relaxed) > 0 && self.left.fetch_sub(1, Ordering::Relaxed) > 0
+        self.wants_more() && self.left.fetch_sub(1, Ordering::Relaxed) > 0
     }
 }
 
@@ -70,9 +75,11 @@ pub(in crate::run) struct Leaving<'a> {
     pub nexts: &'a Nexts,
     pub names: &'a Arc<Names>,
     pub tables: &'a WorkerTables,
+    /// Which of the graphs of the process this is: the last bits of its number.
+    pub graph: u16,
     pub now: u64,
-    /// Whether its packets come from an interface.
-    pub is_source: bool,
+    /// The interface that its packets come from, if they do.
+    pub receives: Option<u16>,
 }
 
 impl Leaving<'_> {
@@ -81,10 +88,34 @@ impl Leaving<'_> {
         self.node.slot(self.nexts.ids()[at])
     }
 
-    /// Whether a filter holds for the packet of an index, as it goes to a slot.
-    pub fn matches(&self, filter: Option<&Filter>, at: usize, slot: usize) -> bool {
-        let layer = || self.names.nodes[self.index].edges[slot].layer;
-        filter.is_none_or(|filter| filter.matches(layer(), self.packets.bytes(at).unwrap_or_default()))
+    /// What packets that go to a slot start with.
+    fn layer(&self, slot: usize) -> &'static str {
+        self.names.nodes[self.index].edges[slot].layer
+    }
+
+    /// The first packet, from an index on, that goes to a slot that is wanted, and for which a filter holds.
+    #[inline]
+    pub fn find(&self, first: usize, filter: Option<&Filter>, wanted: impl Fn(usize) -> bool) -> Option<usize> {
+        let ids = self.nexts.ids().get(first..)?;
+        let way = |id: u16| (id, self.node.slot(id), filter.map(|filter| filter.of(self.layer(self.node.slot(id)))));
+        let mut last = way(*ids.first()?);
+        let mut packets = self.packets.bytes_from(first);
+        let found = if self.nexts.matching(last.0).count() == self.packets.len() {
+            match last {
+                (_, slot, _) if !wanted(slot) => None,
+                (.., Some(filter)) => filter.position(packets),
+                (.., None) => Some(0),
+            }
+        } else {
+            ids.iter().position(|id| {
+                let bytes = packets.next().unwrap_or_default();
+                if *id != last.0 {
+                    last = way(*id);
+                }
+                wanted(last.1) && last.2.is_none_or(|filter| filter.matches(bytes))
+            })
+        };
+        found.map(|at| first + at)
     }
 
     /// Writes a packet down.
@@ -98,31 +129,49 @@ impl Leaving<'_> {
 impl Probe {
     fn look(&mut self, leaving: &mut Leaving<'_>) {
         let Probe { kind, filter, selection, pen, shared, .. } = self;
-        match kind {
-            Kind::Trace(trace, receives) => trace.look(leaving, filter.as_ref(), *receives, (pen, shared)),
-            Kind::Edges if selection.has_any(leaving.index) => {
-                for at in 0..leaving.packets.len() {
-                    let slot = leaving.slot(at);
-                    if selection.has(leaving.index, slot) {
-                        take(leaving, filter.as_ref(), (pen, shared), at, slot);
-                    }
+        match (kind, selection.of(leaving.index)) {
+            (Kind::Trace(followed), _) => followed.look(leaving, filter.as_ref(), (pen, shared)),
+            (Kind::Edges, Some(slots)) => {
+                // That all go one way, and not this one, is known by a few instructions.
+                let most = leaving.node.majority;
+                if slots[leaving.node.slot(most)] || leaving.nexts.matching(most).count() < leaving.packets.len() {
+                    take_all(leaving, filter.as_ref(), slots, (pen, shared));
                 }
             }
-            Kind::Edges => {}
+            (Kind::Edges, None) => {}
         }
     }
 }
+/// Takes the packets that are on edges that are wanted.
+fn take_all(leaving: &Leaving<'_>, filter: Option<&Filter>, slots: &[bool], (pen, shared): (&mut Pen, &Shared)) {
+    let mut first = 0;
+    loop {
+        // Where the reader cannot follow, packets are not compared either: a probe costs no more than it can give.
+        let is_full = pen.is_empty();
+        let filter = filter.filter(|_| !is_full);
+        let Some(at) = leaving.find(first, filter, |slot| slots[slot]) else { return };
+        if !shared.wants_more() {
+            return;
+        }
+        if is_full {
+            shared.missed.fetch_add(1, Ordering::Relaxed);
+        } else if shared.claim() {
+            pen.write(|slip| leaving.write(slip, at, leaving.slot(at)));
+        }
+        first = at + 1;
+    }
+}
 
-/// Takes a packet that is on an edge that is wanted.
+/// Takes a packet that goes to a slot, if a filter holds for it.
 fn take(leaving: &Leaving<'_>, filter: Option<&Filter>, (pen, shared): (&mut Pen, &Shared), at: usize, slot: usize) {
-    // Where the reader cannot follow, packets are not compared either: a probe costs no more than it can give.
     if pen.is_empty() {
-        if shared.left.load(Ordering::Relaxed) > 0 {
+        if shared.wants_more() {
             shared.missed.fetch_add(1, Ordering::Relaxed);
         }
         return;
     }
-    if leaving.matches(filter, at, slot) && shared.claim() {
+    let holds = |filter: &Filter| filter.matches(leaving.layer(slot), leaving.packets.bytes(at).unwrap_or_default());
+    if filter.is_none_or(holds) && shared.claim() {
         pen.write(|slip| leaving.write(slip, at, slot));
     }
 }
@@ -132,9 +181,10 @@ impl WorkerGraph {
     #[cold]
     #[inline(never)]
     pub(in crate::run) fn look(&mut self, index: usize, now: u64) {
-        let Self { probes, nodes, sources, current, nexts, names, tables, .. } = self;
-        let is_source = sources.iter().any(|source| source.node == index);
-        let mut leaving = Leaving { index, node: &nodes[index], packets: current, nexts, names, tables, now, is_source };
+        let Self { probes, nodes, sources, current, nexts, names, tables, number, .. } = self;
+        let receives = sources.iter().find(|source| source.node == index).map(|source| source.interface as u16);
+        let (node, graph) = (&nodes[index], *number as u16);
+        let mut leaving = Leaving { index, node, packets: current, nexts, names, tables, graph, now, receives };
         open(probes).for_each(|probe| probe.look(&mut leaving));
     }
 }
@@ -146,7 +196,7 @@ pub(in crate::run) fn look_at_refused(probes: &mut [Probe], leaving: &Leaving<'_
     for probe in open(probes) {
         let Probe { kind, filter, selection, pen, shared, .. } = probe;
         match kind {
-            Kind::Trace(trace, _) => trace.look_at_refused(leaving, slot, (pen, shared)),
+            Kind::Trace(followed) => followed.look_at_refused(leaving, slot, (pen, shared)),
             Kind::Edges if selection.has(leaving.index, slot) => {
                 for at in 0..leaving.packets.len() {
                     take(leaving, filter.as_ref(), (pen, shared), at, slot);
@@ -166,7 +216,7 @@ pub(in crate::run) fn look_at_handed(probes: &mut [Probe], leaving: &Leaving<'_>
         for at in 0..leaving.packets.len() {
             let Some(worker) = to(at) else { continue };
             match kind {
-                Kind::Trace(trace, _) => trace.look_at_handed(leaving, at, worker, (pen, shared)),
+                Kind::Trace(followed) => followed.look_at_handed(leaving, at, worker, (pen, shared)),
                 Kind::Edges if selection.has(leaving.index, 0) => take(leaving, filter.as_ref(), (pen, shared), at, 0),
                 Kind::Edges => {}
             }
