@@ -49,20 +49,19 @@ impl Node for BridgeFlood {
         Ok(BridgeFlood { bridge: setup.table("table", config.table.as_deref())? })
     }
 
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, cx: &Context<'_>, words: &mut Words<'_>) {
+        if decided.is(Next::Ok) || decided.is(Next::TooBig) {
+            say_members(cx.table(self.bridge), packet.lane_ref().rx, words);
+        }
+    }
+
     fn simulate(&mut self, packet: &mut Packet<'_>, cx: &mut Context<'_>, words: &mut Words<'_>) -> Option<Next> {
         let (bridge, rx) = (cx.table(self.bridge), packet.lane_ref().rx);
         let Some(Header { payload, .. }) = Header::read(packet) else { return Some(Next::TooShort) };
         if bridge.mtu(rx).is_none() {
             return Some(Next::NotMember);
         }
-        let mut last: Option<&Member> = None;
-        for member in bridge.members().iter().filter(|member| member.interface != rx) {
-            if let Some(copy) = last.replace(member) {
-                words.say(format_args!("a copy to {}", bridge.name(copy.interface)));
-            }
-        }
-        let Some(last) = last else { return Some(Next::NotMember) };
-        words.say(format_args!("the frame itself to {}", bridge.name(last.interface)));
+        let Some(last) = say_members(bridge, rx, words) else { return Some(Next::NotMember) };
         packet.lane().set_out(u64::from(last.interface) << 32);
         Some(if payload > last.mtu { Next::TooBig } else { Next::Ok })
     }
@@ -90,6 +89,19 @@ impl Node for BridgeFlood {
             send(packet, last)
         });
     }
+}
+
+/// Says to whom frames go that came in by an interface. Returns the last of them, which gets the frame itself.
+fn say_members<'b>(bridge: &'b Bridge, rx: u16, words: &mut Words<'_>) -> Option<&'b Member> {
+    let mut last: Option<&Member> = None;
+    for member in bridge.members().iter().filter(|member| member.interface != rx) {
+        if let Some(copy) = last.replace(member) {
+            words.say(format_args!("a copy to {}", bridge.name(copy.interface)));
+        }
+    }
+    let last = last?;
+    words.say(format_args!("the frame itself to {}", bridge.name(last.interface)));
+    Some(last)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! `ip4-input`: the checks that a router makes on every IPv4 header (RFC 1812 §5.2.2, §5.3.7).
 
+use std::net::Ipv4Addr;
+
 use swath_api::prelude::*;
-use swath_api::wire::Ipv4;
+use swath_api::wire::{Header, Ipv4};
 
 /// Checks IPv4 headers.
 pub struct Ip4Input {
@@ -91,6 +93,37 @@ impl Node for Ip4Input {
 
     fn new(config: Config, _: &mut Setup<'_>) -> Result<Ip4Input, ConfigError> {
         Ok(Ip4Input { martians: config.martians, options: config.options })
+    }
+
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        let data = packet.data();
+        let Some(header) = data.first_chunk::<20>() else {
+            return words.say(format_args!("{} bytes, where a header has 20", data.len()));
+        };
+        let (length, total) = (usize::from(header[0] & 15) * 4, u16::from_be_bytes([header[2], header[3]]));
+        let address = |at: usize| Ipv4Addr::from(header[at..].first_chunk().copied().unwrap_or([0; 4]));
+        if decided.is(Next::TooShort) {
+            words.say(format_args!("{} bytes, where the header says {total}", data.len()));
+        } else if decided.is(Next::BadVersion) {
+            words.say(format_args!("version {}", header[0] >> 4));
+        } else if decided.is(Next::BadHeaderLength) {
+            words.say(format_args!("a header of {length} bytes"));
+        } else if decided.is(Next::BadLength) {
+            words.say(format_args!("{total} bytes in all, {length} of them the header"));
+        } else if decided.is(Next::BadChecksum) {
+            if let Ok((ip, rest)) = Ipv4::parse(data) {
+                let mut right = *ip;
+                right.fill_checksum(rest);
+                let (found, right) = (ip.checksum(), right.checksum());
+                words.say(format_args!("checksum {found:#06x}, where {right:#06x} is right"));
+            }
+        } else if decided.is(Next::MartianSource) {
+            words.say(format_args!("from {}", address(12)));
+        } else if decided.is(Next::SpecialPurpose) {
+            words.say(format_args!("from {} to {}", address(12), address(16)));
+        } else if decided.is(Next::Options) {
+            words.say(format_args!("{} bytes of options", length - header.len()));
+        }
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {

@@ -4,7 +4,7 @@ mod list;
 
 use swath_api::Str;
 use swath_api::prelude::*;
-use swath_api::wire::{IcmpCause, Ipv4};
+use swath_api::wire::{Header, IcmpCause, Ipv4};
 
 use crate::leaf4::Meaning;
 use crate::own4::Own4;
@@ -124,6 +124,22 @@ impl Node for Ip4Options {
             timestamp: config.timestamp,
             dropped,
         })
+    }
+
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        let Ok((ip, rest)) = Ipv4::parse(packet.data()) else { return };
+        let options = ip.option_bytes(rest);
+        if decided.is(Next::ParameterProblem)
+            && let Err(Unreadable { at }) = List::read(options, &self.dropped)
+        {
+            return words.say(format_args!("byte {} of the header cannot be understood", size_of::<Ipv4>() + at));
+        }
+        for option in ip.options(rest).flatten() {
+            match list::name(option.kind) {
+                Some(name) => words.say(name),
+                None => words.say(format_args!("option {}", option.kind)),
+            }
+        }
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {

@@ -4,7 +4,7 @@ mod datagram;
 
 use swath_api::prelude::*;
 use swath_api::units::Duration;
-use swath_api::wire::{IcmpCause, IpProtocol, Ipv4};
+use swath_api::wire::{Header, IcmpCause, IpProtocol, Ipv4};
 
 use datagram::{Datagram, Finding};
 
@@ -142,6 +142,17 @@ impl Node for Ip4Reassembly {
     fn process(&mut self, frame: &mut Frame<'_, Next>, cx: &mut Context<'_>) {
         let now = cx.now();
         frame.for_each(|packet| self.take(packet, now).unwrap_or_else(|dropped| dropped));
+    }
+
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        let Some((ip, rest)) = Ipv4::parse(packet.data()).ok().filter(|_| !decided.is(Next::Malformed)) else { return };
+        let (first, length) = (usize::from(ip.fragment_offset()), ip.payload(rest).len());
+        if ip.is_fragment() {
+            let last = if ip.more_fragments() { "" } else { " and last" };
+            words.say(format_args!("bytes {first} to {}{last} of datagram {}", first + length, ip.id()));
+        } else {
+            words.say(format_args!("whole, {} bytes", packet.len()));
+        }
     }
 
     fn simulate(&mut self, packet: &mut Packet<'_>, cx: &mut Context<'_>, words: &mut Words<'_>) -> Option<Next> {

@@ -7,6 +7,8 @@ pub struct Switch {
     by: By,
     // By index of the interface.
     ways: Box<[Branch<Next>]>,
+    // Of interfaces, by index.
+    names: Box<[String]>,
 }
 
 /// Settings.
@@ -57,7 +59,17 @@ impl Node for Switch {
             let interface = setup.interface(&format!("to.{name}"), name)?;
             ways[usize::from(interface)] = Branch::Named(edge);
         }
-        Ok(Switch { by: config.by, ways: ways.into() })
+        let names = setup.interfaces().iter().map(|interface| interface.name.clone());
+        Ok(Switch { by: config.by, ways: ways.into(), names: names.collect() })
+    }
+
+    fn reason(&self, packet: &Packet<'_>, _: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        let lane = packet.lane_ref();
+        let (how, interface) = match self.by {
+            By::RxInterface => ("received by", lane.rx),
+            By::TxInterface => ("to leave by", lane.tx),
+        };
+        words.say(format_args!("{how} {}", self.names.get(usize::from(interface)).map_or("no interface", String::as_str)));
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Branch<Next>>, _: &mut Context<'_>) {

@@ -1,7 +1,7 @@
 //! `tcp-mss`: lowers the maximum segment size that TCP connections agree on, so that their segments fit the link (RFC 9293 §3.7.1).
 
 use swath_api::prelude::*;
-use swath_api::wire::{Header, IpProtocol, Ipv4, Tcp, TcpFlags};
+use swath_api::wire::{Header, IpProtocol, Ipv4, Tcp, TcpFlags, TcpOption};
 
 /// What the headers take from an MTU: IPv4 and TCP without options (RFC 6691).
 const HEADERS: u16 = (size_of::<Ipv4>() + size_of::<Tcp>()) as u16;
@@ -52,6 +52,27 @@ impl Node for TcpMss {
             return Err(ConfigError::at("max", format!("`{max}` is not in {} to {}", RANGE.start(), RANGE.end())));
         }
         Ok(TcpMss { max: config.max, mtus: setup.interfaces().iter().map(|interface| interface.mtu).collect() })
+    }
+
+    fn reason(&self, packet: &Packet<'_>, _: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        if let Ok((ip, rest)) = Ipv4::parse(packet.data())
+            && ip.protocol() == IpProtocol::TCP
+            && ip.fragment_offset() == 0
+            && let Ok((tcp, rest)) = Tcp::parse(ip.payload(rest))
+            && tcp.flags().contains(TcpFlags::SYN)
+        {
+            let mss = tcp.options(rest).find_map(|option| match option {
+                Ok(TcpOption::Mss(mss)) => Some(mss),
+                _ => None,
+            });
+            match mss {
+                Some(mss) => words.say(format_args!("segments of up to {mss} bytes")),
+                None => words.say("it says nothing of its segments"),
+            }
+            if let Some(max) = self.max.or_else(|| self.fits(*packet.lane_ref())) {
+                words.say(format_args!("{max} bytes fit"));
+            }
+        }
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {

@@ -36,11 +36,14 @@ impl Node for Tee {
         }
     }
 
-    fn simulate(&mut self, _: &mut Packet<'_>, _: &mut Context<'_>, words: &mut Words<'_>) -> Option<Branch<Next>> {
-        match self.copies {
-            1 => words.say("1 copy goes by the other edge"),
-            copies => words.say(format_args!("{copies} copies go by the other edges")),
+    fn reason(&self, _: &Packet<'_>, decided: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        if decided.is(Branch::Fixed(Next::Out)) {
+            self.say(words);
         }
+    }
+
+    fn simulate(&mut self, _: &mut Packet<'_>, _: &mut Context<'_>, words: &mut Words<'_>) -> Option<Branch<Next>> {
+        self.say(words);
         words.say(format_args!("of all of a pass the engine takes {VECTOR}"));
         Some(Branch::Fixed(Next::Out))
     }
@@ -52,6 +55,16 @@ impl Node for Tee {
             }
             Branch::Fixed(Next::Out)
         });
+    }
+}
+
+impl Tee {
+    /// Says how many copies there are.
+    fn say(&self, words: &mut Words<'_>) {
+        match self.copies {
+            1 => words.say("1 copy goes by the other edge"),
+            copies => words.say(format_args!("{copies} copies go by the other edges")),
+        }
     }
 }
 

@@ -11,6 +11,18 @@ const LOOSE_SOURCE_ROUTE: u8 = 131;
 const STRICT_SOURCE_ROUTE: u8 = 137;
 const ROUTER_ALERT: u8 = 148;
 
+/// How an option is called, if it is one of those that routers know.
+pub(super) fn name(kind: u8) -> Option<&'static str> {
+    Some(match kind {
+        RECORD_ROUTE => "record route",
+        TIMESTAMP => "timestamp",
+        LOOSE_SOURCE_ROUTE => "loose source route",
+        STRICT_SOURCE_ROUTE => "strict source route",
+        ROUTER_ALERT => "router alert",
+        _ => return None,
+    })
+}
+
 /// What a timestamp option asks for (RFC 791 §3.1).
 const ONLY_TIMES: u8 = 0;
 const WITH_ADDRESSES: u8 = 1;
