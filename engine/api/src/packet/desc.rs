@@ -8,7 +8,8 @@ use crate::memory::LINE;
 ///
 /// The position is that of the chunk, in units of 64 bytes from the start of the region (so a region may have 256 GiB); the offset
 /// is that of the packet's first byte in its chunk. This is the *only* copy of offset and length. One shift extracts each part and
-/// one addition moves the start, which is why the order is this one.
+/// one addition moves the start, which is why the order is this one. In memory that is length, offset and position, from the lowest byte on
+/// (x86 is little-endian), as drivers write and read it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Desc(u64);
@@ -39,6 +40,12 @@ impl Desc {
     #[inline]
     pub const fn length(self) -> u16 {
         self.0 as u16
+    }
+
+    /// It as it lies in memory.
+    #[inline]
+    pub const fn to_ne_bytes(self) -> [u8; 8] {
+        self.0.to_ne_bytes()
     }
 
     /// Bytes from the start of the region to the packet's first byte.

@@ -202,6 +202,39 @@ impl Vector {
         true
     }
 
+    /// Places behind its packets, `most` at most, for a driver that writes there where its packets are: [`Vector::accept_raw`] makes packets of
+    /// them. Until then they mean nothing.
+    #[inline]
+    pub fn spare(&mut self, most: usize) -> &mut [Desc] {
+        let end = self.len + most.min(self.room());
+        &mut self.words.descs[self.len..end]
+    }
+
+    /// Whether the first `count` places behind its packets are sound, so far as can be seen of each by itself: the packet, and the window at its
+    /// start, lie in a chunk behind what comes before a packet in it.
+    #[inline]
+    pub fn is_sound(&self, count: usize) -> bool {
+        let stride = self.pool.region().geometry().stride;
+        let places = &self.words.descs[self.len..][..count];
+        // No early end, and numbers of one size, so that the compiler makes SIMD of it. Whatever is out of bounds sets the highest bit.
+        let wrong = places.iter().fold(0, |wrong: u32, desc| {
+            let (offset, length) = (u32::from(desc.offset()), u32::from(desc.length()));
+            wrong | offset.wrapping_sub(HEAD as u32) | stride.wrapping_sub(offset + length.max(WINDOW as u32))
+        });
+        wrong >> 31 == 0
+    }
+
+    /// Makes packets of the first `count` places behind its packets, all with the same lane: as many calls of [`Vector::push_raw`].
+    ///
+    /// # Safety
+    /// As of [`Vector::push_raw`], of each of them.
+    #[inline]
+    pub unsafe fn accept_raw(&mut self, count: usize, lane: Lane) {
+        debug_assert!(self.is_sound(count));
+        self.words.lanes[self.len..][..count].fill(lane);
+        self.len = INBOX.min(self.len + count);
+    }
+
     /// Takes the first `count` packets out without freeing them, for a driver that has handed their chunks to the kernel or to a
     /// device. They come back by [`Vector::push_raw`].
     pub fn take_first(&mut self, count: usize) {
@@ -447,6 +480,46 @@ mod tests {
         drop(vector);
         cache.publish();
         assert_eq!(pool.free() + pool.cached(), 2048 - 3);
+    }
+
+    #[test]
+    fn places_that_are_accepted_are_packets() {
+        let pool = pool();
+        let mut cache = pool.cache();
+        let mut vector = numbered(&pool, 0..3);
+        let mut places = [(); 2].map(|()| Desc::new(cache.take().unwrap().into_position(), 384, 60));
+        places[1] = Desc::new(places[1].position(), 400, 100);
+        vector.spare(2).copy_from_slice(&places);
+        assert_eq!(vector.len(), 3, "not yet");
+        assert!(vector.is_sound(2));
+        // SAFETY: both chunks have just been taken out of the pool, and the packets lie in them.
+        unsafe { vector.accept_raw(2, Lane::received(7)) };
+        assert_eq!(vector.descs()[3..], places);
+        assert_eq!(vector.lanes()[3..], [Lane::received(7); 2]);
+        assert_eq!(vector.bytes(4).unwrap().len(), 100);
+        cache.free(&mut vector);
+        cache.publish();
+        assert_eq!(pool.free() + pool.cached(), 2048);
+        assert_eq!(numbered(&pool, 0..500).spare(256).len(), INBOX - 500);
+    }
+
+    #[test]
+    fn places_out_of_bounds_are_seen_wherever_they_stand() {
+        let pool = pool();
+        let stride = pool.region().geometry().stride as usize;
+        let mut vector = numbered(&pool, 0..1);
+        let bounds = [0, 1, HEAD - 1, HEAD, HEAD + 1, stride - WINDOW - 1, stride - WINDOW, stride - WINDOW + 1, stride, 65_535];
+        for offset in bounds {
+            for length in [0, 1, WINDOW, WINDOW + 1, stride - HEAD, stride - HEAD + 1, 65_535] {
+                let sound = offset >= HEAD && offset + length <= stride && offset + WINDOW <= stride;
+                for at in [0, 1, 7, 8, 254, 255] {
+                    vector.spare(256).fill(Desc::new(0, HEAD as u16, 0));
+                    vector.spare(256)[at] = Desc::new(3, offset as u16, length as u16);
+                    assert_eq!(vector.is_sound(256), sound, "{length} bytes at {offset}, the {at}th");
+                    assert!(vector.is_sound(at), "those before it are");
+                }
+            }
+        }
     }
 
     #[test]

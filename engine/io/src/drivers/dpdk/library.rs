@@ -2,13 +2,14 @@
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::fmt;
+use std::mem::offset_of;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use libloading::os::unix::{self, RTLD_LOCAL, RTLD_NOW};
 use swath_api::memory::{HEAD, HEADROOM};
-use swath_api::{Cache, Pool};
+use swath_api::{Cache, Desc, Pool};
 use swath_dpdk_abi::{
     ABI, Arrived, Counts, Entry, FIGURES, Figure, Library, Link, MAGIC, Message, Opened, Packet, PoolRequest, PortRequest, SYMBOL,
     Start,
@@ -343,6 +344,18 @@ unsafe fn within<T>(shared: *mut c_void, call: *mut c_void, work: impl FnOnce(&m
     result
 }
 
+/// That a [`Packet`] is a [`Desc`]: as large, no stricter aligned, and the same parts in the same places.
+const _: () = {
+    assert!(size_of::<Packet>() == size_of::<Desc>() && align_of::<Packet>() <= align_of::<Desc>());
+    assert!(offset_of!(Packet, length) == 0 && offset_of!(Packet, offset) == 2 && offset_of!(Packet, position) == 4);
+    let bytes = Desc::new(0x0807_0605, 0x0403, 0x0201).to_ne_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        assert!(bytes[at] == at as u8 + 1);
+        at += 1;
+    }
+};
+
 /// A device as it is asked for.
 pub(super) struct Wanted<'a> {
     pub device: &'a CStr,
@@ -447,26 +460,28 @@ impl Attached {
         self.memory.shared.outside.fetch_add(held, Ordering::Relaxed);
     }
 
-    /// Receives packets, whose chunks are the caller's then; `held` counts those that are not.
+    /// Receives packets, whose chunks are the caller's then, and says where they are; `held` counts those that are not.
     #[inline]
-    pub fn receive(&self, queue: u16, held: &mut isize, cache: &mut Cache, packets: &mut [Packet]) -> Arrived {
+    pub fn receive(&self, queue: u16, held: &mut isize, cache: &mut Cache, packets: &mut [Desc]) -> Arrived {
         debug_assert!(Arc::ptr_eq(cache.pool(), &self.memory.shared.pool));
         let mut call = Call { cache, taken: 0 };
         let context = (&raw mut call).cast();
-        // SAFETY: the queue is asked by its worker alone; the call is lent for as long as it lasts; there is room for as many packets.
-        let arrived = unsafe { (self.library().receive)(self.port.0, queue, context, packets.as_mut_ptr(), packets.len() as u16) };
+        // SAFETY: the queue is asked by its worker alone; the call is lent for as long as it lasts; there is room for as many packets,
+        // each of which is a descriptor (as is asserted below).
+        let arrived =
+            unsafe { (self.library().receive)(self.port.0, queue, context, packets.as_mut_ptr().cast(), packets.len() as u16) };
         *held += call.taken - arrived.packets as isize;
         arrived
     }
 
     /// Sends packets, of which as many as it returns are DPDK's then; `held` counts those.
     #[inline]
-    pub fn transmit(&self, queue: u16, held: &mut isize, cache: &mut Cache, packets: &[Packet]) -> usize {
+    pub fn transmit(&self, queue: u16, held: &mut isize, cache: &mut Cache, packets: &[Desc]) -> usize {
         debug_assert!(Arc::ptr_eq(cache.pool(), &self.memory.shared.pool));
         let mut call = Call { cache, taken: 0 };
         let context = (&raw mut call).cast();
         // SAFETY: as in `receive`; the packets are the caller's.
-        let sent = unsafe { (self.library().transmit)(self.port.0, queue, context, packets.as_ptr(), packets.len() as u16) };
+        let sent = unsafe { (self.library().transmit)(self.port.0, queue, context, packets.as_ptr().cast(), packets.len() as u16) };
         *held += call.taken + sent as isize;
         usize::from(sent)
     }

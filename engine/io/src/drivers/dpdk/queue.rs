@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use swath_api::memory::{HEAD, WINDOW};
+use swath_api::memory::{HEAD, LINE};
 use swath_api::{Desc, Lane, Pool, Vector};
 use swath_core::driver::{Io, PortConfig, Received, Refused, RxQueue, TxQueue};
-use swath_dpdk_abi::{BURST, Packet};
+use swath_dpdk_abi::BURST;
 
 use super::library::Attached;
 use super::watch::Status;
@@ -17,7 +17,6 @@ pub(super) struct ReceiveQueue {
     number: u16,
     interface: u16,
     completes: bool,
-    packets: Box<[Packet; BURST]>,
     // What is not sound goes back.
     back: Vector,
     // Chunks that DPDK has taken in calls of this queue, less those that it has given.
@@ -31,45 +30,57 @@ impl ReceiveQueue {
             number,
             interface: config.index,
             completes,
-            packets: Box::new([Packet::default(); BURST]),
             back: Vector::new(config.pool),
             held: 0,
         }
     }
 }
 
+/// Leaves those of the first `count` places behind the packets that are sound, in their order, and moves the chunks of others to `back`. Returns
+/// how many are left.
+///
+/// # Safety
+/// The chunks of these places are the caller's.
+#[cold]
+unsafe fn sort_out(packets: &mut Vector, back: &mut Vector, count: usize) -> usize {
+    let mut sound = 0;
+    for at in 0..count {
+        packets.spare(count).swap(sound, at);
+        if packets.is_sound(sound + 1) {
+            sound += 1;
+            continue;
+        }
+        let desc = Desc::new(packets.spare(count)[sound].position(), HEAD as u16, 0);
+        // SAFETY: the chunk is the caller's, and its place is taken by another one, or is behind those that are left. The packet is empty.
+        unsafe { back.push_raw(desc, Lane::default()) };
+    }
+    sound
+}
+
 impl RxQueue for ReceiveQueue {
     fn receive(&mut self, packets: &mut Vector, max: usize, io: &mut Io<'_>) -> Received {
-        let most = max.min(packets.room()).min(BURST);
-        let arrived = self.attached.receive(self.number, &mut self.held, io.cache, &mut self.packets[..most]);
-        let stride = io.cache.pool().region().geometry().stride as usize;
-        let base = io.cache.pool().region().base();
-        let mut received = Received { too_big: arrived.too_big.into(), ..Received::default() };
-        let arrived = &self.packets[..usize::from(arrived.packets)];
-        let is_sound = |packet: &Packet| {
-            let (start, length) = (usize::from(packet.offset), usize::from(packet.length));
-            start >= HEAD && start + length.max(WINDOW) <= stride
-        };
-        for packet in arrived {
-            let (start, length) = (usize::from(packet.offset), usize::from(packet.length));
-            let sound = is_sound(packet);
-            if sound && self.completes {
-                // SAFETY: the chunk is ours: DPDK has just given it to us; `start..start + length` lies in it.
-                let frame = unsafe { std::slice::from_raw_parts_mut(base.add(packet.position as usize * 64 + start), length) };
-                checksum::complete(frame);
-            }
-            let (vector, offset, length) =
-                if sound { (&mut *packets, packet.offset, packet.length) } else { (&mut self.back, HEAD as u16, 0) };
-            // SAFETY: the chunk is ours alone as above, and its bounds are checked, or are those of an empty packet. There is room: no more
-            // are received than the vector takes.
-            unsafe { vector.push_raw(Desc::new(packet.position, offset, length), Lane::received(self.interface)) };
-            received.packets += u32::from(sound);
-            received.too_big += u32::from(!sound);
-        }
-        if !self.back.is_empty() {
+        assert!(Arc::ptr_eq(io.cache.pool(), packets.pool()), "packets of one pool only");
+        let arrived = self.attached.receive(self.number, &mut self.held, io.cache, packets.spare(max.min(BURST)));
+        let count = usize::from(arrived.packets);
+        let mut sound = count;
+        if !packets.is_sound(count) {
+            // SAFETY: DPDK has just given these chunks to us.
+            sound = unsafe { sort_out(packets, &mut self.back, count) };
             io.cache.free(&mut self.back);
         }
-        received
+        if self.completes {
+            let base = packets.pool().region().base();
+            for desc in packets.spare(sound) {
+                let start = desc.position() as usize * LINE + usize::from(desc.offset());
+                // SAFETY: the chunk is ours: DPDK has just given it to us; and the packet lies in it, as was checked.
+                let frame = unsafe { std::slice::from_raw_parts_mut(base.add(start), usize::from(desc.length())) };
+                checksum::complete(frame);
+            }
+        }
+        // SAFETY: the chunks are ours alone as above, and where packets are was checked.
+        unsafe { packets.accept_raw(sound, Lane::received(self.interface)) };
+        let too_big = u32::from(arrived.too_big) + (count - sound) as u32;
+        Received { packets: sound as u32, too_big, ..Received::default() }
     }
 
     fn in_ring(&self) -> isize {
@@ -89,7 +100,6 @@ pub(super) struct TransmitQueue {
     worker: u16,
     status: Arc<Status>,
     link_down: u32,
-    packets: Box<[Packet; BURST]>,
     pool: Arc<Pool>,
     // As of a receive queue.
     held: isize,
@@ -97,13 +107,11 @@ pub(super) struct TransmitQueue {
 
 impl TransmitQueue {
     pub fn new(attached: &Arc<Attached>, worker: u16, status: &Arc<Status>, pool: &Arc<Pool>) -> TransmitQueue {
-        let packets = Box::new([Packet::default(); BURST]);
         TransmitQueue {
             attached: Arc::clone(attached),
             worker,
             status: Arc::clone(status),
             link_down: 0,
-            packets,
             pool: Arc::clone(pool),
             held: 0,
         }
@@ -120,10 +128,7 @@ impl TxQueue for TransmitQueue {
         assert!(Arc::ptr_eq(&self.pool, packets.pool()), "packets of one pool only");
         while !packets.is_empty() {
             let count = packets.len().min(BURST);
-            for (packet, desc) in self.packets.iter_mut().zip(packets.descs()) {
-                *packet = Packet { position: desc.position(), offset: desc.offset(), length: desc.length() };
-            }
-            let sent = self.attached.transmit(self.worker, &mut self.held, io.cache, &self.packets[..count]);
+            let sent = self.attached.transmit(self.worker, &mut self.held, io.cache, &packets.descs()[..count]);
             // Those are DPDK's now.
             packets.take_first(sent);
             if sent < count {
@@ -145,5 +150,34 @@ impl TxQueue for TransmitQueue {
 impl Drop for TransmitQueue {
     fn drop(&mut self) {
         self.attached.leave(self.held);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swath_api::memory::{Geometry, Region};
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_sound_goes_back() {
+        let pool = Pool::new(Region::anonymous(Geometry::new(64, 2048)).unwrap());
+        let mut cache = pool.cache();
+        let (mut packets, mut back) = (Vector::new(&pool), Vector::new(&pool));
+        // Lengths of packets, of which those above 2,048 end behind their chunks.
+        let lengths = [60_u16, 3000, 61, 62, 4000, 5000, 63, 6000];
+        let places = lengths.map(|length| Desc::new(cache.take().unwrap().into_position(), HEAD as u16, length));
+        packets.spare(8).copy_from_slice(&places);
+        // SAFETY: the chunks have just been taken out of the pool.
+        let sound = unsafe { sort_out(&mut packets, &mut back, 8) };
+        assert_eq!(packets.spare(sound), [0, 2, 3, 6].map(|at: usize| places[at]));
+        let positions = |descs: &[Desc]| descs.iter().map(|desc| desc.position()).collect::<Vec<_>>();
+        assert_eq!(positions(back.descs()), positions(&[1, 4, 5, 7].map(|at: usize| places[at])));
+        // SAFETY: as above; these places are sound.
+        unsafe { packets.accept_raw(sound, Lane::received(0)) };
+        cache.free(&mut packets);
+        cache.free(&mut back);
+        cache.publish();
+        assert_eq!(pool.free() + pool.cached(), 64);
     }
 }
