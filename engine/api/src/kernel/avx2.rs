@@ -3,6 +3,7 @@
 use core::arch::x86_64::*;
 
 use super::ip4::ip4_check;
+use super::ip4_forward::{forward_by_one, only_adjacency};
 use super::ip4_route::{arrive, depart, read_ip4};
 use super::types::{ETHER_LEN, ETHER_STEP, FORWARD_OFFSET_MIN, IP4_LEN, MAC_MASK};
 use super::x86::{Packets, PerPacket, Scratch, gather_be32, quads4, rewrite, starts};
@@ -211,6 +212,12 @@ unsafe fn ip4_forward(
         // SAFETY: `next` has `n` elements.
         unsafe { std::slice::from_raw_parts_mut(next, n) }.fill(ids.bad);
         return;
+    }
+    // SAFETY: the caller keeps the contract.
+    unsafe {
+        if let Some(entry) = only_adjacency(lanes, n, rewrites, count) {
+            return forward_by_one(base, descs, lanes, next, n, &entry, ids);
+        }
     }
     // Every value compared below is less than 2^63, so signed comparisons do.
     let quads = |value: u64| _mm256_set1_epi64x(value as i64);

@@ -31,6 +31,8 @@ mod cpu;
 #[cfg(target_arch = "x86_64")]
 mod ip4;
 #[cfg(target_arch = "x86_64")]
+mod ip4_forward;
+#[cfg(target_arch = "x86_64")]
 mod ip4_route;
 mod route;
 mod scalar;

@@ -167,6 +167,23 @@ fn ip4_forward_of_good_packets_by_one_adjacency() {
 }
 
 #[test]
+fn ip4_forward_of_any_packets_by_one_adjacency() {
+    let ids = ForwardIds { ok: 1, ttl_expired: 0xffff, too_big: 3, unresolved: 0x8000, bad: 0 };
+    compare(19, frame::ip4, |frame, kernels, random| {
+        let count = 1 + random.below(8);
+        let rewrites = rewrites(random, count);
+        // Most often one that there is.
+        let adj = random.below(count + 1) as u64;
+        frame.lanes.iter_mut().for_each(|lane| *lane = *lane & !0xffff_ffff | adj);
+        if random.one_in(4) {
+            let other = random.below(frame.lanes.len().max(1));
+            frame.lanes.iter_mut().skip(other).take(1).for_each(|lane| *lane ^= 1);
+        }
+        frame.ip4_forward(kernels, &rewrites, &ids);
+    });
+}
+
+#[test]
 fn match_mask_and_compress() {
     compare(18, frame::ip4, |frame, kernels, random| {
         let first = random.below(FRAME_MAX);
