@@ -59,13 +59,14 @@ endif
 ## make bench [CASE=ip4-1 or 'acl-*']: graph cost in TSC cycles per packet; all of it is written to bench/results, too, as Markdown, JSON and a picture.
 ## With CASE=workers, overload, overload-af-packet, reload, wake, scrape, watched or workers-instructions what several workers, or one under load or at rest, do;
 ## with CASE=af-xdp the router between devices, with CASE=af-xdp-deny a list in the kernel beside one in the graph, and with CASE=af-xdp-kernel the
-## router beside the kernel's own, as root; with CASE=plugin one node built in and in libraries; with CASE=dpdk mirror and router on devices of DPDK, beside testpmd. Wants an idle machine.
+## router beside the kernel's own, as root; with CASE=start how long `swath run` takes to its first packets, with CASE=large what 1 and 2 workers do with large
+## tables, with CASE=latency how long packets are in the engine; with CASE=plugin one node built in and in libraries; with CASE=dpdk mirror and router on devices of DPDK, beside testpmd. Wants an idle machine.
 bench:
 ifeq ($(CASE),watched)
 	$(CARGO) build --release -p swath-bench --features bare
 	cp target/release/swath-bench target/release/swath-bench-bare
 endif
-	$(CARGO) build --release -p swath-bench $(if $(filter af-xdp% dpdk,$(CASE)),-p swath) $(if $(filter dpdk,$(CASE)),-p swath-dpdk)
+	$(CARGO) build --release -p swath-bench $(if $(filter af-xdp% dpdk start,$(CASE)),-p swath) $(if $(filter dpdk,$(CASE)),-p swath-dpdk)
 ifeq ($(CASE),plugin)
 	$(CARGO) build --release --manifest-path bench/plugin/Cargo.toml --target-dir bench/plugin/target
 	$(CC) -std=c11 -O2 -Wall -Wextra -Iengine/api/include -fPIC -shared -o bench/plugin/target/release/libmark_c.so bench/plugin/mark.c

@@ -1,7 +1,7 @@
 //! What is measured: a graph, and the packets that go into it.
 
 use std::collections::HashSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::OnceLock;
 
 use etherparse::{Ipv4Header, PacketBuilder};
@@ -47,6 +47,8 @@ pub enum Traffic {
     Reflected(u32),
     /// Nine packets in ten are of flows that go on, in both directions; the tenth is of a flood.
     Flooded(Flood),
+    /// So many flows, spread over the branches of a graph of 300 nodes.
+    Branches(u32),
 }
 
 /// What one packet in ten is.
@@ -69,6 +71,18 @@ const BESIDE: u64 = 8192;
 /// The vectors of a flood: its flows are more than there is room for, so that each packet opens one.
 const FLOODED: usize = 1024;
 
+/// What a graph of 300 nodes divides into behind its first four, and what each branch is made of; the last node is `tx`.
+const BRANCHES: usize = 42;
+const BRANCH: [(&str, &str); 7] = [
+    ("in", "kind: counter"),
+    ("mark", "kind: ip4-dscp, dscp: 0"),
+    ("police", "kind: meter, packets: 10000Mpps, burst-packets: 1000000000"),
+    ("mss", "kind: tcp-mss"),
+    ("lookup", "kind: ip4-lookup"),
+    ("rewrite", "kind: ip4-rewrite"),
+    ("out", "kind: counter"),
+];
+
 const CROSS_CONNECT: &str = "version: 1
 engine: { buffers: 4096, buffer-size: 1984 }
 interfaces:
@@ -78,6 +92,35 @@ nodes:
   rx: { kind: rx, interface: in, to: tx }
   tx: { kind: tx, interface: out }
 ";
+
+const INTERFACES: &str = "interfaces:
+  in:  { driver: bench-source, mac: '02:00:00:00:00:01', addresses: [198.51.100.1/24] }
+  out: { driver: bench-sink, mac: '02:00:00:00:00:02', addresses: [192.0.2.1/24] }
+";
+
+/// The tables and the nodes of a graph of 300: behind `ip4-input` flows are spread over branches, which meet before the last node.
+pub fn branches() -> String {
+    let mut text = "tables:
+  neighbours: { kind: neighbours, static: [{ address: 192.0.2.2, mac: '02:00:00:00:00:99' }] }
+  routes: { kind: fib4, routes: [{ prefix: 0.0.0.0/0, via: 192.0.2.2 }] }
+nodes:
+  rx:     { kind: rx, interface: in, to: eth }
+  eth:    { kind: ethernet-input, to: { ip4: ip4, arp: spare } }
+  ip4:    { kind: ip4-input, to: spread }
+  tx:     { kind: tx }
+"
+    .to_string();
+    let edges: Vec<String> = (0..BRANCHES).map(|branch| format!("b{branch}: {}-{branch}", BRANCH[0].0)).collect();
+    let _ = writeln!(text, "  spread: {{ kind: hash-switch, layer: ip, to: {{ {} }} }}", edges.join(", "));
+    for branch in 0..BRANCHES {
+        for (at, (name, what)) in BRANCH.iter().enumerate() {
+            let next = BRANCH.get(at + 1).map_or_else(|| "tx".into(), |(next, _)| format!("{next}-{branch}"));
+            let _ = writeln!(text, "  {name}-{branch}: {{ {what}, to: {next} }}");
+        }
+    }
+    // What ARP comes to, of which there is none here.
+    text + "  spare:  { kind: drop }\n"
+}
 
 /// The router's address on the side that receives.
 pub const OUR_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
@@ -109,6 +152,7 @@ impl Case {
             filter("acl-router-1", "IPv4 router with a filter of 1 rule, which permits all", 1),
             filter("acl-router-100", "the same with 100 rules, met equally often", 100),
             filter("acl-router-1000", "the same with 1000 rules, met equally often", 1000),
+            filter("acl-router-10000", "the same with 10,000 rules, met equally often", 10_000),
             reflect("acl-reflect-1", "IPv4 router with a filter that keeps sessions, 1 session", 1, 1),
             reflect("acl-reflect-10k", "the same with 10,240 sessions in random order", 1, 10_240),
             reflect("acl-reflect-1000-10k", "the same with 1000 rules", 1000, 10_240),
@@ -125,6 +169,8 @@ impl Case {
             case("nat-1", "IPv4 router with NAT44, 1 session, leaving", Traffic::Translated(1)),
             case("nat-10k", "the same with 10,240 sessions in random order", Traffic::Translated(10_240)),
             case("nat-1m", "the same with 1,048,576 sessions", Traffic::Translated(1 << 20)),
+            case("nodes-300-1", "graph of 300 nodes, of which a packet passes 12, 1 flow", Traffic::Branches(1)),
+            case("nodes-300", "the same, flows spread over all 42 branches", Traffic::Branches(4096)),
         ]
     }
 
@@ -132,6 +178,9 @@ impl Case {
     pub fn graph(&self) -> String {
         if self.traffic == Traffic::CrossConnect {
             return CROSS_CONNECT.into();
+        }
+        if let Traffic::Branches(_) = self.traffic {
+            return format!("version: 1\nengine: {{ buffers: 8192, buffer-size: 1984 }}\n{INTERFACES}{}", branches());
         }
         let (filter, after_check) = match self.rules {
             0 => (String::new(), "lookup"),
@@ -163,10 +212,7 @@ impl Case {
         format!(
             "version: 1
 engine: {{ buffers: 4096, buffer-size: 1984 }}
-interfaces:
-  in:  {{ driver: bench-source, mac: '02:00:00:00:00:01', addresses: [198.51.100.1/24] }}
-  out: {{ driver: bench-sink, mac: '02:00:00:00:00:02', addresses: [192.0.2.1/24] }}
-tables:
+{INTERFACES}tables:
   neighbours: {{ kind: neighbours, static: [{{ address: 192.0.2.2, mac: '02:00:00:00:00:99' }}] }}
   routes:
     kind: fib4
@@ -202,10 +248,9 @@ tables:
             _ if self.rules == 1 => return "      - { action: permit }\n".into(),
             _ => {}
         }
-        let Server { destination, port } = Server::of(rule);
-        let [a, b, c, _] = destination.to_be_bytes();
+        let (destination, port) = permitted(rule);
         format!(
-            "      - {{ action: permit, protocol: udp, source: 198.51.100.0/24, destination: {a}.{b}.{c}.0/24, destination-port: {port} }}\n"
+            "      - {{ action: permit, protocol: udp, source: 198.51.100.0/24, destination: {destination}, destination-port: {port} }}\n"
         )
     }
 
@@ -239,6 +284,10 @@ tables:
                 ((0x0a00_0000 + session / 16).to_be_bytes(), 2000 + (session % 16) as u16)
             }
             Traffic::Marked if number % 100 == 37 => ([198, 51, 100, 7], 4001),
+            Traffic::Branches(count) => {
+                let flow = mixed(number % u64::from(count));
+                ([198, 51, 100, 2 + (flow % 250) as u8], 1024 + (flow >> 32) as u16 % 60_000)
+            }
             _ => ([198, 51, 100, 7], 4000),
         };
         let builder = PacketBuilder::ethernet2(SENDER_MAC, OUR_MAC).ipv4(source, destination.to_be_bytes(), ttl);
@@ -262,11 +311,18 @@ tables:
             Traffic::Exceptions => 5,
             // As many as both 100 and a vector are contained in.
             Traffic::Marked => 25,
-            Traffic::Rules => 16,
+            Traffic::Rules => self.rules.div_ceil(VECTOR as u32).max(16) as usize,
             Traffic::Flooded(_) => FLOODED,
-            Traffic::Translated(count) | Traffic::Created(count) | Traffic::Reflected(count) => (count as usize / VECTOR).max(1),
+            Traffic::Translated(count) | Traffic::Created(count) | Traffic::Reflected(count) | Traffic::Branches(count) => {
+                (count as usize / VECTOR).max(1)
+            }
         }
     }
+}
+
+/// So many random prefixes, /24 to /32.
+pub fn prefixes(count: u32) -> impl Iterator<Item = String> {
+    Route::random(count).iter().map(Route::to_string)
 }
 
 /// A route of many.
@@ -307,7 +363,7 @@ impl fmt::Display for Route {
 }
 
 /// A number for each number, in no order (the last step of `splitmix64`, Steele, Lea and Flood, 2014).
-fn mixed(number: u64) -> u64 {
+pub fn mixed(number: u64) -> u64 {
     let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -353,6 +409,13 @@ fn fragment(frame: &mut [u8]) {
     (ip.more_fragments, ip.dont_fragment) = (true, false);
     ip.header_checksum = ip.calc_header_checksum();
     frame[IP..IP + ip.header_len()].copy_from_slice(&ip.to_bytes());
+}
+
+/// The network, and the port of a server in it, that a rule is for.
+pub fn permitted(rule: u32) -> (String, u16) {
+    let Server { destination, port } = Server::of(rule);
+    let [a, b, c, _] = destination.to_be_bytes();
+    (format!("{a}.{b}.{c}.0/24"), port)
 }
 
 /// Whom a rule is for.

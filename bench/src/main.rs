@@ -14,6 +14,7 @@ mod classifiers;
 mod create;
 mod dpdk;
 mod kernel;
+mod latency;
 #[path = "../plugin/src/mark.rs"]
 mod mark;
 mod measure;
@@ -23,6 +24,7 @@ mod results;
 mod rig;
 mod rte_acl;
 mod scrape;
+mod start;
 mod store;
 mod verify;
 mod wake;
@@ -52,6 +54,9 @@ struct Arguments {
     /// Samples, each of one vector. More of them on a noisy machine.
     #[arg(long, default_value_t = 20_000)]
     samples: usize,
+    /// With `start`, `latency` and `large`: less of everything, to see that the case works, and not how fast anything is.
+    #[arg(long)]
+    short: bool,
     /// The core to run on.
     #[arg(long, default_value_t = 1)]
     core: usize,
@@ -91,6 +96,14 @@ const THREADS: [Threads; 8] = [
     ("watched", "instructions per packet while somebody traces, taps or captures", watched::report),
     ("reload", "what a NAT gateway loses when another graph is applied, beside Click; as root", reload::report),
     ("wake", "how long packets wait for a worker that sleeps, and what it costs to be idle", wake::report),
+];
+
+/// What has a short form, too: name, meaning, and how.
+type Scaled = (&'static str, &'static str, fn(bool) -> Result<(), String>);
+const SCALED: [Scaled; 3] = [
+    (start::NAME, start::ABOUT, start::report),
+    (latency::NAME, latency::ABOUT, latency::report),
+    (workers::LARGE, workers::ABOUT_LARGE, workers::large),
 ];
 
 fn main() -> ExitCode {
@@ -133,6 +146,7 @@ fn graph_costs(arguments: &Arguments) {
         store::all().iter().for_each(|case| println!("{:<28} {}", case.name, case.about));
         println!("{:<28} {}", create::NAME, create::ABOUT);
         THREADS.iter().for_each(|(name, about, _)| println!("{name:<28} {about}"));
+        SCALED.iter().for_each(|(name, about, _)| println!("{name:<28} {about}"));
         af_xdp::CASES.iter().for_each(|(name, about, _)| println!("{name:<28} {about}"));
         println!("{:<28} {}", dpdk::NAME, dpdk::ABOUT);
         println!("{:<28} {}", plugin::NAME, plugin::ABOUT);
@@ -147,6 +161,11 @@ fn graph_costs(arguments: &Arguments) {
             println!("{}\n", measure::machine());
         }
         run().unwrap_or_else(|error| fail(&error));
+        return;
+    }
+    if let Some((_, _, run)) = SCALED.iter().find(|(name, ..)| arguments.case.as_deref() == Some(*name)) {
+        println!("{}\n", measure::machine());
+        run(arguments.short).unwrap_or_else(|error| fail(&error));
         return;
     }
     if let (Some(vectors), Some(workers)) = (arguments.vectors, arguments.workers) {

@@ -2,6 +2,7 @@
 //! overload, and what a packet costs in instructions.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::thread::sleep;
@@ -10,12 +11,16 @@ use std::time::{Duration, Instant};
 use swath_api::VECTOR;
 use swath_core::run::Engine;
 use swath_ctl::{Live, Server, Settings};
+use swath_io::capture::Writer;
 
+use crate::cases::Case;
 use crate::rig::build;
 use crate::scrape::scrape;
 
 /// How long one reading takes.
 const READING: Duration = Duration::from_millis(500);
+/// The longest until all packets of a case have come once.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Readings, of which the median counts: one of each kind after the other, for the machine may be slow for a while.
 const ROUNDS: usize = 5;
 
@@ -62,13 +67,22 @@ struct Reading {
 }
 
 fn read(workers: usize, handoff: bool, pace: &str) -> Result<Reading, String> {
+    watch(graph(workers, handoff, pace), 0)
+}
+
+/// Runs a graph, and looks at it when it has received so many packets.
+fn watch(graph: String, warm_up: u64) -> Result<Reading, String> {
     let failed = |error: std::io::Error| error.to_string();
-    let mut engine = build("workers", graph(workers, handoff, pace), swath_io::DRIVERS, false);
+    let mut engine = build("workers", graph, swath_io::DRIVERS, false);
     let live = Live::new(Settings { by_worker: true });
     let server = Server::start(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::clone(&live)).map_err(failed)?;
     engine.start().map_err(failed)?;
     live.attach(engine.observer());
     sleep(READING / 5);
+    let started = Instant::now();
+    while engine.ledger().received < warm_up && started.elapsed() < PATIENCE {
+        sleep(READING / 50);
+    }
     let look = |engine: &Engine| {
         let ledger = engine.ledger();
         (Instant::now(), worker_seconds(), ledger.sent, ledger.received, ledger.dropped_total())
@@ -107,8 +121,8 @@ pub fn worker_seconds() -> f64 {
 }
 
 /// The median of each figure, and the longest scrape, each case read in turn.
-fn medians(cases: usize, read: impl Fn(usize) -> Result<Reading, String>) -> Result<Vec<Reading>, String> {
-    let rounds = (0..ROUNDS).map(|_| (0..cases).map(&read).collect::<Result<Vec<_>, _>>()).collect::<Result<Vec<_>, _>>()?;
+fn medians(cases: usize, rounds: usize, read: impl Fn(usize) -> Result<Reading, String>) -> Result<Vec<Reading>, String> {
+    let rounds = (0..rounds).map(|_| (0..cases).map(&read).collect::<Result<Vec<_>, _>>()).collect::<Result<Vec<_>, _>>()?;
     let of = |case: usize| {
         let median = |figure: fn(&Reading) -> f64| {
             let mut values: Vec<f64> = rounds.iter().map(|round| figure(&round[case])).collect();
@@ -126,6 +140,79 @@ fn medians(cases: usize, read: impl Fn(usize) -> Result<Reading, String>) -> Res
     Ok((0..cases).map(of).collect())
 }
 
+/// The name of the case of large tables.
+pub const LARGE: &str = "large";
+/// One sentence.
+pub const ABOUT_LARGE: &str =
+    "packets per second by 1 and 2 workers with 1 M routes, 1 M sessions, 10 k rules, and in a graph of 300 nodes";
+/// Rounds of these, of which each takes as long as the tables are large.
+const LARGE_ROUNDS: usize = 3;
+
+/// The graph of a case between interfaces of the driver `memory`, its packets from a capture.
+fn of_case(case: &Case, workers: usize, capture: &Path) -> String {
+    let graph = case.graph().replacen("engine: {", &format!("engine: {{ workers: {workers},"), 1);
+    let graph = graph.replacen("buffers: 4096", "buffers: 65536", 1).replacen("buffers: 8192", "buffers: 65536", 1);
+    let source = format!("driver: memory, generate: {{ file: '{}' }}", capture.display());
+    graph.replacen("driver: bench-source", &source, 1).replacen("driver: bench-sink", "driver: memory", 1)
+}
+
+/// Packets per second with one worker and with two, of graphs with large tables.
+///
+/// # Errors
+/// A thread cannot be had, or does not answer; a capture cannot be written.
+pub fn large(short: bool) -> Result<(), String> {
+    let names = if short {
+        ["ip4-131k", "nat-10k", "acl-router-100", "nodes-300"]
+    } else {
+        ["ip4-1m", "nat-1m", "acl-router-10000", "nodes-300"]
+    };
+    let rounds = if short { 1 } else { LARGE_ROUNDS };
+    println!("| case | workers | Mpps | CPU share | Mpps per core | of one worker's, per core | lost between workers |");
+    println!("|---|---|---|---|---|---|---|");
+    for case in Case::all().into_iter().filter(|case| names.contains(&case.name)) {
+        let capture = Capture::write(&case)?;
+        let readings = medians(2, rounds, |index| watch(of_case(&case, index + 1, &capture.path), capture.packets))?;
+        for (workers, reading) in (1..).zip(&readings) {
+            println!(
+                "| {} | {workers} | **{:.2}** | {:.2} | {:.2} | {:.2} | {:.1} % |",
+                case.name,
+                reading.rate / 1e6,
+                reading.share,
+                reading.per_cpu / 1e6,
+                reading.per_cpu / readings[0].per_cpu,
+                reading.lost * 100.0
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The packets of a case in a file, which goes when this goes.
+struct Capture {
+    path: PathBuf,
+    packets: u64,
+}
+
+impl Capture {
+    fn write(case: &Case) -> Result<Capture, String> {
+        let path = std::env::temp_dir().join(format!("swath-bench-{}-{}.pcap", std::process::id(), case.name));
+        let capture = Capture { packets: (case.vectors() * VECTOR) as u64, path };
+        let failed = |error: std::io::Error| format!("{}: {error}", capture.path.display());
+        let mut writer = Writer::create(&capture.path).map_err(failed)?;
+        for number in 0..capture.packets {
+            writer.write(number, &case.packet(number)).map_err(failed)?;
+        }
+        writer.finish().map_err(failed)?;
+        Ok(capture)
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
 /// Packets per second with one worker and with two.
 ///
 /// # Errors
@@ -134,7 +221,7 @@ pub fn scale() -> Result<(), String> {
     const CASES: [(usize, bool); 3] = [(1, false), (2, false), (2, true)];
     println!("| workers | handoff | Mpps | CPU share | Mpps per core | of one worker's, per core | lost between workers |");
     println!("|---|---|---|---|---|---|---|");
-    let all = medians(CASES.len(), |case| read(CASES[case].0, CASES[case].1, ""))?;
+    let all = medians(CASES.len(), ROUNDS, |case| read(CASES[case].0, CASES[case].1, ""))?;
     for ((workers, handoff), reading) in CASES.into_iter().zip(&all) {
         println!(
             "| {workers} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} % |",
@@ -156,7 +243,7 @@ pub fn scale() -> Result<(), String> {
 pub fn overload() -> Result<(), String> {
     const OFFERED: [f64; 5] = [0.5, 0.8, 1.0, 2.0, 10.0];
     for (workers, handoff) in [(1, false), (2, true)] {
-        let capacity = medians(1, |_| read(workers, handoff, ""))?[0].per_cpu;
+        let capacity = medians(1, ROUNDS, |_| read(workers, handoff, ""))?[0].per_cpu;
         println!("\n{workers} worker{}\n", if handoff { "s, with a handoff" } else { "" });
         println!(
             "| offered, of {:.2} Mpps | Mpps sent | CPU share | Mpps per core | lost between workers | longest scrape |",
@@ -164,7 +251,7 @@ pub fn overload() -> Result<(), String> {
         );
         println!("|---|---|---|---|---|---|");
         let pace = |case: usize| format!(", rate: {}, burst: 32", (capacity * OFFERED[case]) as u64);
-        let all = medians(OFFERED.len(), |case| read(workers, handoff, &pace(case)))?;
+        let all = medians(OFFERED.len(), ROUNDS, |case| read(workers, handoff, &pace(case)))?;
         let peak = all.iter().map(|reading| reading.per_cpu).fold(0.0, f64::max);
         for (offered, reading) in OFFERED.iter().zip(&all) {
             println!(
