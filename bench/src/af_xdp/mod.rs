@@ -74,7 +74,7 @@ fn prepare(core: usize) -> Result<(Programs, Traffic, usize), String> {
     let other = *cores.iter().find(|other| **other != core).ok_or("it needs two cores")?;
     measure::claim_core(other)?;
     network::lay().map_err(|error| format!("it needs root, iproute2 and ethtool: {error}"))?;
-    Ok((Programs::new(core, &cores)?, Traffic::new(false)?, other))
+    Ok((Programs::new(core, &cores)?, Traffic::new(false, network::OUR_MAC)?, other))
 }
 
 /// The case, within that namespace.

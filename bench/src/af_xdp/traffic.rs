@@ -8,7 +8,7 @@ use aya::programs::{TestRun, TestRunAttrs, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use etherparse::PacketBuilder;
 
-use super::network::{IN, INTO, LAST, NEXT_HOP_MAC, OUR_MAC, SENDER_MAC, index};
+use super::network::{IN, INTO, LAST, NEXT_HOP_MAC, SENDER_MAC, index};
 
 /// What `./build` makes of `traffic.bpf.c`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("traffic.bpf.o");
@@ -46,15 +46,17 @@ pub struct Traffic {
     // Its programs are attached as long as it lives.
     program: Ebpf,
     counters: Array<MapData, Counter>,
+    frame: Vec<u8>,
     /// What was lost so far, as far as it is known: it is not under way.
     lost: u64,
 }
 
 impl Traffic {
     /// Loads both, and puts the sink in its place, which is told whether sources are translated on the way.
-    pub fn new(translated: bool) -> Result<Traffic, String> {
+    /// Frames are to a station: the router, or who is behind a bridge.
+    pub fn new(translated: bool, to: [u8; 6]) -> Result<Traffic, String> {
         let device = index(INTO)?;
-        let frame = frame();
+        let frame = frame(to);
         let headers: [u8; HEADERS] = *frame.first_chunk().ok_or("a frame has headers")?;
         let mut program = EbpfLoader::new()
             .override_global("device", &device, true)
@@ -70,7 +72,7 @@ impl Traffic {
         for name in ["generate", "discard"] {
             self::program(&mut program, name)?.load().map_err(words)?;
         }
-        Ok(Traffic { program, counters, lost: 0 })
+        Ok(Traffic { program, counters, frame, lost: 0 })
     }
 
     /// Begins anew, for another one that forwards: what was under way is lost.
@@ -126,9 +128,8 @@ impl Traffic {
         let mut allowed = [0; 16];
         allowed[0] = under_way.saturating_add(self.lost);
         self.counters.set(ALLOWED, allowed, 0).map_err(words)?;
-        let frame = frame();
         let mut options = TestRunOptions::new();
-        options.data_in = Some(&frame);
+        options.data_in = Some(&self.frame);
         options.repeat = CALL;
         options.attrs = TestRunAttrs::new().xdp_live_frames(64);
         program(&mut self.program, "generate")?.test_run(options).map(drop).map_err(words)
@@ -140,8 +141,8 @@ fn program<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, String> 
 }
 
 /// One flow of UDP, in frames of 60 bytes.
-fn frame() -> Vec<u8> {
-    let builder = PacketBuilder::ethernet2(SENDER_MAC, OUR_MAC).ipv4([198, 51, 100, 2], [203, 0, 113, 1], 64).udp(1024, 9);
+fn frame(to: [u8; 6]) -> Vec<u8> {
+    let builder = PacketBuilder::ethernet2(SENDER_MAC, to).ipv4([198, 51, 100, 2], [203, 0, 113, 1], 64).udp(1024, 9);
     let mut frame = Vec::new();
     builder.write(&mut frame, &[0; FRAME - HEADERS]).expect("it is written to memory");
     frame

@@ -1,4 +1,5 @@
-//! The kernel as the router, beside swath on AF_XDP: plain, with a thousand rules, and as a translator of sources.
+//! The kernel as the router, beside swath on AF_XDP: plain, with a thousand rules in a row and as a set, and as a translator of sources; and
+//! as a bridge.
 //!
 //! The kernel forwards where packets come in, on the core of the generator, or on the other one, where it is told to steer them
 //! (`rps_cpus`): what it does better counts. Swath has its worker on the other core, and the kernel's part of receiving on the first. All
@@ -9,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::forwarder::{Kind, Programs};
-use super::network::{IN, NEXT_HOP_MAC, OUT, run as run_program};
+use super::network::{IN, NEXT_HOP_MAC, OUR_MAC, OUT, run as run_program};
 use super::statistics::Summary;
 use super::traffic::{Traffic, UNDER_WAY};
 use super::{Options, WARM_UP, prepare};
@@ -18,8 +19,7 @@ use crate::measure;
 /// The name of the case.
 pub const NAME: &str = "af-xdp-kernel";
 /// In a sentence.
-pub const ABOUT: &str =
-    "router on AF_XDP over the kernel's own, plain, with 1000 rules and with NAT: packets per second, as ratios (root)";
+pub const ABOUT: &str = "router on AF_XDP over the kernel's own, plain, with 1000 rules, with NAT, and bridge over bridge: packets per second, as ratios (root)";
 
 /// Rules of which none holds for what is sent.
 const RULES: u32 = 1000;
@@ -31,18 +31,24 @@ pub enum Work {
     Plain,
     /// To ask a thousand rules before.
     Rules,
+    /// The same rules; the kernel is told them as one set.
+    Set,
     /// To put its own address in the place of the source.
     Nat,
+    /// Not to route, but to be a bridge.
+    Bridge,
 }
 
 impl Work {
     /// All.
-    pub const ALL: [Work; 3] = [Work::Plain, Work::Rules, Work::Nat];
+    pub const ALL: [Work; 5] = [Work::Plain, Work::Rules, Work::Set, Work::Nat, Work::Bridge];
 
     fn about(self) -> &'static str {
         match self {
             Work::Plain => "Forwarding alone",
             Work::Rules => "1000 rules, one after the other in the kernel's chain `forward`, of which none holds",
+            Work::Set => "The same 1000 rules, in the kernel as one set of addresses and ports",
+            Work::Bridge => "A bridge that learns, to a station that it knows",
             Work::Nat => "Source NAT (`masquerade` of the kernel), one session",
         }
     }
@@ -50,7 +56,16 @@ impl Work {
     /// What the kernel is told (nft(8)).
     fn rules(self) -> String {
         match self {
-            Work::Plain => String::new(),
+            Work::Plain | Work::Bridge => String::new(),
+            Work::Set => {
+                let elements: Vec<String> = addresses().map(|(address, port)| format!("{address} . {port}")).collect();
+                format!(
+                    "add table ip bench\nadd set ip bench listed {{ type ipv4_addr . inet_service; elements = {{ {} }}; }}\n\
+                     add chain ip bench work {{ type filter hook forward priority 0; }}\n\
+                     add rule ip bench work ip saddr . udp dport @listed drop\n",
+                    elements.join(", ")
+                )
+            }
             Work::Rules => {
                 let rules =
                     addresses().map(|(address, port)| format!("add rule ip bench work ip saddr {address} udp dport {port} drop\n"));
@@ -70,15 +85,39 @@ fn addresses() -> impl Iterator<Item = (std::net::Ipv4Addr, u32)> {
     (0..RULES).map(|number| (std::net::Ipv4Addr::from(0x0b00_0000 | number.wrapping_mul(0x9e37_79b1) >> 8), 1 + number))
 }
 
-/// The router of swath that does the same.
+/// The bridge of swath.
+fn bridge(core: usize) -> String {
+    let mac = NEXT_HOP_MAC.map(|byte| format!("{byte:02x}")).join(":");
+    format!(
+        "version: 1
+engine: {{ cores: [{core}], idle: busy }}
+interfaces:
+  in:  {{ driver: af-xdp, device: {IN} }}
+  out: {{ driver: af-xdp, device: {OUT} }}
+tables:
+  stations: {{ kind: bridge, static: [{{ mac: '{mac}', interface: out }}] }}
+nodes:
+  in-rx:  {{ kind: rx, interface: in, to: bridge }}
+  out-rx: {{ kind: rx, interface: out, to: bridge }}
+  bridge: {{ kind: bridge-input, to: {{ forward: tx, flood: flood }} }}
+  flood:  {{ kind: bridge-flood, to: tx }}
+  tx:     {{ kind: tx }}
+"
+    )
+}
+
+/// The router of swath that does the same, or the bridge.
 pub fn graph(core: usize, work: Work) -> String {
+    if work == Work::Bridge {
+        return bridge(core);
+    }
     let rules = addresses()
         .map(|(address, port)| format!("{{ action: deny, source: {address}/32, protocol: udp, destination-port: {port} }}, "));
     let (table, nodes) = match work {
-        Work::Plain => {
+        Work::Plain | Work::Bridge => {
             (String::new(), "  ip4:      { kind: ip4-input, to: lookup }\n  lookup:   { kind: ip4-lookup, to: rewrite }\n")
         }
-        Work::Rules => (
+        Work::Rules | Work::Set => (
             format!("  rules: {{ kind: acl, default: permit, rules: [{}] }}\n", rules.collect::<String>()),
             "  ip4:      { kind: ip4-input, to: filter }\n  filter:   { kind: acl-filter, to: lookup }\n  \
              lookup:   { kind: ip4-lookup, to: rewrite }\n",
@@ -119,6 +158,17 @@ fn route() -> Result<(), String> {
     run_program("ethtool", &format!("-K {IN} gro on")).map(drop)
 }
 
+/// Makes a bridge of it, which knows who is at the end.
+fn enslave() -> Result<(), String> {
+    let mac = NEXT_HOP_MAC.map(|byte| format!("{byte:02x}")).join(":");
+    run_program("ip", "link add bridge0 type bridge forward_delay 0 mcast_snooping 0")?;
+    for device in [IN, OUT] {
+        run_program("ip", &format!("link set {device} master bridge0"))?;
+    }
+    run_program("ip", "link set bridge0 up")?;
+    run_program("bridge", &format!("fdb replace {mac} dev {OUT} master static")).map(drop)
+}
+
 /// Gives the kernel its rules, in the place of those before.
 fn tell_kernel(rules: &str) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("nft: {error}");
@@ -138,14 +188,15 @@ fn steer(core: Option<usize>) -> Result<(), String> {
     if done.success() { Ok(()) } else { Err("the kernel does not take `rps_cpus`".into()) }
 }
 
-/// Packets per second of whoever forwards now. All arrive.
-fn rate(traffic: &mut Traffic, options: Options) -> Result<f64, String> {
+/// Packets per second of whoever forwards now. All arrive, and are as a router sends them, or as they were.
+fn rate(traffic: &mut Traffic, work: Work, options: Options) -> Result<f64, String> {
     traffic.send(WARM_UP, UNDER_WAY)?;
     let (started, before) = (Instant::now(), traffic.counts()?);
     traffic.send(Duration::from_millis(options.milliseconds), UNDER_WAY)?;
     let (seconds, now) = (started.elapsed().as_secs_f64(), traffic.counts()?);
     let counts = traffic.settle()?;
-    if counts.sent != counts.received || counts.received != counts.routed {
+    let routed = if work == Work::Bridge { 0 } else { counts.received };
+    if counts.sent != counts.received || counts.routed != routed {
         return Err(format!("not all that was sent was forwarded: {counts:?}"));
     }
     Ok((now.received - before.received) as f64 / seconds)
@@ -163,13 +214,13 @@ fn measure_one(
     match turn {
         0 => {
             let forwarder = programs.start(Kind::With(work))?;
-            let rate = rate(traffic, options)?;
+            let rate = rate(traffic, work, options)?;
             forwarder.end()?;
             Ok(rate)
         }
         turn => {
             steer((turn == 2).then_some(core))?;
-            rate(traffic, options)
+            rate(traffic, work, options)
         }
     }
 }
@@ -188,8 +239,12 @@ pub fn run(options: Options, core: usize) -> Result<(), String> {
     let mut is_met = true;
     for work in Work::ALL {
         tell_kernel(&work.rules())?;
+        if work == Work::Bridge {
+            enslave()?;
+        }
         // The sink counts what has the source that it was sent with, or any.
-        let mut traffic = Traffic::new(work == Work::Nat)?;
+        let to = if work == Work::Bridge { NEXT_HOP_MAC } else { OUR_MAC };
+        let mut traffic = Traffic::new(work == Work::Nat, to)?;
         println!("\n{}:\n", work.about());
         println!(
             "| round | swath, packets per second | kernel, core {other} | kernel, core {core} | ratio |\n|---|---|---|---|---|"
