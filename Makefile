@@ -11,7 +11,7 @@ ifdef CI
 export CARGO_INCREMENTAL := 0
 endif
 
-.PHONY: run check test loom test-long bench fuzz deps lint deny asan valgrind doc docs
+.PHONY: run check count count-update test loom test-long bench fuzz deps lint deny asan valgrind doc docs
 
 ## make run: traffic from a generator through a router, with a live line of rates and drops. No privileges, no system packages.
 run:
@@ -24,13 +24,19 @@ run:
 		"  target/release/swath explain --in lan 'udp 10.0.0.5:4000 > 8.8.8.8:53 ttl 1'" ''
 	target/release/swath run graphs/quickstart.yaml
 
-## make check: formatting, lints and the tests that need no root. Five minutes at most.
-check: lint
+## make check: formatting, lints, instruction counts, and the tests that need no root. Five minutes at most.
+check: lint count
 	$(CARGO) test $(WORKSPACE) --lib --bins
 	$(CARGO) test $(WORKSPACE) --doc
 
+## make count: instructions per packet of the main cases, by callgrind, against bench/micro/instructions.txt; make count-update writes that anew.
+count:
+	$(CARGO) run --quiet --profile count -p swath-micro --bin swath-count
+count-update:
+	$(CARGO) run --quiet --profile count -p swath-micro --bin swath-count -- --update
+
 ## make test: everything that must hold. As root it installs what the tests need.
-test: deps lint doc loom
+test: deps lint doc loom count
 ifeq ($(NEXTEST),)
 	$(CARGO) test $(WORKSPACE) --no-fail-fast
 else
@@ -60,7 +66,17 @@ endif
 ## With CASE=workers, overload, overload-af-packet, reload, wake, scrape, watched or workers-instructions what several workers, or one under load or at rest, do;
 ## with CASE=af-xdp the router between devices, with CASE=af-xdp-deny a list in the kernel beside one in the graph, and with CASE=af-xdp-kernel the
 ## router beside the kernel's own, as root; with CASE=start how long `swath run` takes to its first packets, with CASE=large what 1 and 2 workers do with large
-## tables, with CASE=latency how long packets are in the engine; with CASE=plugin one node built in and in libraries; with CASE=dpdk mirror and router on devices of DPDK, beside testpmd. Wants an idle machine.
+## tables; with CASE=vpp graph cost beside VPP, with CASE=peers all that others are measured in (VPP, DPDK, the kernel, Click), with CASE=micro look-ups and the like by criterion; BENCH_ARGS=--profile names the functions that take
+## the instructions of a case. With CASE=latency how long packets are in the engine; with CASE=plugin one node built in and in libraries; with CASE=dpdk mirror and router on devices of DPDK, beside testpmd. Wants an idle machine.
+ifeq ($(CASE),micro)
+bench:
+	$(CARGO) bench -p swath-micro --features criterion -- $(BENCH_ARGS)
+else ifeq ($(CASE),peers)
+bench:
+	$(CARGO) build --release -p swath-bench -p swath $(if $(findstring --exclude,$(WORKSPACE)),,-p swath-dpdk)
+	failed=0; for case in vpp 'acl-1*' 'acl-fw*' af-xdp-kernel dpdk reload; do \
+		target/release/swath-bench --case "$$case" $(BENCH_ARGS) || failed=1; done; exit $$failed
+else
 bench:
 ifeq ($(CASE),watched)
 	$(CARGO) build --release -p swath-bench --features bare
@@ -72,6 +88,7 @@ ifeq ($(CASE),plugin)
 	$(CC) -std=c11 -O2 -Wall -Wextra -Iengine/api/include -fPIC -shared -o bench/plugin/target/release/libmark_c.so bench/plugin/mark.c
 endif
 	target/release/swath-bench $(if $(CASE),--case '$(CASE)',--write bench/results) $(BENCH_ARGS)
+endif
 
 ## make fuzz [TARGET=graph_file] [SECONDS=60]: coverage-guided random input (libFuzzer), under AddressSanitizer. Needs a C++ compiler.
 SECONDS ?= 60
@@ -91,6 +108,7 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(WORKSPACE) --all-targets -- -D warnings
 	$(CARGO) clippy -p swath-core --features bare -- -D warnings
+	$(CARGO) clippy -p swath-micro --features criterion --benches -- -D warnings
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(WORKSPACE) --no-deps --quiet

@@ -7,7 +7,6 @@
 #![forbid(unsafe_code)]
 
 mod af_xdp;
-mod cases;
 #[path = "../../nodes/tests/common/classbench.rs"]
 mod classbench;
 mod classifiers;
@@ -21,12 +20,11 @@ mod measure;
 mod plugin;
 mod reload;
 mod results;
-mod rig;
 mod rte_acl;
 mod scrape;
 mod start;
 mod store;
-mod verify;
+mod vpp;
 mod wake;
 mod watched;
 mod workers;
@@ -36,8 +34,9 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::Parser;
+use swath_micro::cases::Case;
+use swath_micro::{callgrind, cases, rig, verify};
 
-use cases::Case;
 use measure::{Measurement, Settings};
 use results::{Outcome, Row};
 
@@ -51,6 +50,9 @@ struct Arguments {
     /// Lists the cases.
     #[arg(long)]
     list: bool,
+    /// Instructions per packet of the functions that take most of them, by callgrind, and no times.
+    #[arg(long)]
+    profile: bool,
     /// Samples, each of one vector. More of them on a noisy machine.
     #[arg(long, default_value_t = 20_000)]
     samples: usize,
@@ -117,6 +119,15 @@ fn main() -> ExitCode {
         plugin_costs(&arguments).unwrap_or_else(|error| fail(&error));
         return ExitCode::SUCCESS;
     }
+    if case == Some(vpp::NAME) {
+        println!("{}; {}\n", measure::machine(), measure::CYCLES);
+        let settings = Settings { samples: arguments.samples, core: arguments.core };
+        // The best set of kernels is what a user of this machine gets.
+        let best = swath_api::kernel::all_supported()[0].name;
+        let measure = |case: &Case| child(case, &settings, best).map(|measured| measured.total);
+        vpp::report(&settings, measure).unwrap_or_else(|error| fail(&error));
+        return ExitCode::SUCCESS;
+    }
     let Some((_, _, run)) = af_xdp::CASES.iter().find(|(name, ..)| case == Some(*name)) else {
         graph_costs(&arguments);
         return ExitCode::SUCCESS;
@@ -150,6 +161,7 @@ fn graph_costs(arguments: &Arguments) {
         af_xdp::CASES.iter().for_each(|(name, about, _)| println!("{name:<28} {about}"));
         println!("{:<28} {}", dpdk::NAME, dpdk::ABOUT);
         println!("{:<28} {}", plugin::NAME, plugin::ABOUT);
+        println!("{:<28} {}", vpp::NAME, vpp::ABOUT);
         return;
     }
     if let (Some(vectors), Some(way)) = (arguments.vectors, &arguments.watch) {
@@ -184,6 +196,11 @@ fn graph_costs(arguments: &Arguments) {
     }
     if let (Some(vectors), Some(case)) = (arguments.vectors, cases.first()) {
         rig::Rig::new(case).run(vectors);
+        return;
+    }
+    if arguments.profile {
+        println!("{}", measure::machine());
+        profile(&cases).unwrap_or_else(|error| fail(&error));
         return;
     }
     if let (true, Some(case)) = (arguments.child, cases.first()) {
@@ -309,29 +326,31 @@ fn child(case: &Case, settings: &Settings, kernels: &str) -> Result<Measurement,
     Measurement::from_json(text.trim()).ok_or_else(|| format!("no measurement in: {text}"))
 }
 
-/// Instructions per packet of the passes alone, by callgrind: the difference of two runs, so that set-up cancels out. `None` without
-/// valgrind, for kernels that it cannot run (AVX-512), and for what takes it minutes to build.
+/// Instructions per packet of the passes alone, by callgrind. `None` without valgrind, for kernels that it cannot run (AVX-512), and for what
+/// takes it minutes.
 fn instructions(case: &Case, kernels: &str) -> Option<f64> {
-    let (few, many) = (20, 120);
-    let count = |vectors: usize| -> Option<u64> {
-        let output = Command::new("valgrind")
-            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"])
-            .args(["--toggle-collect=*graph_pass*", "--toggle-collect=*SinkQueue*transmit*"])
-            .arg(std::env::current_exe().ok()?)
-            .args(["--case", case.name, "--vectors", &vectors.to_string()])
-            .env("SWATH_KERNELS", kernels)
-            .output()
-            .ok()?;
-        let text = String::from_utf8_lossy(&output.stderr);
-        let line = text.lines().find(|line| line.contains("Collected :"))?;
-        line.rsplit(' ').next()?.parse().ok()
-    };
-    if kernels == "avx512" || case.is_large() {
+    if kernels == "avx512" || !callgrind::is_countable(case) {
         return None;
     }
-    let (few_counted, many_counted) = (count(few)?, count(many)?);
-    let packets = (many - few) * swath_api::VECTOR;
-    Some((many_counted.checked_sub(few_counted)?) as f64 / packets as f64)
+    let program = std::env::current_exe().ok()?;
+    callgrind::count(&program, case, kernels).ok().map(|counts| counts.total)
+}
+
+/// Functions of a profile.
+const FUNCTIONS: usize = 12;
+
+/// What cases spend their instructions on, with the kernels of AVX2. Large tables take minutes.
+fn profile(cases: &[Case]) -> Result<(), String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    for case in cases {
+        let counts = callgrind::count(&program, case, "avx2")?;
+        println!("\n### {}: {}\n\n{:.1} instructions per packet\n", case.name, case.about, counts.total);
+        println!("| function | instructions per packet | of all |\n|---|---|---|");
+        for (name, each) in counts.functions.iter().take(FUNCTIONS) {
+            println!("| `{}` | {each:.1} | {:.0} % |", callgrind::short(name), each / counts.total * 100.0);
+        }
+    }
+    Ok(())
 }
 
 fn fail(message: &str) -> ! {

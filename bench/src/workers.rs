@@ -188,13 +188,16 @@ pub fn large(short: bool) -> Result<(), String> {
 }
 
 /// The packets of a case in a file, which goes when this goes.
-struct Capture {
-    path: PathBuf,
+#[derive(Debug)]
+pub struct Capture {
+    pub path: PathBuf,
     packets: u64,
 }
 
 impl Capture {
-    fn write(case: &Case) -> Result<Capture, String> {
+    /// # Errors
+    /// What the system says.
+    pub fn write(case: &Case) -> Result<Capture, String> {
         let path = std::env::temp_dir().join(format!("swath-bench-{}-{}.pcap", std::process::id(), case.name));
         let capture = Capture { packets: (case.vectors() * VECTOR) as u64, path };
         let failed = |error: std::io::Error| format!("{}: {error}", capture.path.display());

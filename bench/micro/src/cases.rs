@@ -296,6 +296,12 @@ engine: {{ buffers: 4096, buffer-size: 1984 }}
         frame
     }
 
+    /// Whether packets open what others find.
+    pub fn keeps_sessions(&self) -> bool {
+        use Traffic::{Created, Flooded, Reflected, Translated};
+        matches!(self.traffic, Translated(_) | Created(_) | Reflected(_) | Flooded(_))
+    }
+
     /// Whether it takes seconds to build.
     pub fn is_large(&self) -> bool {
         matches!(self.traffic, Traffic::Routes(_))
