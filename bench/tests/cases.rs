@@ -68,3 +68,51 @@ fn both_workers_of_large_tables_send() {
     assert_eq!(rows.len(), starts.len(), "{said}");
     assert!(rows.iter().zip(&starts).all(|(row, start)| row.starts_with(start)), "{said}");
 }
+
+/// What the documents and the Makefile tell to run is there.
+#[test]
+fn each_case_that_is_named_is_listed() {
+    let program = Path::new(env!("CARGO_BIN_EXE_swath-bench"));
+    let listed = Command::new(program).arg("--list").output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let listed: Vec<&str> = listed.lines().filter_map(|line| line.split(' ').next()).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut count = 0;
+    for document in ["README.md", "docs/performance.md", "docs/dpdk.md", "CHANGELOG.md"] {
+        let text = std::fs::read_to_string(root.join(document)).unwrap();
+        for named in text.split("CASE=").skip(1) {
+            let named = named.trim_start_matches('\'');
+            let end = named.find(|next: char| !next.is_ascii_alphanumeric() && !"-*".contains(next)).unwrap_or(named.len());
+            let named = &named[..end];
+            // `micro` is criterion's, and `peers` are several.
+            let is_ours =
+                named.strip_suffix('*').map_or(listed.contains(&named), |start| listed.iter().any(|case| case.starts_with(start)));
+            assert!(is_ours || ["micro", "peers"].contains(&named), "{document}: CASE={named}");
+            count += 1;
+        }
+    }
+    assert!(count > 20, "{count}");
+}
+
+#[test]
+fn without_vpp_nothing_stands_beside() {
+    let program = Path::new(env!("CARGO_BIN_EXE_swath-bench"));
+    let output = Command::new(program).args(["--case", "vpp"]).env("PATH", "/nonexistent").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("no vpp on the PATH"), "{said}");
+}
+
+#[test]
+fn a_profile_names_functions() {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "it needs valgrind");
+        println!("not run: it needs valgrind");
+        return;
+    }
+    let program = Path::new(env!("CARGO_BIN_EXE_swath-bench"));
+    let output = Command::new(program).args(["--case", "ip4-1", "--profile"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let rows = rows(&said);
+    assert!(output.status.success() && said.contains(" instructions per packet\n"), "{said}");
+    assert!(rows.len() == 12 && rows.iter().any(|row| row.contains("arrive")), "{said}");
+}

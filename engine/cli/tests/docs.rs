@@ -10,7 +10,8 @@ fn root() -> PathBuf {
 
 /// The blocks of a language in all documents for people, with the document's name.
 fn blocks(language: &str) -> Vec<(String, String)> {
-    let documents = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/editors.md", "docs/tests-of-graphs.md"];
+    let documents =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/editors.md", "docs/performance.md", "docs/tests-of-graphs.md"];
     let mut found = Vec::new();
     for document in documents {
         let text = std::fs::read_to_string(root().join(document)).unwrap();
