@@ -36,7 +36,7 @@ count-update:
 	$(CARGO) run --quiet --profile count -p swath-micro --bin swath-count -- --update
 
 ## make test: everything that must hold. As root it installs what the tests need.
-test: deps lint doc loom count
+test: deps lint doc loom
 ifeq ($(NEXTEST),)
 	$(CARGO) test $(WORKSPACE) --no-fail-fast
 else
