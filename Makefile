@@ -70,7 +70,7 @@ endif
 ## the instructions of a case. With CASE=latency how long packets are in the engine; with CASE=plugin one node built in and in libraries; with CASE=dpdk mirror and router on devices of DPDK, beside testpmd. Wants an idle machine.
 ifeq ($(CASE),micro)
 bench:
-	$(CARGO) bench -p swath-micro --features criterion -- $(BENCH_ARGS)
+	$(CARGO) bench -p swath-micro --features criterion --bench micro -- $(BENCH_ARGS)
 else ifeq ($(CASE),peers)
 bench:
 	$(CARGO) build --release -p swath-bench -p swath $(if $(findstring --exclude,$(WORKSPACE)),,-p swath-dpdk)

@@ -11,7 +11,7 @@ use swath_api::wire::checksum::checksum;
 use swath_micro::cases::{Case, Traffic, mixed, prefixes};
 use swath_nodes::acl::{Classifier, Criteria, Key, Scratch};
 use swath_nodes::fib4::{Fib4, Prefix4};
-use swath_nodes::sessions::{Event, Found, Key4, Opening, Pairing, Probe, Seed, Sessions, Settings};
+use swath_nodes::sessions::{Event, FlowKey, Found, Key4, Opening, Pairing, Probe, Seed, Sessions, Settings};
 
 #[path = "../../../nodes/tests/common/classbench.rs"]
 mod classbench;

@@ -56,6 +56,8 @@ fn crates_without_unsafe_forbid_it() {
         ("engine/cli", "lib.rs"),
         ("engine/cli", "main.rs"),
         ("bench", "main.rs"),
+        ("bench/micro", "lib.rs"),
+        ("bench/micro", "main.rs"),
     ] {
         let text = std::fs::read_to_string(root().join(krate).join("src").join(file)).unwrap();
         assert!(text.contains("#![forbid(unsafe_code)]"), "{krate}/src/{file}");
