@@ -65,6 +65,10 @@ impl Node for CheckPaint {
         Ok(CheckPaint { slot: setup.slot(&PAINT)?, ways })
     }
 
+    fn reason(&self, packet: &Packet<'_>, _: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        words.say(format_args!("painted {}", packet.meta_ref().get(self.slot)));
+    }
+
     fn process(&mut self, frame: &mut Frame<'_, Branch<Next>>, _: &mut Context<'_>) {
         frame.for_each(|packet| {
             let color = packet.meta().get(self.slot);

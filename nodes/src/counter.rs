@@ -27,6 +27,10 @@ impl Node for Counter {
         Ok(Counter)
     }
 
+    fn reason(&self, _: &Packet<'_>, _: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        words.say("counted");
+    }
+
     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
         frame.all(Next::Ok);
     }

@@ -1,6 +1,7 @@
 //! `ethernet-mirror`: turns frames round.
 
 use swath_api::prelude::*;
+use swath_api::wire::{Eth, Header};
 
 /// Swaps the addresses of each frame.
 pub struct EthernetMirror;
@@ -30,6 +31,13 @@ impl Node for EthernetMirror {
 
     fn new(_: NoConfig, _: &mut Setup<'_>) -> Result<EthernetMirror, ConfigError> {
         Ok(EthernetMirror)
+    }
+
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        match Eth::parse(packet.data()) {
+            Ok((eth, _)) if decided.is(Next::Ok) => words.say(format_args!("back to {}, as from {}", eth.dst(), eth.src())),
+            _ => words.say(format_args!("{} bytes, where a header has {}", packet.len(), size_of::<Eth>())),
+        }
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {

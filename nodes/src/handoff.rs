@@ -58,17 +58,30 @@ impl Node for Handoff {
         Ok(Handoff { layer: config.layer, workers: setup.workers() })
     }
 
+    fn reason(&self, packet: &Packet<'_>, _: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        words.say(match (self.workers, self.hash(packet)) {
+            (1, _) => "there is one worker",
+            (_, Some(_)) => "by the hash of its flow",
+            (_, None) => "it has no flow",
+        });
+    }
+
     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
         frame.all(Next::Out);
     }
 
     fn owner(&self, frame: &mut Frame<'_, Owner>, _: &Context<'_>) {
-        frame.for_each(|packet| {
-            let hash = match self.layer {
-                Layer::Ethernet => ethernet_hash(packet.data(), SEED),
-                Layer::Ip => ip_hash(packet.data(), SEED),
-            };
-            hash.map_or(Owner::ANY, |hash| Owner::of((hash >> 32) as u32, self.workers))
-        });
+        frame.for_each(|packet| self.hash(packet).map_or(Owner::ANY, |hash| Owner::of((hash >> 32) as u32, self.workers)));
+    }
+}
+
+impl Handoff {
+    /// The hash of a packet's flow.
+    #[inline(always)]
+    fn hash(&self, packet: &Packet<'_>) -> Option<u64> {
+        match self.layer {
+            Layer::Ethernet => ethernet_hash(packet.data(), SEED),
+            Layer::Ip => ip_hash(packet.data(), SEED),
+        }
     }
 }

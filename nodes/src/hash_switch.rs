@@ -77,7 +77,7 @@ impl Node for HashSwitch {
 
     fn reason(&self, packet: &Packet<'_>, _: Decided, _: &Context<'_>, words: &mut Words<'_>) {
         if let Some(bucket) = self.bucket(packet) {
-            words.say(format_args!("bucket {bucket} of {BUCKETS}"));
+            words.say(format_args!("hash bucket {bucket} of {BUCKETS}"));
         }
     }
 

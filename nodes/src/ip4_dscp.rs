@@ -42,6 +42,14 @@ impl Node for Ip4Dscp {
         Ok(Ip4Dscp { dscp: config.dscp })
     }
 
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        if decided.is(Next::Ok) {
+            words.say(format_args!("marked {}", Dscp(self.dscp)));
+        } else {
+            words.say(format_args!("{} bytes, where a header has 20", packet.len()));
+        }
+    }
+
     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
         frame.for_each(|packet| {
             let Some(head) = packet.head::<20>() else { return Next::TooShort };
@@ -52,6 +60,26 @@ impl Node for Ip4Dscp {
             head[10..12].copy_from_slice(&checksum.to_be_bytes());
             Next::Ok
         });
+    }
+}
+
+/// A code point by the name that it has, and by its number.
+struct Dscp(u8);
+
+impl std::fmt::Display for Dscp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Dscp(number) = *self;
+        match (number >> 3, number & 0b111) {
+            // RFC 2474 §4.2.2.
+            (class, 0) => write!(f, "CS{class} ({number})"),
+            // RFC 2597 §6.
+            (class @ 1..=4, precedence @ (2 | 4 | 6)) => write!(f, "AF{class}{} ({number})", precedence / 2),
+            // RFC 8622, RFC 5865, RFC 3246.
+            (0, 1) => write!(f, "LE ({number})"),
+            (5, 4) => write!(f, "VOICE-ADMIT ({number})"),
+            (5, 6) => write!(f, "EF ({number})"),
+            _ => write!(f, "DSCP {number}"),
+        }
     }
 }
 

@@ -86,6 +86,13 @@ impl Node for Ip4Fragment {
             && let Some(mtu) = mtu_of(*packet.lane_ref(), &self.mtus)
         {
             words.say(format_args!("{} bytes with DF, where the MTU is {mtu}", packet.len()));
+        } else if decided.is(Next::Ok)
+            && let Ok((ip, rest)) = Ipv4::parse(packet.data())
+            && ip.is_fragment()
+        {
+            let (first, last) = (ip.fragment_offset(), if ip.more_fragments() { "" } else { ", the last" });
+            let end = usize::from(first) + ip.payload(rest).len();
+            words.say(format_args!("the fragment of bytes {first} to {end}{last}"));
         }
     }
 

@@ -43,6 +43,10 @@ impl Node for Paint {
         Ok(Paint { color: config.color, slot: setup.slot(&PAINT)? })
     }
 
+    fn reason(&self, _: &Packet<'_>, _: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        words.say(format_args!("painted {}", self.color));
+    }
+
     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {
         frame.for_each(|packet| {
             packet.meta().set(self.slot, self.color);

@@ -10,6 +10,8 @@ use swath_api::wire::{ArpOperation, Eth, EtherType, Header, MacAddr};
 pub struct Punt {
     // By the interface that has received a packet.
     ways: Vec<Option<Way>>,
+    // Of interfaces, by index.
+    names: Box<[String]>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +75,18 @@ impl Node for Punt {
                 *place = Some(Way { tap: to, kernel, own });
             }
         }
-        Ok(Punt { ways })
+        let names = setup.interfaces().iter().map(|interface| interface.name.clone()).collect();
+        Ok(Punt { ways, names })
+    }
+
+    fn reason(&self, packet: &Packet<'_>, decided: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        let name = |interface: u16| self.names.get(usize::from(interface)).map_or("no interface", String::as_str);
+        let lane = packet.lane_ref();
+        if decided.is(Next::Ok) {
+            words.say(format_args!("to the kernel by {}", name(lane.tx)));
+        } else if decided.is(Next::NoTap) {
+            words.say(format_args!("received by {}", name(lane.rx)));
+        }
     }
 
     fn process(&mut self, frame: &mut Frame<'_, Next>, _: &mut Context<'_>) {

@@ -34,8 +34,14 @@ impl Node for RoundRobin {
         }
     }
 
+    fn reason(&self, _: &Packet<'_>, decided: Decided, _: &Context<'_>, words: &mut Words<'_>) {
+        if let Some(way) = (0..self.ways).find(|way| decided.is(Branch::<Next>::Named(*way))) {
+            self.say(way, words);
+        }
+    }
+
     fn simulate(&mut self, _: &mut Packet<'_>, _: &mut Context<'_>, words: &mut Words<'_>) -> Option<Branch<Next>> {
-        words.say(format_args!("the turn of edge {} of {}", self.next + 1, self.ways));
+        self.say(self.next, words);
         Some(Branch::Named(self.next))
     }
 
@@ -49,6 +55,13 @@ impl Node for RoundRobin {
 
     fn adopt(&mut self, old: &mut RoundRobin) {
         self.next = old.next % self.ways;
+    }
+}
+
+impl RoundRobin {
+    /// Says whose turn it was.
+    fn say(&self, way: u16, words: &mut Words<'_>) {
+        words.say(format_args!("turn {} of {}", way + 1, self.ways));
     }
 }
 

@@ -44,7 +44,7 @@ impl Node for Tee {
 
     fn simulate(&mut self, _: &mut Packet<'_>, _: &mut Context<'_>, words: &mut Words<'_>) -> Option<Branch<Next>> {
         self.say(words);
-        words.say(format_args!("of all of a pass the engine takes {VECTOR}"));
+        words.say(format_args!("of the {VECTOR} packets that a pass can make"));
         Some(Branch::Fixed(Next::Out))
     }
 

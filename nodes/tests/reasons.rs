@@ -2,10 +2,13 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use common::Rig;
-use common::frames::{ethernet, header, mac, packet};
+use common::frames::{SENDER, ethernet, header, mac, packet};
 use etherparse::{PacketBuilder, TcpOptionElement};
-use swath_core::run::{Order, What};
+use swath_api::wire::MacAddr;
+use swath_core::run::{Order, Seen, What};
 
 /// A graph of one node between two interfaces, or three.
 fn said(nodes: &str, tables: &str, interface: &str, frame: &[u8]) -> Vec<(String, String, String)> {
@@ -120,6 +123,110 @@ fn tcp_mss_says_what_fits() {
     }
 }
 
+#[test]
+fn marks_are_told() {
+    let frame = ethernet(mac(1), 0x0800, &good());
+    let painted = "  first: { kind: paint, color: 7, to: check }
+  check: { kind: check-paint, colors: { voice: 3, bulk: 7 }, to: { voice: end, bulk: again } }
+  again: { kind: paint, color: 9, to: last }
+  last:  { kind: check-paint, colors: { voice: 3 }, to: { voice: count, other: count } }
+  count: { kind: counter, to: end }
+  end:   { kind: drop }";
+    let notes: Vec<String> =
+        said(painted, "", "a", &frame).into_iter().map(|(node, edge, note)| format!("{node}.{edge} {note}")).collect();
+    let expected = [
+        "a-rx.out ",
+        "first.ok painted 7",
+        "check.bulk painted 7",
+        "again.ok painted 9",
+        "last.other painted 9",
+        "count.ok counted",
+    ];
+    assert_eq!(notes[..6], expected);
+    for (dscp, note) in [
+        (0, "marked CS0 (0)"),
+        (46, "marked EF (46)"),
+        (34, "marked AF41 (34)"),
+        (14, "marked AF13 (14)"),
+        (48, "marked CS6 (48)"),
+        (1, "marked LE (1)"),
+        (44, "marked VOICE-ADMIT (44)"),
+        (42, "marked DSCP 42"),
+        (63, "marked DSCP 63"),
+    ] {
+        let node = format!("{{ kind: ip4-dscp, dscp: {dscp}, to: end }}");
+        assert_eq!(of_packet(&node, "", &good()), ("ok".into(), note.into()));
+    }
+    let short = "{ kind: ip4-dscp, dscp: 46, to: end }";
+    assert_eq!(of_packet(short, "", &[0x45; 12]), ("too-short".into(), "12 bytes, where a header has 20".into()));
+}
+
+#[test]
+fn ethernet_mirror_says_whom_it_is_for_now() {
+    let nodes = "  first: { kind: ethernet-mirror, to: end }\n  end: { kind: drop }";
+    let frame = ethernet(mac(1), 0x0800, &good());
+    let turned = said(nodes, "", "a", &frame);
+    let source = MacAddr::from(SENDER);
+    let note = format!("back to {source}, as from 02:00:00:00:00:01");
+    assert_eq!(turned[1], ("first".into(), "ok".into(), note));
+    let short = said(nodes, "", "a", &frame[..13]);
+    assert_eq!(short[1], ("first".into(), "too-short".into(), "13 bytes, where a header has 14".into()));
+}
+
+#[test]
+fn handoff_says_who_gets_the_packet_and_by_what() {
+    let graph = |workers: usize, layer: &str| {
+        format!(
+            "version: 1
+engine: {{ workers: {workers} }}
+interfaces: {{ a: {{ driver: test }} }}
+nodes:
+  rx:  {{ kind: rx, interface: a, to: it }}
+  it:  {{ kind: handoff, layer: {layer}, to: end }}
+  end: {{ kind: drop }}
+"
+        )
+    };
+    let flow = |last: u8| {
+        let mut header = header([8, 8, 8, last], 64, 40);
+        header.source = [10, 0, 0, last];
+        ethernet(mac(1), 0x0800, &packet(header, &[]))
+    };
+    let no_flow = ethernet(mac(1), 0x0806, &[0; 28]);
+    // Explained and followed, the same; and what is said is where it goes.
+    for (workers, layer, frames) in
+        [(1, "ethernet", vec![flow(1)]), (2, "ethernet", (0..20).map(flow).chain([no_flow]).collect()), (2, "ip", vec![flow(1)])]
+    {
+        let mut told = BTreeSet::new();
+        for frame in frames {
+            let mut rig = Rig::new(&graph(workers, layer));
+            let explained = rig.engine().explain("a", &frame).unwrap();
+            let order = Order { what: What::Trace(None), filter: None, count: 0, snap: 128 };
+            let mut sightings = rig.engine().probe(order).unwrap();
+            rig.feed("a", [frame]);
+            rig.run();
+            let mut followed = sightings.take(100);
+            followed.sort_by_key(|seen| seen.hop);
+            let of =
+                |seen: &[Seen]| seen.iter().map(|seen| (seen.node.clone(), seen.note.clone(), seen.worker)).collect::<Vec<_>>();
+            assert_eq!(of(&explained), of(&followed));
+            assert_eq!(explained[1].node, "it");
+            told.insert((explained[1].note.clone(), explained[2].worker));
+        }
+        let expected = match (workers, layer) {
+            (1, _) => vec![("there is one worker", 0)],
+            (_, "ip") => vec![("it stays on worker 0, it has no flow", 0)],
+            _ => vec![
+                ("it stays on worker 0, by the hash of its flow", 0),
+                ("it stays on worker 0, it has no flow", 0),
+                ("worker 1 owns it, by the hash of its flow", 1),
+            ],
+        };
+        let expected: BTreeSet<_> = expected.into_iter().map(|(note, worker)| (note.to_owned(), worker)).collect();
+        assert_eq!(told, expected);
+    }
+}
+
 /// What the node `it` has said of packets that are followed from `a`.
 fn traced(tables: &str, nodes: &str, frames: &[Vec<u8>]) -> Vec<(String, String)> {
     let mut rig = Rig::new(&format!(
@@ -150,6 +257,17 @@ fn copies_are_told() {
     let bridge = "tables: { bridge: { kind: bridge, interfaces: [a, b, c] } }";
     let flood = "rx: { kind: rx, interface: a, to: it }, it: { kind: bridge-flood, to: end }, end: { kind: drop }";
     assert_eq!(traced(bridge, flood, &frame), [("ok".into(), "a copy to b, the frame itself to c".into())]);
+}
+
+#[test]
+fn round_robin_says_whose_turn_it_was() {
+    let ways =
+        "rx: { kind: rx, interface: a, to: it }, it: { kind: round-robin, to: { p: end, q: end, r: end } }, end: { kind: drop }";
+    let frames = [(); 4].map(|()| ethernet(mac(9), 0x0800, &good()));
+    let turns = [("p", "turn 1 of 3"), ("q", "turn 2 of 3"), ("r", "turn 3 of 3"), ("p", "turn 1 of 3")];
+    assert_eq!(traced("", ways, &frames), turns.map(|(edge, note)| (edge.into(), note.into())));
+    let explained = said("  first: { kind: round-robin, to: { p: end, q: end } }\n  end: { kind: drop }", "", "a", &frames[0]);
+    assert_eq!(explained[1], ("first".into(), "p".into(), "turn 1 of 2".into()));
 }
 
 #[test]

@@ -162,7 +162,8 @@ fn a_packet_is_followed_to_another_worker() {
         assert_eq!(nodes, ["rx", "spread", "ethernet", "ip4", "lookup", "rewrite", "tx"], "{path:#}");
         assert_eq!(hops.iter().map(|hop| hop["hop"].as_u64().unwrap()).collect::<Vec<_>>(), (0..7).collect::<Vec<u64>>());
         let (first, last) = (&hops[0]["worker"], &hops[6]["worker"]);
-        let told = if first == last { Value::Null } else { format!("worker {last} owns it").into() };
+        let who = if first == last { format!("it stays on worker {first}") } else { format!("worker {last} owns it") };
+        let told = who + ", by the hash of its flow";
         assert_eq!(hops[1]["why"], told, "{path:#}");
     }
     running.end();

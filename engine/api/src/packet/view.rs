@@ -183,6 +183,12 @@ impl<'a> Packet<'a> {
         unsafe { &mut *self.chunk.add(META_AT).cast::<Meta>() }
     }
 
+    /// As [`Packet::meta`], not to be changed: for those who say why, and not counted.
+    pub fn meta_ref(&self) -> &Meta {
+        // SAFETY: as in `meta`; nobody changes it while `&self` is lent.
+        unsafe { &*self.chunk.add(META_AT).cast::<Meta>() }
+    }
+
     #[inline(always)]
     fn start(&self) -> *mut u8 {
         // SAFETY: HEAD <= offset < stride.

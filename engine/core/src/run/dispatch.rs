@@ -136,6 +136,7 @@ impl WorkerGraph {
     /// Drops what is left of the transmit vector, which a driver has not taken.
     #[cold]
     fn refused(&mut self, index: usize, tx: usize, now: u64) {
+        let worker = self.worker();
         let Self { nodes, vectors, nexts, counters, cache, ports, interfaces, sampler, names, probes, tables, number, .. } = self;
         let (packets, node, counters) = (&mut vectors[nodes.len() + TRANSMIT], &nodes[index], &counters.nodes[index]);
         let graph = *number as u16;
@@ -159,7 +160,7 @@ impl WorkerGraph {
             if count == packets.len() as u64 {
                 sampler.take(names, (index, slot), Some((packets, 0)), now);
                 if LOOKS && !probes.is_empty() {
-                    let leaving = Leaving { index, node, packets, nexts, names, tables, graph, now, receives: None };
+                    let leaving = Leaving { index, node, packets, nexts, names, tables, graph, worker, now, receives: None };
                     look_at_refused(probes, &leaving, slot);
                 }
             }

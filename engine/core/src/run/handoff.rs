@@ -98,6 +98,11 @@ impl WorkerGraph {
         taken
     }
 
+    /// Its number.
+    pub(super) fn worker(&self) -> u16 {
+        self.handoffs.as_ref().map_or(0, |handoffs| handoffs.worker)
+    }
+
     /// Packets that it has ever handed to other workers, and taken over.
     pub(super) fn handed(&self) -> (usize, usize) {
         self.handoffs.as_ref().map_or((0, 0), |handoffs| (handoffs.sent, handoffs.taken))
@@ -121,8 +126,9 @@ impl WorkerGraph {
         let mine = owners.matching(*worker).union(&owners.matching(Owner::ANY.id()));
         if LOOKS && !probes.is_empty() {
             let (ids, workers) = (owners.ids(), outgoing.len());
-            let leaving = Leaving { index, node, packets: current, nexts, names, tables, graph, now, receives: None };
-            look_at_handed(probes, &leaving, |at| Some(ids[at]).filter(|id| id != worker && usize::from(*id) < workers));
+            let worker = *worker;
+            let mut leaving = Leaving { index, node, packets: current, nexts, names, tables, graph, worker, now, receives: None };
+            look_at_handed(probes, &mut leaving, |at| Some(ids[at]).filter(|id| *id != worker && usize::from(*id) < workers));
         }
         if mine.count() < current.len() {
             let (ids, workers) = (owners.ids(), outgoing.len());
@@ -144,7 +150,8 @@ impl WorkerGraph {
                     counters.nodes[index].seen(slot, now);
                     sampler.take(names, (index, slot), Some((packets, 0)), now);
                     if LOOKS && !probes.is_empty() {
-                        let leaving = Leaving { index, node, packets, nexts, names, tables, graph, now, receives: None };
+                        let worker = *worker;
+                        let leaving = Leaving { index, node, packets, nexts, names, tables, graph, worker, now, receives: None };
                         look_at_refused(probes, &leaving, slot);
                     }
                     cache.free(packets);

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use swath_api::{Call, ConfigError, Edges, Lane, Owner, Simulated, Vector, reserved};
+use swath_api::{Call, ConfigError, Edges, Lane, Note, Owner, Simulated, Vector, reserved};
 
 use super::names::Fate;
 use super::slip::{Seen, Slip};
@@ -57,8 +57,10 @@ impl WorkerGraph {
         slip.note.clear();
         let worker = walk.worker;
         if let Some(owner) = self.owner_of(index, walk) {
-            slip.note.say(format_args!("worker {owner} owns it"));
-            let node = usize::from(self.nodes[index].to[0]);
+            say_worker(owner as u16, worker as u16, &mut slip.note);
+            let Self { nodes, tables, .. } = self;
+            nodes[index].instance.reason(&mut walk.packet, 0, 0, tables, walk.now, &mut slip.note);
+            let node = usize::from(nodes[index].to[0]);
             self.write(slip, (index, 0), walk);
             return if owner == worker { At::Node(node) } else { At::Handed { worker: owner, node } };
         }
@@ -96,6 +98,15 @@ impl WorkerGraph {
         (slip.node, slip.slot, slip.at, slip.hop) = (index as u16, slot as u16, walk.now, walk.written.len() as u32);
         slip.write(walk.packet.descs()[0], walk.packet.lanes()[0], walk.packet.bytes(0).unwrap_or_default());
         walk.written.push((walk.worker, slip));
+    }
+}
+
+/// Says on which worker a packet goes on that one worker had.
+pub(super) fn say_worker(owner: u16, worker: u16, note: &mut Note) {
+    if owner == worker {
+        note.say(format_args!("it stays on worker {worker}"));
+    } else {
+        note.say(format_args!("worker {owner} owns it"));
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use swath_api::filter::Filter;
 use swath_api::{Desc, Pool, VECTOR};
 
+use super::explain::say_worker;
 use super::names::Fate;
 use super::slip::Pen;
 use super::worker::{Leaving, Shared};
@@ -262,7 +263,7 @@ impl Followed {
     }
 
     /// A packet that goes to another worker.
-    pub fn look_at_handed(&mut self, leaving: &Leaving<'_>, at: usize, worker: u16, (pen, shared): Ends<'_>) {
+    pub fn look_at_handed(&mut self, leaving: &mut Leaving<'_>, at: usize, worker: u16, (pen, shared): Ends<'_>) {
         let desc = leaving.packets.descs()[at];
         let tag = self.trace.tag(desc);
         if tag == Tag::NONE {
@@ -274,7 +275,8 @@ impl Followed {
         let written = pen.write(|slip| {
             leaving.write(slip, at, 0);
             (slip.packet, slip.hop) = (tag.packet(), tag.hops());
-            slip.note.say(format_args!("worker {worker} owns it"));
+            say_worker(worker, leaving.worker, &mut slip.note);
+            leaving.say_why(at, 0, slip);
         });
         miss(written, shared);
         let to = leaving.names.nodes[leaving.index].edges[0].to.unwrap_or(leaving.index);
@@ -297,9 +299,10 @@ fn write(leaving: &mut Leaving<'_>, (at, slot): (usize, usize), tag: Tag, (pen, 
     let written = pen.write(|slip| {
         leaving.write(slip, at, slot);
         (slip.packet, slip.hop) = (tag.packet(), tag.hops());
-        let decided = leaving.nexts.ids()[at];
-        let Leaving { node, packets, tables, now, .. } = leaving;
-        node.instance.reason(packets, at, decided, tables, *now, &mut slip.note);
+        if leaving.node.asks.is_some() {
+            say_worker(leaving.worker, leaving.worker, &mut slip.note);
+        }
+        leaving.say_why(at, leaving.nexts.ids()[at], slip);
     });
     miss(written, shared);
 }

@@ -77,6 +77,8 @@ pub(in crate::run) struct Leaving<'a> {
     pub tables: &'a WorkerTables,
     /// Which of the graphs of the process this is: the last bits of its number.
     pub graph: u16,
+    /// On which worker.
+    pub worker: u16,
     pub now: u64,
     /// The interface that its packets come from, if they do.
     pub receives: Option<u16>,
@@ -123,6 +125,11 @@ impl Leaving<'_> {
         slip.names = Some(Arc::clone(self.names));
         (slip.node, slip.slot, slip.at) = (self.index as u16, slot as u16, self.now);
         slip.write(self.packets.descs()[at], self.packets.lanes()[at], self.packets.bytes(at).unwrap_or_default());
+    }
+
+    /// Has the node say why it has decided so for a packet.
+    pub fn say_why(&mut self, at: usize, decided: u16, slip: &mut Slip) {
+        self.node.instance.reason(self.packets, at, decided, self.tables, self.now, &mut slip.note);
     }
 }
 
@@ -181,10 +188,11 @@ impl WorkerGraph {
     #[cold]
     #[inline(never)]
     pub(in crate::run) fn look(&mut self, index: usize, now: u64) {
+        let worker = self.worker();
         let Self { probes, nodes, sources, current, nexts, names, tables, number, .. } = self;
         let receives = sources.iter().find(|source| source.node == index).map(|source| source.interface as u16);
         let (node, graph) = (&nodes[index], *number as u16);
-        let mut leaving = Leaving { index, node, packets: current, nexts, names, tables, graph, now, receives };
+        let mut leaving = Leaving { index, node, packets: current, nexts, names, tables, graph, worker, now, receives };
         open(probes).for_each(|probe| probe.look(&mut leaving));
     }
 }
@@ -210,7 +218,7 @@ pub(in crate::run) fn look_at_refused(probes: &mut [Probe], leaving: &Leaving<'_
 /// Shows packets that go to another worker, by the first edge of a handoff: those of whom `to` says to which.
 #[cold]
 #[inline(never)]
-pub(in crate::run) fn look_at_handed(probes: &mut [Probe], leaving: &Leaving<'_>, to: impl Fn(usize) -> Option<u16>) {
+pub(in crate::run) fn look_at_handed(probes: &mut [Probe], leaving: &mut Leaving<'_>, to: impl Fn(usize) -> Option<u16>) {
     for probe in open(probes) {
         let Probe { kind, filter, selection, pen, shared, .. } = probe;
         for at in 0..leaving.packets.len() {
