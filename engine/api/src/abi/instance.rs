@@ -143,18 +143,25 @@ pub struct Outbox {
     pub packets: Vector,
     /// Where they go.
     pub nexts: Nexts,
+    made: Vec<u32>,
 }
 
 impl Outbox {
     /// An empty one.
     pub fn new(pool: &Arc<Pool>) -> Outbox {
-        Outbox { packets: Vector::new(pool), nexts: Nexts::default() }
+        Outbox { packets: Vector::new(pool), nexts: Nexts::default(), made: Vec::with_capacity(VECTOR) }
+    }
+
+    /// The positions of the chunks that the last call has made packets of: what they were before is no concern of whoever has them now.
+    pub fn made(&self) -> &[u32] {
+        &self.made
     }
 
     /// Lends itself and the free chunks of the cache to a call, which may fill it with `room` packets.
     fn raw(&mut self, room: usize, cache: &mut Cache) -> RawOutbox {
         self.packets.assert_pool(cache.pool());
         assert!(self.packets.is_empty(), "an outbox is emptied after each call");
+        self.made.clear();
         let room = room.min(VECTOR);
         let spares = cache.stack().len().min(room);
         let first = cache.stack().len() - spares;
@@ -186,6 +193,7 @@ impl Outbox {
             return false;
         };
         let left = cache.stack().len() - raw.made as usize;
+        self.made.extend_from_slice(&cache.stack()[left..]);
         cache.stack().truncate(left);
         // SAFETY: `Emit`, or a library in its place, has put `len` packets there, each of a chunk that it took from the cache (which has just
         // forgotten as many as were made) or that it had kept.

@@ -11,7 +11,7 @@ use super::counters::{InterfaceCounters, WorkerCounters, slot};
 use super::handoff::Handoffs;
 use super::mail::Task;
 use super::offload::Stead;
-use super::probe::{Names, Probe, Sampler, Selection};
+use super::probe::{LOOKS, Names, Probe, Sampler, Selection};
 use super::shortcut::{Spared, Through};
 use crate::driver::{Due, Io, RxQueue, TxQueue};
 
@@ -372,6 +372,9 @@ impl WorkerGraph {
             let Self { outbox, room, cache, tables, .. } = self;
             let called = node.instance.tick(Call { outbox, room: *room, cache, tables, now });
             self.account(index, called, now);
+            if LOOKS && !self.probes.is_empty() {
+                self.look_behind(index, called, now);
+            }
             sent |= self.dispatch_outbox(index, now);
         }
         sent
@@ -401,9 +404,16 @@ impl WorkerGraph {
                 std::mem::swap(&mut self.current, &mut self.rest);
                 continue;
             }
+            let looks = LOOKS && !self.probes.is_empty();
+            if looks {
+                self.look_before(index);
+            }
             let Self { nodes, current, nexts, outbox, room, cache, tables, .. } = self;
             let called = nodes[index].instance.process(current, nexts, Call { outbox, room: *room, cache, tables, now });
             self.account(index, called, now);
+            if looks {
+                self.look_behind(index, called, now);
+            }
             let guess = self.nodes[index].majority;
             self.nodes[index].majority = self.dispatch(index, guess, now);
             self.dispatch_outbox(index, now);

@@ -10,7 +10,7 @@ use swath_api::filter::Filter;
 use super::LOOKS;
 use super::names::{EdgeNames, Fate, Names};
 use super::slip::{Reader, Seen, slips};
-use super::trace::{Followed, MOST, Trace};
+use super::trace::{Followed, HEADERS, MOST, Trace};
 use super::worker::{Kind, Probe, Selection, Shared};
 use crate::run::engine::Engine;
 use crate::run::mail::Task;
@@ -19,8 +19,6 @@ use crate::run::mail::Task;
 const MEMORY: usize = 4 << 20;
 const SLIPS: usize = 4096;
 const FEWEST_SLIPS: usize = 64;
-/// Bytes that are kept of a packet that is followed: all headers.
-const HEADERS: usize = 128;
 /// Probes at once: each is paid for by every packet.
 const PROBES: usize = 16;
 
@@ -185,7 +183,8 @@ impl Engine {
         for worker in 0..workers {
             let (pen, reader) = slips(worker, count, snap);
             readers.push(reader);
-            let kind = trace.as_ref().map_or(Kind::Edges, |trace| Kind::Trace(Followed::new(Arc::clone(trace), receives)));
+            let kind =
+                trace.as_ref().map_or(Kind::Edges, |trace| Kind::Trace(Followed::new(Arc::clone(trace), receives, self.pool())));
             let selection = select(&order.what, &names);
             let (filter, shared) = (order.filter.clone(), Arc::clone(&shared));
             tasks.push(Task::Probe(Some(Box::new(Probe { id, kind, filter, selection, pen, shared }))));

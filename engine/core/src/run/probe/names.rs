@@ -23,6 +23,13 @@ pub(in crate::run) struct NodeNames {
     pub edges: Vec<EdgeNames>,
 }
 
+impl NodeNames {
+    /// Whether the node may keep packets.
+    pub fn keeps(&self) -> bool {
+        self.edges.iter().any(|edge| edge.fate == Fate::Held)
+    }
+}
+
 #[derive(Debug)]
 pub(in crate::run) struct EdgeNames {
     pub name: Cow<'static, str>,

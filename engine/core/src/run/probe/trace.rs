@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use swath_api::filter::Filter;
-use swath_api::{Desc, Pool, VECTOR};
+use swath_api::{Cache, Desc, Lane, Pool, VECTOR, Vector};
 
 use super::explain::say_worker;
 use super::names::Fate;
@@ -17,6 +17,8 @@ use super::worker::{Leaving, Shared};
 
 /// Packets that one trace follows, at most.
 pub(super) const MOST: u64 = 1 << 20;
+/// Bytes that are kept of a packet that is followed: all headers.
+pub(super) const HEADERS: usize = 128;
 /// Packets that a worker remembers the places of, at most.
 const REMEMBERED: usize = 1024;
 
@@ -75,6 +77,26 @@ pub(in crate::run) struct Followed {
     room: Vec<Here>,
     /// What was just given to a driver, which may refuse it.
     sending: Vec<(Desc, Tag)>,
+    /// Who has come to a node that may keep packets.
+    arrived: Vec<Arrived>,
+    /// A copy of one of them, for the node to say why it keeps it.
+    copy: Vector,
+}
+
+/// A packet that a node has kept.
+pub(in crate::run) struct Kept<'a> {
+    pub packet: u32,
+    pub hop: u32,
+    pub length: u16,
+    pub copy: &'a mut Vector,
+}
+
+/// A packet as it has come to a node.
+struct Arrived {
+    desc: Desc,
+    lane: Lane,
+    kept: usize,
+    bytes: [u8; HEADERS],
 }
 
 /// A packet in an inbox.
@@ -99,7 +121,11 @@ impl Trace {
     }
 
     fn place(&self, desc: Desc) -> Option<&AtomicU64> {
-        self.tags.get(desc.position().wrapping_mul(self.inverse) as usize)
+        self.place_at(desc.position())
+    }
+
+    fn place_at(&self, position: u32) -> Option<&AtomicU64> {
+        self.tags.get(position.wrapping_mul(self.inverse) as usize)
     }
 
     fn tag(&self, desc: Desc) -> Tag {
@@ -118,9 +144,10 @@ impl Trace {
 
 impl Followed {
     /// As one worker has it.
-    pub fn new(trace: Arc<Trace>, receives: Option<u16>) -> Followed {
+    pub fn new(trace: Arc<Trace>, receives: Option<u16>, pool: &Arc<Pool>) -> Followed {
         let [here, room] = [(); 2].map(|()| Vec::with_capacity(REMEMBERED));
-        Followed { trace, receives, here, room, sending: Vec::with_capacity(VECTOR) }
+        let (sending, arrived) = (Vec::with_capacity(VECTOR), Vec::with_capacity(VECTOR));
+        Followed { trace, receives, here, room, sending, arrived, copy: Vector::new(pool) }
     }
 
     /// Follows packets on their way, and chooses among those that come in.
@@ -170,7 +197,7 @@ impl Followed {
                 _ => self.forget(desc),
             }
         }
-        // Who has not come is still in the inbox, or the node has kept the packet: either way its tag will tell.
+        // Who has not come is still in the inbox: the tag will tell.
         let before = self.here.len();
         self.here.retain(|one| usize::from(one.node) != leaving.index);
         self.trace.elsewhere.fetch_add((before - self.here.len()) as u32, Ordering::Relaxed);
@@ -206,16 +233,11 @@ impl Followed {
                 place.store(next.0, Ordering::Relaxed);
                 return self.remember(Here { desc, node: node as u16, at: at as u16 });
             }
-            (Fate::Held, _) => {
-                self.trace.elsewhere.fetch_add(1, Ordering::Relaxed);
-                // It comes out of this node again.
-                tag.to(leaving.graph, leaving.index)
-            }
             (Fate::Sent, _) => {
                 self.sending.push((desc, tag.to(leaving.graph, leaving.index)));
                 Tag::NONE
             }
-            (Fate::Goes | Fate::Dropped | Fate::Consumed | Fate::NotSimulated, _) => Tag::NONE,
+            (Fate::Goes | Fate::Dropped | Fate::Held | Fate::Consumed | Fate::NotSimulated, _) => Tag::NONE,
         };
         place.store(next.0, Ordering::Relaxed);
     }
@@ -241,6 +263,59 @@ impl Followed {
         if self.trace.tag(desc) != Tag::NONE {
             self.take(desc);
             self.trace.set(desc, Tag::NONE);
+        }
+    }
+
+    /// Remembers who comes to a node that may keep packets.
+    pub fn arrive(&mut self, node: usize, graph: u16, packets: &Vector) {
+        self.arrived.clear();
+        if self.here.is_empty() && !self.trace.any_elsewhere() {
+            return;
+        }
+        for (at, (desc, lane)) in packets.descs().iter().zip(packets.lanes()).enumerate().take(VECTOR) {
+            let tag = self.trace.tag(*desc);
+            if tag != Tag::NONE && tag.may_be_at(graph, node) {
+                let all = packets.bytes(at).unwrap_or_default();
+                let mut one = Arrived { desc: *desc, lane: *lane, kept: all.len().min(HEADERS), bytes: [0; HEADERS] };
+                one.bytes[..one.kept].copy_from_slice(&all[..one.kept]);
+                self.arrived.push(one);
+            }
+        }
+        // The first is taken first.
+        self.arrived.reverse();
+    }
+
+    /// One of those who have come to a node and are not among what has left it: it has kept the packet, and will let it go by itself.
+    /// Returns who it is, and a copy of the packet as it came, if there is a buffer for one; which is the cache's again when the next is asked for.
+    pub fn next_kept(&mut self, left: [&Vector; 2], (graph, node): (u16, usize), cache: &mut Cache) -> Option<Kept<'_>> {
+        cache.free(&mut self.copy);
+        let has_left = |one: &Arrived| left.iter().flat_map(|left| left.descs()).any(|desc| desc.position() == one.desc.position());
+        let Arrived { desc, lane, kept, bytes } = std::iter::from_fn(|| self.arrived.pop()).find(|one| !has_left(one))?;
+        let tag = self.trace.tag(desc);
+        if let Some(number) = self.here.iter().position(|one| one.desc.position() == desc.position()) {
+            self.here.remove(number);
+            self.trace.elsewhere.fetch_add(1, Ordering::Relaxed);
+        }
+        // It comes out of this node again.
+        self.trace.set(desc, tag.to(graph, node));
+        if let Some(mut buffer) = cache.take()
+            && buffer.fill(&bytes[..kept])
+        {
+            buffer.push(&mut self.copy, lane);
+        }
+        Some(Kept { packet: tag.packet(), hop: tag.hops(), length: desc.length(), copy: &mut self.copy })
+    }
+
+    /// Packets that a node has made: they are followed by nobody, whatever their chunks had before.
+    pub fn forget_made(&mut self, positions: &[u32]) {
+        if !self.trace.any_elsewhere() {
+            return;
+        }
+        for place in positions.iter().filter_map(|position| self.trace.place_at(*position)) {
+            if place.swap(Tag::NONE.0, Ordering::Relaxed) != Tag::NONE.0 {
+                // It was in no inbox, for it was free.
+                self.trace.elsewhere.fetch_sub(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -288,7 +363,7 @@ impl Followed {
     }
 }
 
-fn miss(written: bool, shared: &Shared) {
+pub(super) fn miss(written: bool, shared: &Shared) {
     if !written {
         shared.missed.fetch_add(1, Ordering::Relaxed);
     }

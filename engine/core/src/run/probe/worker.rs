@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use swath_api::filter::Filter;
-use swath_api::{Nexts, Vector, WorkerTables};
+use swath_api::{Called, Nexts, Vector, WorkerTables};
 
 use super::names::Names;
 use super::slip::{Pen, Slip};
-use super::trace::Followed;
+use super::trace::{Followed, Kept, miss};
+use crate::run::counters::slot;
 use crate::run::pass::{Running, WorkerGraph};
 
 /// Somebody who looks at packets.
@@ -184,6 +185,46 @@ fn take(leaving: &Leaving<'_>, filter: Option<&Filter>, (pen, shared): (&mut Pen
 }
 
 impl WorkerGraph {
+    /// Has those who follow packets look who comes to a node that may keep them: in what it leaves, they would not be found.
+    #[inline]
+    pub(in crate::run) fn look_before(&mut self, index: usize) {
+        if self.names.nodes[index].keeps() {
+            let Self { probes, current, number, .. } = self;
+            traces(probes).for_each(|(followed, ..)| followed.arrive(index, *number as u16, current));
+        }
+    }
+
+    /// Shows those of the packets in `current` that the node has kept, and has the packets that it has made be followed by nobody.
+    #[inline]
+    pub(in crate::run) fn look_behind(&mut self, index: usize, called: Called, now: u64) {
+        if called.taken == 0 && called.made == 0 {
+            return;
+        }
+        let worker = self.worker();
+        let Self { probes, nodes, current, nexts, outbox, names, tables, number, cache, .. } = self;
+        let (node, graph) = (&nodes[index], *number as u16);
+        let slot = slot(called.taken_id, node.edges);
+        for (followed, pen, shared) in traces(probes) {
+            followed.forget_made(outbox.made());
+            if called.taken == 0 {
+                continue;
+            }
+            while let Some(Kept { packet, hop, length, copy }) =
+                followed.next_kept([current, &outbox.packets], (graph, index), cache)
+            {
+                let is_copied = !copy.is_empty();
+                let mut leaving = Leaving { index, node, packets: copy, nexts, names, tables, graph, worker, now, receives: None };
+                let written = is_copied
+                    && pen.write(|slip| {
+                        leaving.write(slip, 0, slot);
+                        (slip.packet, slip.hop, slip.length) = (packet, hop, length);
+                        leaving.say_why(0, called.taken_id, slip);
+                    });
+                miss(written, shared);
+            }
+        }
+    }
+
     /// Shows the packets of `current`, for which has been decided, to who looks.
     #[cold]
     #[inline(never)]
@@ -230,6 +271,13 @@ pub(in crate::run) fn look_at_handed(probes: &mut [Probe], leaving: &mut Leaving
             }
         }
     }
+}
+
+fn traces(probes: &mut [Probe]) -> impl Iterator<Item = (&mut Followed, &mut Pen, &Shared)> {
+    open(probes).filter_map(|probe| match &mut probe.kind {
+        Kind::Trace(followed) => Some((followed, &mut probe.pen, &*probe.shared)),
+        Kind::Edges => None,
+    })
 }
 
 fn open(probes: &mut [Probe]) -> impl Iterator<Item = &mut Probe> {
