@@ -79,6 +79,19 @@ impl Terminal {
         self.say(format!("{} {message}", paint("warning:", Style::Warning, self.colour)));
     }
 
+    /// Writes some of the data of a command that goes on for as long as somebody reads it: without a reader it ends.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn stream(&self, text: &str) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+            Err(error) => Err(Failure::other(format!("cannot write to standard output: {error}"))),
+            Ok(()) => Ok(()),
+        }
+    }
+
     /// Writes data. A reader that has gone away has read enough.
     ///
     /// # Errors

@@ -229,6 +229,33 @@ fn a_tap_goes_on_when_another_graph_is_applied() {
 }
 
 #[test]
+fn who_looks_ends_when_nobody_reads_any_more() {
+    let place = Place::new();
+    let running = Running::start(&place, ROUTER);
+    for args in [&["tap", "lookup"][..], &["tap", "rx", "-w", "-"], &["trace", "-n", "0"], &["drops", "--follow"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
+        command.args(args).args(["--format", "json"].iter().filter(|_| !args.contains(&"-w"))).arg("--socket").arg(&running.socket);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut first = [0; 1];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
+        drop(child.stdout.take());
+        let end = std::time::Instant::now() + LIMIT;
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(std::time::Instant::now() < end, "{args:?} goes on");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        };
+        assert!(status.success(), "{args:?}: {status}");
+    }
+    // Without bytes there is no text of them.
+    let said = running.ask(["tap", "lookup.forward", "-n", "1", "-s", "0"]);
+    assert!(said.out.ends_with("  lookup.forward -> rewrite  46 bytes via lan\n"), "{}", said.out);
+    running.end();
+}
+
+#[test]
 fn nothing_changes_when_a_packet_is_explained() {
     let place = Place::new();
     // Sixty packets at once, and then none for a minute: what is counted then are the packets of explanations, if any.

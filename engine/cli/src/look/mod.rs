@@ -162,7 +162,7 @@ impl Watcher for Packets<'_> {
             return Ok(());
         }
         let text = std::mem::take(&mut self.text);
-        self.terminal.data(&text)
+        self.terminal.stream(&text)
     }
 }
 

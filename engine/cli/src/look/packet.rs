@@ -35,13 +35,28 @@ pub fn text(seen: &Seen) -> String {
         return "a packet for which there was no buffer".into();
     }
     let bytes = bytes(seen);
+    if bytes.is_empty() {
+        return format!("{} bytes", seen.length);
+    }
     let text = match (&*seen.layer, made_up_header(&seen.layer, &bytes)) {
         (layer::ETHERNET, _) => describe(&bytes),
         (_, Some(header)) => describe(&[&header[..], &bytes].concat()),
         (_, None) => describe(&bytes),
     };
-    let text = text.strip_suffix(" # inexact").unwrap_or(&text);
-    if bytes.len() == usize::from(seen.length) { text.into() } else { of_the_beginning(text, seen.length) }
+    let text = by_dscp(text.strip_suffix(" # inexact").unwrap_or(&text));
+    if bytes.len() == usize::from(seen.length) { text } else { of_the_beginning(&text, seen.length) }
+}
+
+/// A text with the DSCP in the place of the whole TOS, where it is all of it: that is what people mark packets by.
+fn by_dscp(text: &str) -> String {
+    let Some((before, rest)) = text.split_once(" tos ") else { return text.into() };
+    let (number, behind) = rest.split_once(' ').map_or((rest, None), |(number, behind)| (number, Some(behind)));
+    match number.parse::<u8>() {
+        Ok(tos) if tos.trailing_zeros() >= 2 && !before.contains(" payload ") => {
+            format!("{before} dscp {}{}", tos >> 2, behind.map(|behind| format!(" {behind}")).unwrap_or_default())
+        }
+        _ => text.into(),
+    }
 }
 
 /// A text that was made of the beginning of a packet: without what it says of the end, and with the whole length.
@@ -87,4 +102,23 @@ pub fn json(seen: &Seen) -> Value {
         members.insert("text".into(), text(seen).into());
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_told_by_its_code_point() {
+        for (text, told) in [
+            ("udp 10.0.0.1:1 > 10.0.0.2:2 tos 184 len 60", "udp 10.0.0.1:1 > 10.0.0.2:2 dscp 46 len 60"),
+            ("udp 10.0.0.1:1 > 10.0.0.2:2 ttl 63 tos 32", "udp 10.0.0.1:1 > 10.0.0.2:2 ttl 63 dscp 8"),
+            // With ECN.
+            ("udp 10.0.0.1:1 > 10.0.0.2:2 tos 186", "udp 10.0.0.1:1 > 10.0.0.2:2 tos 186"),
+            (r#"udp 10.0.0.1:1 > 10.0.0.2:2 payload "a tos 4 b""#, r#"udp 10.0.0.1:1 > 10.0.0.2:2 payload "a tos 4 b""#),
+        ] {
+            assert_eq!(by_dscp(text), told);
+            assert!(swath_io::text::TextPacket::parse(told).is_ok());
+        }
+    }
 }

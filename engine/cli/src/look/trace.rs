@@ -112,7 +112,7 @@ impl Paths<'_> {
             self.text += &if self.json { in_json(*number, &hops) } else { in_words(*number, &hops, self.terminal.data_colour) };
         }
         let text = std::mem::take(&mut self.text);
-        if text.is_empty() { Ok(()) } else { self.terminal.data(&text) }
+        if text.is_empty() { Ok(()) } else { self.terminal.stream(&text) }
     }
 }
 
