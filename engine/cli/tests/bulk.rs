@@ -7,30 +7,11 @@ use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
 use common::Place;
-use common::running::Running;
+use common::running::{ROUTER_OF_TWO, Running, router_with};
 use serde_json::{Value, json};
 
 /// Packets of 64 flows, each of which tells its number.
-const ROUTER: &str = "version: 1
-engine: { workers: 2 }
-interfaces:
-  lan:
-    driver: memory
-    mac: '02:00:00:00:01:01'
-    addresses: [192.168.1.1/24]
-    generate: { rate: 50kpps, stamp: true, flows: { sources: [192.168.1.10], destinations: [10.200.0.7], count: 64 } }
-  wan: { driver: memory, mac: '02:00:00:00:02:01', addresses: [203.0.113.2/30], sink: { check: stamps } }
-tables:
-  neighbours: { kind: neighbours, static: [{ address: 203.0.113.1, mac: '02:00:00:00:00:fe' }] }
-  routes: { kind: fib4, routes: [{ prefix: 10.0.0.0/8, via: 203.0.113.1 }] }
-nodes:
-  rx:       { kind: rx, interface: lan, to: ethernet }
-  ethernet: { kind: ethernet-input, to: { ip4: ip4 } }
-  ip4:      { kind: ip4-input, to: lookup }
-  lookup:   { kind: ip4-lookup, to: rewrite }
-  rewrite:  { kind: ip4-rewrite, to: tx }
-  tx:       { kind: tx }
-";
+const FLOWS: &str = "{ rate: 50kpps, stamp: true, flows: { sources: [192.168.1.10], destinations: [10.200.0.7], count: 64 } }";
 
 /// How many routes come and go.
 const ROUTES: usize = 100_000;
@@ -55,7 +36,8 @@ fn prefixes() -> BTreeSet<String> {
 fn a_hundred_thousand_routes_come_and_go_and_no_packet_is_lost() {
     let place = Place::new();
     let report = place.path("report.json");
-    let running = Running::with(&place, ROUTER, &["--report", report.to_str().unwrap()]);
+    let router = router_with(ROUTER_OF_TWO, FLOWS, "sink: { check: stamps }");
+    let running = Running::with(&place, &router, &["--report", report.to_str().unwrap()]);
     let (before, prefixes) = (routes(&running), prefixes());
     assert_eq!(prefixes.len(), ROUTES);
     let mut text = String::new();

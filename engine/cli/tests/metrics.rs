@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::running::ROUTER_OF_TWO;
 use common::scrape::{engine, get, metrics_of, samples};
 use common::{Place, graph, has, python, said};
 use rustix::process::{Pid, Signal, kill_process};
@@ -17,37 +18,13 @@ use swath_ctl::{Format, Live, Server, Settings};
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// 5000 packets of 60 bytes, of which 1000 have no route.
-const ROUTER: &str = "version: 1
-engine: { workers: 2 }
-interfaces:
-  lan:
-    driver: memory
-    mac: '02:00:00:00:01:01'
-    addresses: [192.168.1.1/24]
-    generate:
-      packets:
-        - udp 192.168.1.2:1 > 10.0.0.1:2 len 60
-        - udp 192.168.1.2:1 > 10.0.0.2:2 len 60
-        - udp 192.168.1.2:1 > 10.0.0.3:2 len 60
-        - udp 192.168.1.2:1 > 10.0.0.4:2 len 60
-        - udp 192.168.1.2:1 > 172.16.0.1:2 len 60
-      limit: 5000
-  wan: { driver: memory, mac: '02:00:00:00:02:01', addresses: [203.0.113.2/30] }
-tables:
-  neighbours: { kind: neighbours, static: [{ address: 203.0.113.1, mac: '02:00:00:00:00:fe' }] }
-  routes: { kind: fib4, routes: [{ prefix: 10.0.0.0/8, via: 203.0.113.1 }] }
-nodes:
-  rx:       { kind: rx, interface: lan, to: ethernet }
-  ethernet: { kind: ethernet-input, to: { ip4: ip4 } }
-  ip4:      { kind: ip4-input, to: lookup }
-  lookup:   { kind: ip4-lookup, to: rewrite }
-  rewrite:  { kind: ip4-rewrite, to: tx }
-  tx:       { kind: tx }
-";
+fn router() -> String {
+    ROUTER_OF_TWO.replace("rate: 5kpps", "limit: 5000")
+}
 
 #[test]
 fn the_numbers_are_those_of_the_traffic() {
-    let mut engine = engine(ROUTER);
+    let mut engine = engine(&router());
     engine.step_until(u64::MAX);
     let found = samples(&metrics_of(&engine, Settings::default(), Format::Text));
     for (series, value) in [
@@ -135,7 +112,7 @@ fn what_is_gone_is_not_shown() {
         text.lines().filter_map(|line| Some(line.split_once("{node=\"")?.1.split_once('"')?.0.to_string())).collect()
     };
     assert!(nodes(&live).is_empty());
-    live.attach(engine(ROUTER).observer());
+    live.attach(engine(&router()).observer());
     assert_eq!(nodes(&live), ["ethernet", "ip4", "lookup", "rewrite", "rx", "tx"].map(Into::into).into());
     live.attach(
         engine("version: 1\ninterfaces: { lan: { driver: memory } }\nnodes: { in: { kind: rx, interface: lan, to: out }, out: { kind: drop } }")
@@ -148,7 +125,7 @@ fn what_is_gone_is_not_shown() {
 
 #[test]
 fn a_worker_that_stands_still_is_not_ready() {
-    let mut engine = engine(ROUTER);
+    let mut engine = engine(&router());
     let live = Live::new(Settings::default());
     assert_eq!(live.ready(), Err("starting".into()));
     live.attach(engine.observer());
@@ -170,7 +147,7 @@ fn a_control_thread_that_does_not_come_round_hangs() {
     let live = Live::new(Settings::default());
     let (start, second) = (Instant::now(), Duration::from_secs(1));
     assert!(!live.hangs(start + 1000 * second), "nothing runs yet");
-    live.attach(engine(ROUTER).observer());
+    live.attach(engine(&router()).observer());
     assert!(!live.hangs(start + 119 * second));
     assert!(live.hangs(start + 1000 * second));
     live.come_round(start + 1000 * second);
@@ -184,7 +161,7 @@ fn http_has_metrics_in_both_formats_and_health() {
     let server = Server::start("127.0.0.1:0".parse().unwrap(), Arc::clone(&live)).unwrap();
     let at = server.address();
     assert_eq!(get(at, "/readyz", "*/*"), (503, "text/plain; charset=utf-8".into(), "not ready: starting\n".into()));
-    live.attach(engine(ROUTER).observer());
+    live.attach(engine(&router()).observer());
     assert_eq!(get(at, "/readyz", "*/*").0, 200);
     assert_eq!((get(at, "/healthz", "*/*").0, get(at, "/livez", "*/*").0, get(at, "/else", "*/*").0), (200, 200, 404));
     let (code, kind, text) = get(at, "/metrics", "*/*");

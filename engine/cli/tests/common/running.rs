@@ -50,6 +50,13 @@ pub const ROUTER: &str = router!("");
 /// It with two.
 pub const ROUTER_OF_TWO: &str = router!("engine: { workers: 2 }\n");
 
+/// One of them with other packets, which `generate` tells, and more settings of the interface that they leave by.
+pub fn router_with(router: &str, generate: &str, wan: &str) -> String {
+    let (before, rest) = router.split_once("generate:").unwrap();
+    let (_, after) = rest.split_once("\n  wan:").unwrap();
+    format!("{before}generate: {generate}\n  wan:{after}").replace("mtu: 1400", wan)
+}
+
 /// Longer than anything takes.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
