@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use swath::{Graph, Time, packet_memory};
 use swath_core::Registry;
-use swath_core::run::Engine;
+use swath_core::run::{Engine, Report};
+use swath_core::spec::Diagnostics;
 use swath_plugin::Directories;
 
 use crate::common::Place;
@@ -99,6 +100,35 @@ pub fn engine(place: &Place, text: &str) -> Engine {
     let plan = graph.plan(&registry(place)).unwrap_or_else(|failure| panic!("{failure}"));
     let (pool, _) = packet_memory(&plan.engine).unwrap();
     graph.build(plan, &pool, Time::Virtual).unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+/// Has it go over to another graph.
+pub fn apply(engine: &mut Engine, place: &Place, text: &str) -> Report {
+    let mut graph = Graph::from_text("graph.yaml", text);
+    let plan = graph.plan(&registry(place)).unwrap_or_else(|failure| panic!("{failure}"));
+    let mut diagnostics = Diagnostics::new();
+    engine
+        .apply(plan, &mut diagnostics)
+        .unwrap_or_else(|refusal| panic!("{refusal}: {}", diagnostics.render(graph.sources(), false)))
+}
+
+/// Two ways through the graph: one through the node `bad`, which is of a plugin and these settings, and one without. With more sections.
+pub fn two_ways(library: &str, node: &str, sections: &str) -> String {
+    format!(
+        "version: 1
+engine: {{ buffers: 4096 }}
+plugins: {{ bad: {library} }}
+interfaces:
+  a: {{ driver: memory, generate: {{ packets: ['udp 10.0.0.1:1 > 10.0.0.2:2'], limit: 1000 }} }}
+  b: {{ driver: memory, generate: {{ packets: ['udp 10.0.0.3:1 > 10.0.0.4:2'], limit: 1000 }} }}
+{sections}nodes:
+  in-a:  {{ kind: rx, interface: a, to: bad }}
+  bad:   {{ {node}, to: out-b }}
+  out-b: {{ kind: tx, interface: b }}
+  in-b:  {{ kind: rx, interface: b, to: out-a }}
+  out-a: {{ kind: tx, interface: a }}
+"
+    )
 }
 
 /// What an engine has dropped, of each node and reason.

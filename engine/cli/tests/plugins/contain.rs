@@ -12,21 +12,7 @@ use crate::common::scrape::metrics_of;
 
 /// Two ways through the graph: one through a node that is under suspicion, one without.
 fn graph(library: &str, node: &str) -> String {
-    format!(
-        "version: 1
-engine: {{ buffers: 4096 }}
-plugins: {{ bad: {library} }}
-interfaces:
-  a: {{ driver: memory, generate: {{ packets: ['udp 10.0.0.1:1 > 10.0.0.2:2'], limit: 1000 }} }}
-  b: {{ driver: memory, generate: {{ packets: ['udp 10.0.0.3:1 > 10.0.0.4:2'], limit: 1000 }} }}
-nodes:
-  in-a:  {{ kind: rx, interface: a, to: bad }}
-  bad:   {{ {node}, to: out-b }}
-  out-b: {{ kind: tx, interface: b }}
-  in-b:  {{ kind: rx, interface: b, to: out-a }}
-  out-a: {{ kind: tx, interface: a }}
-"
-    )
+    build::two_ways(library, node, "")
 }
 
 /// Packets that were sent, by interface.

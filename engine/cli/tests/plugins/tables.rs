@@ -13,23 +13,7 @@ use crate::common::running::Running;
 
 /// Two ways through the graph: one through a node that counts in the table, one without.
 fn graph(library: &str, table: &str) -> String {
-    format!(
-        "version: 1
-engine: {{ buffers: 4096 }}
-plugins: {{ bad: {library} }}
-interfaces:
-  a: {{ driver: memory, generate: {{ packets: ['udp 10.0.0.1:1 > 10.0.0.2:2'], limit: 1000 }} }}
-  b: {{ driver: memory, generate: {{ packets: ['udp 10.0.0.3:1 > 10.0.0.4:2'], limit: 1000 }} }}
-tables:
-  tally: {{ kind: tally, {table} }}
-nodes:
-  in-a:  {{ kind: rx, interface: a, to: bad }}
-  bad:   {{ kind: tallied, to: out-b }}
-  out-b: {{ kind: tx, interface: b }}
-  in-b:  {{ kind: rx, interface: b, to: out-a }}
-  out-a: {{ kind: tx, interface: a }}
-"
-    )
+    build::two_ways(library, "kind: tallied", &format!("tables:\n  tally: {{ kind: tally, {table} }}\n"))
 }
 
 fn try_engine(place: &Place, text: &str) -> Result<Engine, String> {
@@ -37,15 +21,6 @@ fn try_engine(place: &Place, text: &str) -> Result<Engine, String> {
     let plan = graph.plan(&build::registry(place)).map_err(|failure| failure.to_string())?;
     let (pool, _) = packet_memory(&plan.engine).unwrap();
     graph.build(plan, &pool, Time::Real).map_err(|failure| failure.to_string())
-}
-
-fn apply(engine: &mut Engine, place: &Place, text: &str) -> Report {
-    let mut graph = Graph::from_text("graph.yaml", text);
-    let plan = graph.plan(&build::registry(place)).unwrap_or_else(|failure| panic!("{failure}"));
-    let mut diagnostics = Diagnostics::new();
-    engine
-        .apply(plan, &mut diagnostics)
-        .unwrap_or_else(|refusal| panic!("{refusal}: {}", diagnostics.render(graph.sources(), false)))
 }
 
 fn fate(report: &Report) -> Fate {
@@ -113,10 +88,10 @@ fn a_panic_in_any_entry_of_a_table_is_contained() {
         assert_eq!((table.figures().len(), table.state_file(), engine.records(9).len()), (figures, None, 0), "{at}");
         engine.set_admin("b", false).unwrap();
         drop(table);
-        let report = apply(&mut engine, &place, &graph("libone.so", &format!("at: {at}, other: 1")));
+        let report = build::apply(&mut engine, &place, &graph("libone.so", &format!("at: {at}, other: 1")));
         let lost = |carried: bool| if carried { vec![] } else { vec!["tally".to_owned()] };
         assert_eq!((fate(&report), report.not_carried), (Fate::Adopt, lost(adopts)), "{at}");
-        let report = apply(&mut engine, &place, &graph("libtwo.so", &format!("at: {at}, other: 1")));
+        let report = build::apply(&mut engine, &place, &graph("libtwo.so", &format!("at: {at}, other: 1")));
         assert_eq!((fate(&report), report.not_carried), (Fate::Convert, lost(converts)), "{at}");
         // In new clothes it serves on.
         assert_eq!(answer(&engine, r#"{"total": 13}"#), "panicked", "{at}");

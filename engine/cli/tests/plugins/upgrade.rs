@@ -1,9 +1,7 @@
 //! From one build of a plugin to the next, without a restart: a new file name, and the state goes over.
 
-use swath::Graph;
 use swath_core::plan::Fate;
 use swath_core::run::{Engine, Report};
-use swath_core::spec::Diagnostics;
 
 use crate::build;
 use crate::common::Place;
@@ -22,15 +20,6 @@ nodes:
   out: {{ kind: tx, interface: b }}
 "
     )
-}
-
-fn apply(engine: &mut Engine, place: &Place, text: &str) -> Report {
-    let mut graph = Graph::from_text("graph.yaml", text);
-    let plan = graph.plan(&build::registry(place)).unwrap_or_else(|failure| panic!("{failure}"));
-    let mut diagnostics = Diagnostics::new();
-    engine
-        .apply(plan, &mut diagnostics)
-        .unwrap_or_else(|refusal| panic!("{refusal}: {}", diagnostics.render(graph.sources(), false)))
 }
 
 fn fate(report: &Report) -> Fate {
@@ -53,11 +42,11 @@ fn state_goes_over_to_the_next_build_and_on_to_the_one_after() {
     engine.step_until(10_000_000);
     assert!((900..=1100).contains(&sent(&engine)), "{}", sent(&engine));
     // The same build: kept, and then adopted.
-    assert_eq!(fate(&apply(&mut engine, &place, &limit("libfirst.so", 1500))), Fate::Keep);
-    assert_eq!(fate(&apply(&mut engine, &place, &limit("libfirst.so", 1600))), Fate::Adopt);
-    let report = apply(&mut engine, &place, &limit("libfirst-2.so", 1600));
+    assert_eq!(fate(&build::apply(&mut engine, &place, &limit("libfirst.so", 1500))), Fate::Keep);
+    assert_eq!(fate(&build::apply(&mut engine, &place, &limit("libfirst.so", 1600))), Fate::Adopt);
+    let report = build::apply(&mut engine, &place, &limit("libfirst-2.so", 1600));
     assert_eq!((fate(&report), &report.not_carried[..]), (Fate::Convert, &[][..]));
-    let report = apply(&mut engine, &place, &limit("libfirst-3.so", 1700));
+    let report = build::apply(&mut engine, &place, &limit("libfirst-3.so", 1700));
     assert_eq!((fate(&report), &report.not_carried[..]), (Fate::Convert, &[][..]));
     engine.step_until(u64::MAX);
     // Had one of them started without state, more would have passed.
@@ -73,7 +62,7 @@ fn who_fails_on_the_way_starts_without_state_or_is_out_of_service() {
         let node = |library: &str, at: &str| graph(library, &format!("kind: panics, at: {at}"));
         let mut engine = build::engine(&place, &node("libone.so", before));
         engine.step_until(10_000_000);
-        let report = apply(&mut engine, &place, &node("libtwo.so", after));
+        let report = build::apply(&mut engine, &place, &node("libtwo.so", after));
         assert_eq!(fate(&report), Fate::Convert);
         let lost = before == "save" || after == "restore";
         assert_eq!(report.not_carried, if lost { vec!["it".to_owned()] } else { Vec::new() }, "{before} {after}");
@@ -83,7 +72,7 @@ fn who_fails_on_the_way_starts_without_state_or_is_out_of_service() {
     // Within one build a panic in `adopt` takes the node out of service.
     let mut engine = build::engine(&place, &graph("libone.so", "kind: panics, at: adopt"));
     engine.step_until(10_000_000);
-    let report = apply(&mut engine, &place, &graph("libone.so", "kind: panics, at: adopt, other: 1"));
+    let report = build::apply(&mut engine, &place, &graph("libone.so", "kind: panics, at: adopt, other: 1"));
     assert_eq!((fate(&report), report.not_carried), (Fate::Adopt, vec!["it".to_owned()]));
     engine.step_until(u64::MAX);
     let faults = 3000 - sent(&engine);
