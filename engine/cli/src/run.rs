@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use serde_json::value::RawValue;
 use swath_api::TableInstance;
 use swath_core::privileges::{self, CapabilitySet};
 use swath_core::run::{Engine, Placement, place};
@@ -291,9 +292,9 @@ fn warn(people: &Terminal, events: bool, text: &str) {
     }
 }
 
-fn ask(engine: &Engine, table: &TableInstance, command: &str) -> Result<serde_json::Value, String> {
+fn ask(engine: &Engine, table: &TableInstance, command: &str) -> Result<Box<RawValue>, String> {
     let answer = engine.command(table.name(), command).map_err(|error| error.to_string())?;
-    serde_json::from_str(&answer).map_err(|error| error.to_string())
+    RawValue::from_string(answer).map_err(|error| error.to_string())
 }
 
 fn unprivileged(done: std::io::Result<()>) -> Result<(), Failure> {

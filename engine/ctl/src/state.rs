@@ -11,8 +11,8 @@ use std::time::SystemTime;
 
 use crc32fast::Hasher;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use swath_api::units::Duration;
 
 /// The version of the format.
@@ -22,8 +22,8 @@ const PART: usize = 4096;
 /// Longer than any line.
 const LONGEST: u64 = 1 << 16;
 
-/// Sends a command to the table, and returns its answer.
-pub type Ask<'a> = &'a mut dyn FnMut(&str) -> Result<Value, String>;
+/// Sends a command to the table, and returns its answer as it stands: a million sessions are never values of JSON.
+pub type Ask<'a> = &'a mut dyn FnMut(&str) -> Result<Box<RawValue>, String>;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
@@ -39,6 +39,36 @@ struct Head {
 struct End {
     entries: u64,
     crc32: String,
+}
+
+/// What a table is asked to take: entries as they stand in the file.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Command<'a> {
+    Restore { elapsed: Duration, sessions: &'a [Box<RawValue>] },
+}
+
+/// What it answers.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Answer {
+    Saved(Saved),
+    Restored(Taken),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Saved {
+    workers: u64,
+    next: Option<u64>,
+    sessions: Vec<Box<RawValue>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Taken {
+    restored: u64,
+    not_taken: BTreeMap<String, u64>,
 }
 
 /// What was restored.
@@ -98,12 +128,16 @@ fn write(path: &Path, kind: &str, table: &str, ask: Ask<'_>, cannot: &dyn Fn(io:
     while worker < workers {
         let mut next = Some(0);
         while let Some(from) = next {
-            let mut answer = ask(&json!({ "save": { "worker": worker, "from": from } }).to_string())?;
-            let part = &mut answer["saved"];
-            workers = part["workers"].as_u64().ok_or("the table does not say how many workers there are")?;
-            next = part["next"].as_u64();
-            for entry in part["sessions"].as_array().into_iter().flatten() {
-                output.line(entry).map_err(cannot)?;
+            let answer = ask(&json!({ "save": { "worker": worker, "from": from } }).to_string())?;
+            let Answer::Saved(part) = serde_json::from_str(answer.get()).map_err(|error| error.to_string())? else {
+                return Err("the table does not say what it knows".into());
+            };
+            (workers, next) = (part.workers, part.next);
+            for entry in part.sessions {
+                if entry.get().contains('\n') {
+                    return Err("an entry is more than a line".into());
+                }
+                output.line(&entry).map_err(cannot)?;
                 entries += 1;
             }
         }
@@ -146,7 +180,7 @@ pub fn restore(path: &Path, kind: &str, ask: Ask<'_>) -> Result<Restored, String
             && let Some(line) = lines.next()?
             && serde_json::from_str::<End>(&line).is_err()
         {
-            part.push(serde_json::from_str(&line).map_err(|error| error.to_string())?);
+            part.push(RawValue::from_string(line).map_err(|error| error.to_string())?);
         }
         if part.is_empty() {
             return Ok(restored);
@@ -154,11 +188,14 @@ pub fn restore(path: &Path, kind: &str, ask: Ask<'_>) -> Result<Restored, String
         // A clock that was put back since makes nothing younger.
         let elapsed = SystemTime::now().duration_since(saved).unwrap_or_default();
         let elapsed = Duration::from_nanoseconds(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
-        let answer = ask(&json!({ "restore": { "elapsed": elapsed, "sessions": part } }).to_string())?;
-        let answer = &answer["restored"];
-        restored.taken += answer["restored"].as_u64().ok_or("the table does not say what it has restored")?;
-        for (reason, count) in answer["not-taken"].as_object().into_iter().flatten() {
-            *restored.not_taken.entry(reason.clone()).or_default() += count.as_u64().unwrap_or(0);
+        let command = Command::Restore { elapsed, sessions: &part };
+        let answer = ask(&serde_json::to_string(&command).map_err(|error| error.to_string())?)?;
+        let Answer::Restored(part) = serde_json::from_str(answer.get()).map_err(|error| error.to_string())? else {
+            return Err("the table does not say what it has restored".into());
+        };
+        restored.taken += part.restored;
+        for (reason, count) in part.not_taken {
+            *restored.not_taken.entry(reason).or_default() += count;
         }
     }
 }
@@ -220,18 +257,22 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+    use serde_json::value::to_raw_value;
+
     use super::*;
 
     /// A table of two workers.
-    fn table(command: &str) -> Result<Value, String> {
+    fn table(command: &str) -> Result<Box<RawValue>, String> {
         let command: Value = serde_json::from_str(command).unwrap();
-        Ok(if command["save"].is_object() {
+        let answer = if command["save"].is_object() {
             let (worker, from) = (command["save"]["worker"].as_u64().unwrap(), command["save"]["from"].as_u64().unwrap());
             let sessions: Vec<u64> = (0..10).map(|entry| worker * 1000 + from + entry).collect();
             json!({ "saved": { "workers": 2, "next": (from < 20).then_some(from + 10), "sessions": sessions } })
         } else {
             json!({ "restored": { "restored": command["restore"]["sessions"].as_array().unwrap().len() - 1, "not-taken": { "over": 1 } } })
-        })
+        };
+        Ok(to_raw_value(&answer).unwrap())
     }
 
     #[test]
@@ -242,7 +283,7 @@ mod tests {
         let restored = restore(&path, "nat44", &mut table).unwrap();
         assert_eq!(restored.words(), "59 sessions restored, 1 not taken (over 1)");
         let good = std::fs::read(&path).unwrap();
-        let none = &mut |_: &str| -> Result<Value, String> { panic!("something was restored") };
+        let none = &mut |_: &str| -> Result<Box<RawValue>, String> { panic!("something was restored") };
         // Any byte that is another, and any length.
         for at in 0..good.len() {
             for other in [1, 2, 0x20, 0x80] {

@@ -16,6 +16,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use swath_core::spec::{Diagnostics, SourceMap, suggestion, yaml};
 use swath_ctl::api::Table;
 use swath_ctl::{Client, ClientError};
@@ -87,8 +88,8 @@ impl RemoteTable {
         self.send(text).map_err(|error| failure(&error))
     }
 
-    /// Sends a command, and returns the answer, or why there is none.
-    fn answer(&mut self, command: &str) -> Result<Value, String> {
+    /// Sends a command, and returns the answer as it stands, or why there is none.
+    fn answer(&mut self, command: &str) -> Result<Box<RawValue>, String> {
         self.send(command.into()).map_err(|error| error.to_string())
     }
 
