@@ -145,7 +145,8 @@ pub fn path(hops: &[Seen], colour: bool) -> String {
             Becomes::NotSimulated => paint(&padded, Style::Warning, colour),
             _ => padded,
         };
-        let line = format!("  {:<nodes$}  {padded}  {}", hop.node, hop.why.as_deref().unwrap_or_default());
+        let why = crate::table::beside(hop.why.as_deref().unwrap_or_default(), nodes + decisions + 6, nodes + 4);
+        let line = format!("  {:<nodes$}  {padded}  {why}", hop.node);
         let _ = writeln!(text, "{}", line.trim_end());
         if let Some(meaning) = &hop.meaning {
             let _ = writeln!(text, "{}", crate::table::wrap(meaning, nodes + 4));

@@ -53,7 +53,8 @@ pub fn interfaces(readings: &Readings<Vec<Interface>>, name: Option<&str>, colou
 
 fn interface_table(readings: &Readings<Vec<Interface>>, colour: bool) -> String {
     let headings = ["INTERFACE", "STATE", "RX/s", "RX BIT/s", "TX/s", "TX BIT/s", "RX LOST", "TX LOST", "DRIVER", "ADDRESSES"];
-    let mut table = Table::new(&headings, 2..8);
+    // What is left out is told of a single one.
+    let mut table = Table::new(&headings, 2..8).spare(&[8, 9, 3, 5]);
     for interface in &readings.now {
         let per_second = |of: fn(&Interface) -> u64| rate(rate_of(readings, interface, of));
         let bits = |of: fn(&Interface) -> u64| rate(rate_of(readings, interface, of) * 8.0);
@@ -182,7 +183,8 @@ pub fn nodes(readings: &Readings<Vec<Node>>, name: Option<&str>, colour: bool) -
     if let Some(node) = name.and_then(|name| readings.now.iter().find(|node| node.name == name)) {
         return one_node(readings, node, colour);
     }
-    let mut table = Table::new(&["NODE", "KIND", "PACKETS/s", "PACKETS", "PKTS/VECTOR", "CYCLES/PKT", "DROPS/s", "DROPS"], 2..8);
+    let mut table = Table::new(&["NODE", "KIND", "PACKETS/s", "PACKETS", "PKTS/VECTOR", "CYCLES/PKT", "DROPS/s", "DROPS"], 2..8)
+        .spare(&[1, 3, 4]);
     let ratio = |a: u64, b: u64| if b == 0 { "-".into() } else { format!("{:.1}", a as f64 / b as f64) };
     for node in &readings.now {
         let nothing = |of: fn(&Node) -> u64| readings.before.iter().find(|before| before.name == node.name).map_or(0, of);
@@ -257,7 +259,7 @@ pub fn runtime(readings: &Readings<Runtime>, colour: bool) -> String {
 fn worker_table(readings: &Readings<Vec<Worker>>, colour: bool) -> String {
     let headings =
         ["WORKER", "CORE", "BUSY", "POLLING", "ASLEEP", "SWEEPS/s", "PKTS/VECTOR", "CYCLES/PKT", "HANDED ON", "RECEIVES"];
-    let mut table = Table::new(&headings, 2..9);
+    let mut table = Table::new(&headings, 2..9).spare(&[9, 8, 5]);
     for worker in &readings.now {
         let since = Since { before: readings.before.iter().find(|before| before.worker == worker.worker), now: worker };
         let all = since.seconds(|worker| worker.busy + worker.polling + worker.asleep).max(f64::MIN_POSITIVE);
@@ -305,7 +307,7 @@ pub fn drops(readings: &Readings<Vec<Drops>>, below: &dyn Fn(&Drops) -> Vec<Stri
     let mut all: Vec<(f64, &Drops)> = readings.now.iter().map(|drops| (drop_rate(readings, drops), drops)).collect();
     // Stable: where the rates are equal, in the order in which packets meet the nodes.
     all.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    let mut table = Table::new(&["DROPPED", "KIND", "PACKETS/s", "PACKETS", "LAST SEEN (UTC)"], 2..4);
+    let mut table = Table::new(&["DROPPED", "KIND", "PACKETS/s", "PACKETS", "LAST SEEN (UTC)"], 2..4).spare(&[1]);
     for (per_second, drops) in &all {
         let last = drops.last_seen.as_deref().map(|time| time.get(..19).unwrap_or(time).replace('T', " "));
         table.row([name_of(drops), drops.kind.clone(), rate(*per_second), grouped(drops.packets), last.unwrap_or("-".into())]);
