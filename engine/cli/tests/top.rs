@@ -5,27 +5,8 @@ mod common;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::running::{LIMIT, Running};
+use common::running::{LIMIT, ROUTER, Running};
 use common::{Place, has};
-
-const GRAPH: &str = "version: 1
-interfaces:
-  lan:
-    driver: memory
-    addresses: [192.168.1.1/24]
-    generate: { rate: 5kpps, packets: [udp 192.168.1.2:1 > 10.0.0.1:2, udp 192.168.1.2:1 > 172.16.0.1:2] }
-  wan: { driver: memory, addresses: [203.0.113.2/30] }
-tables:
-  neighbours: { kind: neighbours, static: [{ address: 203.0.113.1, mac: '02:00:00:00:00:fe' }] }
-  routes: { kind: fib4, routes: [{ prefix: 10.0.0.0/8, via: 203.0.113.1 }] }
-nodes:
-  rx:       { kind: rx, interface: lan, to: ethernet }
-  ethernet: { kind: ethernet-input, to: { ip4: ip4 } }
-  ip4:      { kind: ip4-input, to: lookup }
-  lookup:   { kind: ip4-lookup, to: rewrite }
-  rewrite:  { kind: ip4-rewrite, to: tx }
-  tx:       { kind: tx }
-";
 
 /// A terminal of its own server, which ends with it.
 struct Screen {
@@ -81,13 +62,12 @@ fn it_is_drawn_sorted_filtered_held_and_goes_on() {
         return;
     }
     let place = Place::new();
-    let running = Running::start(&place, GRAPH);
+    let running = Running::start(&place, ROUTER);
     let screen = Screen::start(&running, "--every 200ms");
-    // Half of the packets have no route.
     let shown = screen.until(|shown| shown.lines().any(|line| line.starts_with("lookup") && line.contains(" k ")));
     println!("{shown}");
     assert_eq!(nodes(&shown), ["rx", "ethernet", "ip4", "lookup", "rewrite", "tx"], "{shown}");
-    for heading in ["WORKER CORE", "INTERFACE", "PACKETS/s PKTS/VECTOR CYCLES/PKT", "graph.yaml  revision 1  ready"] {
+    for heading in ["WORKER  CORE", "INTERFACE", "PACKETS/s  PKTS/VECTOR  CYCLES/PKT", "graph.yaml  revision 1  ready"] {
         assert!(shown.contains(heading), "{heading}: {shown}");
     }
     assert!(shown.lines().any(|line| line.starts_with("lan ") && line.contains(" up ")), "{shown}");
@@ -104,7 +84,7 @@ fn it_is_drawn_sorted_filtered_held_and_goes_on() {
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(screen.until(|_| true), held);
     screen.press(&["Space"]);
-    let other = GRAPH.replace(
+    let other = ROUTER.replace(
         "{ kind: ip4-lookup, to: rewrite }",
         "{ kind: ip4-lookup, to: count }\n  count:    { kind: counter, to: rewrite }",
     );
@@ -114,7 +94,7 @@ fn it_is_drawn_sorted_filtered_held_and_goes_on() {
     let socket = running.kill();
     screen.until(|shown| shown.contains("not heard: "));
     // Another process at the same place is found.
-    let again = Running::start(&place, GRAPH);
+    let again = Running::start(&place, ROUTER);
     assert_eq!(again.socket, socket);
     screen.until(|shown| shown.contains("revision 1  ready"));
     screen.press(&["q"]);

@@ -68,6 +68,7 @@ struct Saved {
 #[serde(rename_all = "kebab-case")]
 struct Taken {
     restored: u64,
+    #[serde(default)]
     not_taken: BTreeMap<String, u64>,
 }
 

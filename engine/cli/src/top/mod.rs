@@ -1,5 +1,6 @@
 //! `swath top`: what a running engine does, redrawn each second.
 
+mod columns;
 mod draw;
 mod state;
 
@@ -88,7 +89,9 @@ fn show(args: &TopArgs, client: &mut Option<Client>, state: &mut State, terminal
             }
             next = Instant::now() + args.every;
         }
-        terminal.draw(|frame| draw::draw(frame, state)).map_err(failed)?;
+        let mut page = 0;
+        terminal.draw(|frame| page = draw::draw(frame, state)).map_err(failed)?;
+        state.page = page;
         if !event::poll(next.saturating_duration_since(Instant::now())).map_err(failed)? {
             continue;
         }

@@ -40,6 +40,8 @@ pub struct State {
     pub held: bool,
     /// Nodes above the first that is shown.
     pub scroll: usize,
+    /// Nodes that there is room for.
+    pub page: usize,
 }
 
 /// A node in figures.
@@ -56,7 +58,18 @@ pub struct Row {
 
 impl State {
     pub fn new(sort: Sort, filter: String) -> State {
-        State { before: None, now: None, lost: None, sort, reversed: false, filter, writing: false, held: false, scroll: 0 }
+        State {
+            before: None,
+            now: None,
+            lost: None,
+            sort,
+            reversed: false,
+            filter,
+            writing: false,
+            held: false,
+            scroll: 0,
+            page: 0,
+        }
     }
 
     /// Takes a reading, unless the picture is held.
@@ -105,12 +118,13 @@ impl State {
             KeyCode::Esc => self.filter.clear(),
             KeyCode::Up => self.scroll = self.scroll.saturating_sub(1),
             KeyCode::Down => self.scroll += 1,
-            KeyCode::PageUp => self.scroll = self.scroll.saturating_sub(10),
-            KeyCode::PageDown => self.scroll += 10,
+            KeyCode::PageUp => self.scroll = self.scroll.saturating_sub(self.page),
+            KeyCode::PageDown => self.scroll += self.page,
             KeyCode::Home => self.scroll = 0,
+            KeyCode::End => self.scroll = usize::MAX,
             _ => {}
         }
-        self.scroll = self.scroll.min(self.rows().len().saturating_sub(1));
+        self.scroll = self.scroll.min(self.rows().len().saturating_sub(self.page));
         Wish::GoOn
     }
 
