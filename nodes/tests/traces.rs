@@ -101,10 +101,8 @@ fn a_packet_that_is_kept_goes_on_in_the_graph_that_comes() {
     rig.engine().step_until(0);
     assert_eq!(sightings.take(100).len(), 5);
     // All nodes have other places then.
-    let other = ROUTER
-        .replace("to: lookup,", "to: lookup,")
-        .replace("ip4: lookup", "ip4: count")
-        .replace("  arp:  ", "  count:   { kind: counter, to: lookup }\n  arp:  ");
+    let other =
+        ROUTER.replace("ip4: lookup", "ip4: count").replace("  arp:  ", "  count:   { kind: counter, to: lookup }\n  arp:  ");
     rig.apply(&other).unwrap();
     let message = [&[0, 1, 8, 0, 6, 4, 0, 2][..], &mac(7), &[10, 0, 1, 7], &mac(2), &[10, 0, 1, 1]].concat();
     rig.feed("b", [ethernet(mac(2), 0x0806, &message)]);
