@@ -110,7 +110,7 @@ fn the_words_of_a_panic_are_the_engines_to_say() {
     assert!(line.contains(": as asked library=") && line.ends_with("libdefects.so"), "{said}");
     let logged = run(&["--log-format", "json"]);
     let line = logged.lines().find(|line| line.contains("panicked at")).unwrap_or_else(|| panic!("{logged}"));
-    let event: serde_json::Value = serde_json::from_str(line).unwrap();
+    let event: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {logged}"));
     assert!(event.to_string().contains("libdefects.so"), "{event}");
 }
 

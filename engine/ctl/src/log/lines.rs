@@ -58,8 +58,8 @@ impl<S: Subscriber, O: Write, W: Fn() -> O + 'static> Layer<S> for Lines<W> {
             Format::Journal => format!("<{}>{}", priority(*level), said.text()),
         };
         // In one call, so that lines of several threads do not mix. Where nobody listens there is nobody to tell.
-        let _ =
-            (self.output)().write_all(line.replace(['\n', '\r'], " ").as_bytes()).and_then(|()| (self.output)().write_all(b"\n"));
+        let line = line.replace(['\n', '\r'], " ") + "\n";
+        let _ = (self.output)().write_all(line.as_bytes());
     }
 }
 
@@ -170,6 +170,8 @@ mod tests {
 
     impl Write for Page {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            // Who writes a line in parts lets others write between them.
+            assert!(bytes.ends_with(b"\n"), "{bytes:?}");
             self.0.lock().unwrap().write(bytes)
         }
 
